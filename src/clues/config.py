@@ -1,0 +1,265 @@
+"""One validated tree of settings. Every run saves it whole; every key has a default but the data."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from clues.errors import ConfigError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(Settings):
+    """Which base model, and how it is loaded."""
+
+    id: str = "smollm2-135m"
+    revision: str | None = None
+    gguf_file: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = "auto"
+    quantization: Literal["none", "8bit", "4bit"] = "none"
+
+
+class LoraSettings(Settings):
+    """The adapter (LoRA, arXiv 2106.09685)."""
+
+    r: Count = 8
+    alpha: Positive = 16.0
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    target_modules: list[str] = ["q_proj", "v_proj"]
+
+
+class DataSettings(Settings):
+    """How records become token sequences."""
+
+    dialect: Literal["auto", "alpaca", "prompt-completion", "prompt-response", "question-answer", "messages"] = "auto"
+    max_tokens: Annotated[int, Field(ge=8)] = 512
+
+
+class TrainingSettings(Settings):
+    """Fine-tuning of an adapter, and how often its trajectory is recorded."""
+
+    epochs: Positive = 2.0
+    batch_size: Count = 8
+    gradient_accumulation: Count = 1
+    learning_rate: Positive = 5e-4
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    warmup_share: Share = 0.05
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    max_grad_norm: Positive = 1.0
+    checkpoints: Count = 2
+
+
+class ScoringSettings(Settings):
+    """The score of a sample (CLUES, arXiv 2507.03004)."""
+
+    method: str = "clues"
+    similarity: Literal["dot", "cosine"] = "cosine"
+    preconditioner: Literal["none", "adam-frozen", "adam"] = "none"
+    apply_to: Literal["both", "train"] = "both"
+    loss_reduction: Literal["mean", "sum"] = "mean"
+    modules: str = "*"
+    domain_weights: dict[str, float] = {}
+    batch_size: Count = 16
+    batch_tokens: Count = 4096
+
+
+class SelectionSettings(Settings):
+    """The rule that turns anchor scores into a threshold."""
+
+    threshold: Literal[
+        "anchor-mean", "anchor-quantile", "anchor-deviation", "anchor-normalised", "ratio", "score", "oracle-ratio"
+    ] = "anchor-quantile"
+    quantile: Share = 0.1
+    deviations: float = 2.0
+    ratio: Share = 0.5
+    score: float = 0.0
+
+
+class MergingSettings(Settings):
+    """How K adapters become one."""
+
+    method: Literal["linear", "ties", "dare-linear", "dare-ties", "svd", "exact"] = "exact"
+    density: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
+    weights: Literal["equal", "samples"] = "equal"
+    scale: Positive = 1.0
+
+
+class CollaborationSettings(Settings):
+    """How the clients make one model together."""
+
+    engine: Literal["in-process"] = "in-process"
+    mode: Literal["merging", "federated"] = "merging"
+    strategy: Literal["fedavg", "fedprox"] = "fedavg"
+    rounds: Count = 3
+    proximal_mu: Annotated[float, Field(ge=0.0)] = 0.1
+
+
+class ClientSettings(Settings):
+    """One data owner. `labels` (id, quality, kind) is for benchmarks, where the truth is known."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    data: str
+    labels: str | None = None
+
+
+class EvaluationSettings(Settings):
+    """Held-out clean test files, and the models compared on them."""
+
+    tests: list[str] = []
+    arms: list[Literal["base", "mixed", "selected", "oracle", "ratio"]] = ["base", "mixed", "selected"]
+    batch_tokens: Count = 4096
+
+
+class RunSettings(Settings):
+    """A whole collaboration: `clues run CONFIG.toml`."""
+
+    seed: int = 1
+    out: str = "runs/run"
+    validation: Annotated[list[str], Field(min_length=1)]
+    anchors: Annotated[list[str], Field(min_length=1)]
+    clients: Annotated[list[ClientSettings], Field(min_length=1)]
+    model: ModelSettings = ModelSettings()
+    lora: LoraSettings = LoraSettings()
+    data: DataSettings = DataSettings()
+    training: TrainingSettings = TrainingSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    selection: SelectionSettings = SelectionSettings()
+    collaboration: CollaborationSettings = CollaborationSettings()
+    merging: MergingSettings = MergingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunSettings:
+        ids = [client.id for client in self.clients]
+        wrong: list[str] = []
+        if len(set(ids)) != len(ids):
+            wrong.append("clients.id: two clients share an id; give each its own.")
+        unlabelled = [client.id for client in self.clients if client.labels is None]
+        if unlabelled and "oracle" in self.evaluation.arms:
+            wrong.append(f"evaluation.arms: 'oracle' needs labels of every client; {', '.join(unlabelled)} has none.")
+        if unlabelled and self.selection.threshold == "oracle-ratio":
+            wrong.append("selection.threshold: 'oracle-ratio' needs clients.labels of every client.")
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return self
+
+
+class ScoreSettings(Settings):
+    """Scoring one's own file: `clues score`."""
+
+    seed: int = 1
+    samples: str
+    validation: Annotated[list[str], Field(min_length=1)]
+    anchors: Annotated[list[str], Field(min_length=1)]
+    trajectory: str | None = None
+    adapter: str | None = None
+    model: ModelSettings = ModelSettings()
+    lora: LoraSettings = LoraSettings()
+    data: DataSettings = DataSettings()
+    training: TrainingSettings = TrainingSettings()
+    scoring: ScoringSettings = ScoringSettings()
+
+
+class TrainSettings(Settings):
+    """Fine-tuning on one's own file: `clues train`."""
+
+    seed: int = 1
+    samples: str
+    model: ModelSettings = ModelSettings()
+    lora: LoraSettings = LoraSettings()
+    data: DataSettings = DataSettings()
+    training: TrainingSettings = TrainingSettings()
+
+
+S = typing.TypeVar("S", bound=Settings)
+
+
+def validated(kind: type[S], values: Mapping[str, Any], overrides: Sequence[str] = ()) -> S:
+    """Build settings of `kind`, applying `key=value` overrides first.
+
+    Raises:
+        ConfigError: every wrong key at once, each with its remedy.
+    """
+    tree, wrong = _with_overrides(values, overrides)
+    try:
+        settings = kind.model_validate(tree)
+    except ValidationError as error:
+        wrong += [_sentence(kind, dict(item)) for item in error.errors()]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return settings
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Raises ConfigError when it is missing or broken."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; give the path of a TOML file of settings.")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid TOML ({error}); mend that place.") from None
+
+
+def _with_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    tree = {key: dict(item) if isinstance(item, Mapping) else item for key, item in values.items()}
+    wrong: list[str] = []
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            wrong.append(f"--set {override}: write it as key=value, for example scoring.similarity=dot.")
+            continue
+        *path, last = key.strip().split(".")
+        node: Any = tree
+        for name in path:
+            node = node.setdefault(name, {}) if isinstance(node, dict) else None
+        if not isinstance(node, dict):
+            wrong.append(f"--set {override}: {'.'.join(path)} is not a table of settings; check the key.")
+            continue
+        node[last] = _toml_value(text)
+    return tree, wrong
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _sentence(kind: type[Settings], error: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(error["loc"][-1]), _keys(kind, error["loc"][:-1]), n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "remove it."
+        return f"{key}: unknown setting; {hint}"
+    if error["type"] == "missing":
+        return f"{key}: is required; add it."
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]} (got {error['input']!r}); change it."
+
+
+def _keys(kind: Any, location: Sequence[Any]) -> list[str]:
+    """Names of the settings in the table at `location`."""
+    for part in location:
+        if isinstance(part, int):
+            continue
+        kind = kind.model_fields[part].annotation
+        while not isinstance(kind, type) or isinstance(kind, types.GenericAlias):
+            kind = typing.get_args(kind)[0]
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []

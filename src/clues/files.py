@@ -1,0 +1,128 @@
+"""Writing so that a killed run loses nothing: every artefact is written beside its name, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from clues.errors import OutputError
+
+
+def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill `PATH.part` (a file or a folder), then rename it to `path` in one step."""
+    part = path.with_name(path.name + ".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove(part)
+    write(part)
+    if path.is_dir():
+        _remove(path)
+    os.replace(part, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
+    replace_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    def write(part: Path) -> None:
+        with part.open("w", encoding="utf-8") as stream:
+            for row in rows:
+                stream.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+
+    replace_whole(path, write)
+
+
+def write_toml(path: Path, value: Mapping[str, Any]) -> None:
+    text = tomli_w.dumps(_without_none(value))
+    replace_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of a folder."""
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def value_digest(value: Any) -> str:
+    """SHA-256 of a JSON-like value, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def claim_folder(folder: Path, config: Mapping[str, Any]) -> None:
+    """Make `folder` the home of the run that `config` describes, or accept that it is already.
+
+    Raises:
+        OutputError: the folder holds the run of another configuration, or files of something else.
+    """
+    wanted = _without_none(config)
+    existing = folder / "config.toml"
+    if existing.is_file():
+        held = tomllib.loads(existing.read_text(encoding="utf-8"))
+        if value_digest(held) != value_digest(wanted):
+            different = ", ".join(_differences(held, wanted))
+            raise OutputError(
+                f"{folder}: holds another run ({different} differ); choose another --out or remove the folder."
+            )
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(f"{folder}: exists and is not a run of ours; choose another --out.")
+    write_toml(existing, wanted)
+
+
+class Phase:
+    """A step of a run that is done once: its marker holds a digest of everything that went in."""
+
+    def __init__(self, folder: Path, name: str, inputs: Any) -> None:
+        self._marker = folder / f".{name}.done"
+        self._digest = value_digest(inputs)
+
+    @property
+    def done(self) -> bool:
+        return self._marker.is_file() and self._marker.read_text() == self._digest
+
+    def finish(self) -> None:
+        replace_whole(self._marker, lambda part: part.write_text(self._digest))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif path.exists():
+        path.unlink()
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
+    return value
+
+
+def _differences(left: Mapping[str, Any], right: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for key in sorted(left.keys() | right.keys()):
+        one, other = left.get(key), right.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found += _differences(one, other, f"{prefix}{key}.")
+        elif one != other:
+            found.append(prefix + key)
+    return found
