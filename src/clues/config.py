@@ -46,7 +46,9 @@ class LoraSettings(Settings):
 class DataSettings(Settings):
     """How records become token sequences."""
 
-    dialect: Literal["auto", "alpaca", "prompt-completion", "prompt-response", "question-answer", "messages"] = "auto"
+    dialect: Literal[
+        "auto", "alpaca", "prompt-completion", "prompt-response", "question-answer", "messages"
+    ] = "auto"
     max_tokens: Annotated[int, Field(ge=8)] = 512
 
 
@@ -82,7 +84,13 @@ class SelectionSettings(Settings):
     """The rule that turns anchor scores into a threshold."""
 
     threshold: Literal[
-        "anchor-mean", "anchor-quantile", "anchor-deviation", "anchor-normalised", "ratio", "score", "oracle-ratio"
+        "anchor-mean",
+        "anchor-quantile",
+        "anchor-deviation",
+        "anchor-normalised",
+        "ratio",
+        "score",
+        "oracle-ratio",
     ] = "anchor-quantile"
     quantile: Share = 0.1
     deviations: float = 2.0
@@ -151,7 +159,9 @@ class RunSettings(Settings):
             wrong.append("clients.id: two clients share an id; give each its own.")
         unlabelled = [client.id for client in self.clients if client.labels is None]
         if unlabelled and "oracle" in self.evaluation.arms:
-            wrong.append(f"evaluation.arms: 'oracle' needs labels of every client; {', '.join(unlabelled)} has none.")
+            wrong.append(
+                f"evaluation.arms: 'oracle' needs labels of every client; {', '.join(unlabelled)} has none."
+            )
         if unlabelled and self.selection.threshold == "oracle-ratio":
             wrong.append("selection.threshold: 'oracle-ratio' needs clients.labels of every client.")
         if wrong:

@@ -1,0 +1,1 @@
+"""Samples, prompts and masks, batches, corruption."""
