@@ -13,13 +13,13 @@ test: $(VENV)/.ready
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest -q --durations=10
 
-# Without an NVIDIA GPU the CPU build of torch comes first: the default build brings several GB of CUDA.
+# Without an NVIDIA GPU torch comes first and alone, so that a CPU build is taken where one is offered;
+# TORCH_INDEX=URL names an index of CPU builds where pip's own has none.
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	@if ! command -v nvidia-smi >/dev/null 2>&1; then \
-	  $(VENV)/bin/pip install --quiet torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu || \
-	  $(VENV)/bin/pip install --quiet torch==2.13.0; fi
+	@command -v nvidia-smi >/dev/null 2>&1 || \
+	  $(VENV)/bin/pip install --quiet torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	$(VENV)/bin/pip install --quiet --editable '.[test]'
 	touch $@
 

@@ -46,9 +46,7 @@ class LoraSettings(Settings):
 class DataSettings(Settings):
     """How records become token sequences."""
 
-    dialect: Literal[
-        "auto", "alpaca", "prompt-completion", "prompt-response", "question-answer", "messages"
-    ] = "auto"
+    dialect: Literal["auto", "alpaca", "prompt-completion", "prompt-response", "question-answer", "messages"] = "auto"
     max_tokens: Annotated[int, Field(ge=8)] = 512
 
 
@@ -159,9 +157,7 @@ class RunSettings(Settings):
             wrong.append("clients.id: two clients share an id; give each its own.")
         unlabelled = [client.id for client in self.clients if client.labels is None]
         if unlabelled and "oracle" in self.evaluation.arms:
-            wrong.append(
-                f"evaluation.arms: 'oracle' needs labels of every client; {', '.join(unlabelled)} has none."
-            )
+            wrong.append(f"evaluation.arms: 'oracle' needs labels of every client; {', '.join(unlabelled)} has none.")
         if unlabelled and self.selection.threshold == "oracle-ratio":
             wrong.append("selection.threshold: 'oracle-ratio' needs clients.labels of every client.")
         if wrong:

@@ -23,9 +23,7 @@ class Batch:
     labels: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(
-            self.rows, self.input_ids.to(device), self.attention_mask.to(device), self.labels.to(device)
-        )
+        return Batch(self.rows, self.input_ids.to(device), self.attention_mask.to(device), self.labels.to(device))
 
 
 def pad(tokens: Sequence[Tokens], rows: list[int] | None = None) -> Batch:

@@ -54,9 +54,7 @@ def tokenize(samples: Iterable[Sample], tokenizer: Tokenizer, max_tokens: int) -
     rows = [_tokenize(sample, tokenizer, max_tokens) for sample in samples]
     truncated = sum(row.truncated for row in rows)
     if truncated:
-        say(
-            f"{truncated} of {len(rows)} samples are longer than data.max_tokens = {max_tokens} and were cut."
-        )
+        say(f"{truncated} of {len(rows)} samples are longer than data.max_tokens = {max_tokens} and were cut.")
     return rows
 
 
@@ -68,9 +66,7 @@ def _tokenize(sample: Sample, tokenizer: Tokenizer, max_tokens: int) -> Tokens:
         prompt = [tokenizer.bos_token_id, *prompt]
     length = len(prompt) + len(response)
     prompt = prompt[max(0, len(prompt) - max(max_tokens - len(response), 1)) :]
-    tokens = Tokens(
-        sample.id, sample.domain, [*prompt, *response][:max_tokens], len(prompt), length > max_tokens
-    )
+    tokens = Tokens(sample.id, sample.domain, [*prompt, *response][:max_tokens], len(prompt), length > max_tokens)
     if tokens.response_tokens < 1:
         raise DataError(
             f"{sample.place}: sample '{sample.id}' has no response tokens within data.max_tokens = {max_tokens}; "

@@ -62,9 +62,7 @@ def read_samples(source: str | Path, dialect: str = "auto") -> list[Sample]:
                 identity = f"{identity}-{repeats[identity]}"
         identity = str(identity)
         if identity in seen:
-            raise DataError(
-                f"{place}: field 'id' repeats '{identity}' of {seen[identity]}; ids must be unique."
-            )
+            raise DataError(f"{place}: field 'id' repeats '{identity}' of {seen[identity]}; ids must be unique.")
         seen[identity] = place
         samples.append(Sample(identity, context, response, _domain(source, place, record), record, place))
     return samples
@@ -107,9 +105,7 @@ def read_records(source: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
     elif path.is_file():
         readers = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet}
         if path.suffix.lower() not in readers:
-            raise DataError(
-                f"{path}: unknown kind of file; use {', '.join(readers)} or a folder of datasets."
-            )
+            raise DataError(f"{path}: unknown kind of file; use {', '.join(readers)} or a folder of datasets.")
         yield from readers[path.suffix.lower()](path)
     elif path.suffix or str(source).count("/") != 1:
         raise DataError(f"{source}: no such file or folder; check the path.")
@@ -141,9 +137,7 @@ def _json(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}, line {error.lineno}: broken JSON at column {error.colno}; mend it."
-        ) from None
+        raise DataError(f"{path}, line {error.lineno}: broken JSON at column {error.colno}; mend it.") from None
     except UnicodeDecodeError:
         raise DataError(f"{path}: is not UTF-8 text; convert it to UTF-8.") from None
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
@@ -156,9 +150,7 @@ def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         reader = csv.DictReader(stream)
         for row in reader:
             if None in row or None in row.values():
-                raise DataError(
-                    f"{path}, line {reader.line_num}: has not as many fields as the header; mend it."
-                )
+                raise DataError(f"{path}, line {reader.line_num}: has not as many fields as the header; mend it.")
             yield f"{path}, line {reader.line_num}", dict(row)
 
 
@@ -181,9 +173,7 @@ def _load_folder(path: Path) -> Iterable[dict[str, Any]]:
     except FileNotFoundError:
         raise DataError(f"{path}: is not a folder saved by datasets; name a file instead.") from None
     if isinstance(loaded, datasets.DatasetDict):
-        raise DataError(
-            f"{path}: holds several splits ({', '.join(loaded)}); name the folder of one of them."
-        )
+        raise DataError(f"{path}: holds several splits ({', '.join(loaded)}); name the folder of one of them.")
     return [dict(row) for row in loaded]
 
 
@@ -209,9 +199,7 @@ def _layout(source: str | Path, record: Mapping[str, Any], dialect: str) -> Dial
     found = detect(record)
     if found is None:
         known = "; ".join(f"{d.name} ({', '.join(d.fields)})" for d in DIALECTS.values())
-        raise DataError(
-            f"{source}: fields {', '.join(record)} fit no known dialect; rename them to one of: {known}."
-        )
+        raise DataError(f"{source}: fields {', '.join(record)} fit no known dialect; rename them to one of: {known}.")
     return found
 
 

@@ -1,0 +1,1 @@
+"""Base models, adapters and the trajectory an adapter took."""

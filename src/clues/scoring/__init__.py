@@ -1,0 +1,1 @@
+"""Scores of samples: one file per method, registered with its paper."""

@@ -1,0 +1,138 @@
+"""LoRA adapters by PEFT: attached to the shared base for a while, read, written, chosen by module."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clues.config import LoraSettings
+from clues.errors import ConfigError, ModelError
+from clues.models.base import Base
+
+AdapterState = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class LoraModule:
+    """One adapted linear: y = W x + scaling · B A x, with A: r × in and B: out × r."""
+
+    name: str
+    a: nn.Linear
+    b: nn.Linear
+
+
+@contextmanager
+def attached(base: Base, config: Any, state: Mapping[str, Tensor] | None = None, seed: int = 0) -> Iterator[Any]:
+    """The base with an adapter: initialised from `seed`, or holding `state`. The base is bare again afterwards.
+
+    Args:
+        config: LoraSettings, or a peft LoraConfig.
+        state: adapter tensors under PEFT's own names.
+
+    Raises:
+        ConfigError: a target module is not in the base model.
+        ModelError: the tensors do not fit the base model.
+    """
+    from peft import get_peft_model, prepare_model_for_kbit_training, set_peft_model_state_dict
+
+    torch.manual_seed(seed)
+    if getattr(base.model, "is_quantized", False):
+        prepare_model_for_kbit_training(base.model, use_gradient_checkpointing=False)
+    try:
+        model = get_peft_model(base.model, _peft_config(config, base.name))
+    except ValueError as error:
+        raise ConfigError(f"lora.target_modules: {str(error).splitlines()[0]} Name modules of the base.") from None
+    try:
+        if state is not None:
+            try:
+                result = set_peft_model_state_dict(model, dict(state))
+            except RuntimeError:
+                raise ModelError(f"the adapter's tensors do not fit {base.name}; use its own base model.") from None
+            if result.unexpected_keys:
+                raise ModelError(f"the adapter names modules that {base.name} lacks; use its own base model.")
+        yield model
+    finally:
+        model.unload()
+        if hasattr(base.model, "peft_config"):
+            del base.model.peft_config
+        base.model.requires_grad_(False)
+
+
+def adapter_state(model: Any) -> AdapterState:
+    """The adapter's tensors in float32 on the CPU, under PEFT's names."""
+    from peft import get_peft_model_state_dict
+
+    return {name: t.detach().float().cpu().clone() for name, t in get_peft_model_state_dict(model).items()}
+
+
+def lora_modules(model: Any, pattern: str = "*") -> list[LoraModule]:
+    """The adapted linears whose name matches the glob, for example `*.layers.0.*`.
+
+    Raises:
+        ConfigError: no module matches; an empty choice is never read as all.
+    """
+    found = [
+        LoraModule(name, layer.lora_A["default"], layer.lora_B["default"])
+        for name, layer in model.named_modules()
+        if hasattr(layer, "lora_A") and "default" in layer.lora_A
+    ]
+    chosen = [module for module in found if fnmatch.fnmatch(module.name, pattern)]
+    if not chosen:
+        example = found[0].name if found else "none"
+        raise ConfigError(f"scoring.modules: '{pattern}' matches no adapter module; names look like {example}.")
+    return chosen
+
+
+def save_adapter(state: Mapping[str, Tensor], config: Any, base_name: str, folder: Path) -> None:
+    """Write an adapter that `PeftModel.from_pretrained` loads as it is."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: t.contiguous() for name, t in state.items()}, str(folder / "adapter_model.safetensors"))
+    peft_config = _peft_config(config, base_name)
+    peft_config.inference_mode = True
+    peft_config.save_pretrained(str(folder))
+
+
+def load_adapter(folder: Path, base: Base | None = None) -> tuple[AdapterState, Any]:
+    """(tensors, peft config) of an adapter folder, checked to belong to `base`.
+
+    Raises:
+        ModelError: no adapter there, or it is one of another base model.
+    """
+    from peft import PeftConfig
+    from safetensors.torch import load_file
+
+    if not (folder / "adapter_config.json").is_file() or not (folder / "adapter_model.safetensors").is_file():
+        raise ModelError(
+            f"{folder}: holds no adapter (adapter_config.json, adapter_model.safetensors); check the path."
+        )
+    config = PeftConfig.from_pretrained(str(folder))
+    if base is not None and config.base_model_name_or_path != base.name:
+        raise ModelError(
+            f"{folder}: is an adapter of {config.base_model_name_or_path}, not of {base.name}; name that base with --model."
+        )
+    return load_file(str(folder / "adapter_model.safetensors")), config
+
+
+def _peft_config(config: Any, base_name: str) -> Any:
+    from peft import LoraConfig
+
+    if not isinstance(config, LoraSettings):
+        config.inference_mode = False
+        return config
+    return LoraConfig(
+        r=config.r,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=list(config.target_modules),
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=base_name,
+    )

@@ -1,0 +1,90 @@
+"""Loading a base model: any causal LM that transformers loads, or the embedded default."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clues.config import ModelSettings
+from clues.errors import ModelError
+from clues.models import embedded
+
+
+@dataclass(frozen=True)
+class Base:
+    """A frozen base model with its tokenizer; `name` is what an adapter records as its base."""
+
+    name: str
+    model: Any
+    tokenizer: Any
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.model.device)
+
+
+@functools.lru_cache(maxsize=1)
+def load_base(settings: ModelSettings) -> Base:
+    """Load once per process: clients of one process share the base, only adapters differ.
+
+    Raises:
+        ModelError: nothing of that name can be loaded, or the device is not there.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = str(embedded.fetch()) if settings.id == embedded.NAME else settings.id
+    device = _device(settings.device)
+    where = {"revision": settings.revision or "main", "gguf_file": settings.gguf_file}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **where)
+        model = AutoModelForCausalLM.from_pretrained(
+            source,
+            **where,
+            dtype=getattr(torch, settings.dtype),
+            device_map={"": device},
+            quantization_config=_quantization(settings),
+        )
+    except (OSError, ValueError, ImportError) as error:
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"model.id: '{settings.id}' cannot be loaded ({first_line}); give a folder, a Hub id or '{embedded.NAME}'."
+        ) from None
+    model.requires_grad_(False)
+    model.config.use_cache = False
+    return Base(_identity(source), model.eval(), tokenizer)
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        try:
+            device = torch.device(name)
+        except RuntimeError:
+            raise ModelError(f"model.device: '{name}' is no device; use auto, cpu, cuda or cuda:N.") from None
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise ModelError(f"model.device: '{name}' is not there; use auto or cpu.")
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _quantization(settings: ModelSettings) -> Any:
+    if settings.quantization == "none":
+        return None
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_8bit=settings.quantization == "8bit",
+        load_in_4bit=settings.quantization == "4bit",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=getattr(torch, settings.dtype),
+    )
+
+
+def _identity(source: str) -> str:
+    path = Path(source)
+    return str(path.resolve()) if path.is_dir() else source

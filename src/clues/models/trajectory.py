@@ -1,0 +1,85 @@
+"""The trajectory of an adapter: checkpoints φ_t, each with its mean learning rate η_t and AdamW's moments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clues.errors import ModelError
+from clues.files import read_json, replace_whole, write_json
+from clues.models.adapters import AdapterState, load_adapter, save_adapter
+from clues.models.base import Base
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One point of a trajectory.
+
+    `first_moment`, `second_moment`: AdamW's raw moments by the tensor names of `state`, or empty;
+    `optimizer_step`: the step number their bias correction needs.
+    """
+
+    state: AdapterState
+    learning_rate: float
+    optimizer_step: int = 0
+    first_moment: AdapterState | None = None
+    second_moment: AdapterState | None = None
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+
+
+def save_checkpoint(checkpoint: Checkpoint, config: Any, base_name: str, folder: Path) -> None:
+    """Write a checkpoint whole or not at all."""
+    from safetensors.torch import save_file
+
+    def write(part: Path) -> None:
+        save_adapter(checkpoint.state, config, base_name, part)
+        if checkpoint.first_moment and checkpoint.second_moment:
+            moments = {f"first.{name}": t for name, t in checkpoint.first_moment.items()}
+            moments |= {f"second.{name}": t for name, t in checkpoint.second_moment.items()}
+            save_file(moments, str(part / "moments.safetensors"))
+        facts = {
+            "learning_rate": checkpoint.learning_rate,
+            "optimizer_step": checkpoint.optimizer_step,
+            "betas": list(checkpoint.betas),
+            "epsilon": checkpoint.epsilon,
+        }
+        write_json(part / "checkpoint.json", facts)
+
+    replace_whole(folder, write)
+
+
+def load_trajectory(folder: Path, base: Base | None = None) -> tuple[list[Checkpoint], Any]:
+    """(checkpoints in order of training, peft config) of a trajectory's folder.
+
+    Raises:
+        ModelError: the folder holds no checkpoint, or those of another base model.
+    """
+    from safetensors.torch import load_file
+
+    folders = sorted(folder.glob("checkpoint-*/checkpoint.json"))
+    if not folders:
+        raise ModelError(f"{folder}: holds no checkpoint-* of a trajectory; name the folder that training wrote.")
+    checkpoints = []
+    for facts_file in folders:
+        state, config = load_adapter(facts_file.parent, base)
+        facts = read_json(facts_file)
+        moments_file = facts_file.parent / "moments.safetensors"
+        moments = load_file(str(moments_file)) if moments_file.is_file() else {}
+        checkpoints.append(
+            Checkpoint(
+                state=state,
+                learning_rate=facts["learning_rate"],
+                optimizer_step=facts["optimizer_step"],
+                first_moment=_part(moments, "first."),
+                second_moment=_part(moments, "second."),
+                betas=(facts["betas"][0], facts["betas"][1]),
+                epsilon=facts["epsilon"],
+            )
+        )
+    return checkpoints, config
+
+
+def _part(moments: AdapterState, prefix: str) -> AdapterState | None:
+    return {name.removeprefix(prefix): t for name, t in moments.items() if name.startswith(prefix)} or None
