@@ -1,0 +1,1 @@
+"""Thresholds from anchor scores, and how good a selection is where the truth is known."""

@@ -1,0 +1,73 @@
+"""Merging K adapters into one, by PEFT.
+
+`linear` averages A and B separately, so it has cross terms: mean(B)·mean(A) ≠ mean(BA). `exact` concatenates
+ranks and is exactly the weighted sum of the ΔW; `svd` re-factors that sum to the original rank.
+TIES: arXiv 2306.01708; DARE: arXiv 2311.03099.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from torch import Tensor
+
+from clues.config import LoraSettings, MergingSettings
+from clues.models.adapters import AdapterState
+from clues.models.base import Base
+
+_PEFT_NAME = {
+    "linear": "linear",
+    "ties": "ties",
+    "dare-linear": "dare_linear",
+    "dare-ties": "dare_ties",
+    "svd": "svd",
+    "exact": "cat",
+}
+_SPARSE = {"ties", "dare-linear", "dare-ties"}
+
+
+def merge(
+    base: Base,
+    adapters: Sequence[Mapping[str, Tensor]],
+    lora: LoraSettings,
+    weights: Sequence[float],
+    settings: MergingSettings,
+    seed: int,
+) -> tuple[AdapterState, LoraSettings]:
+    """Merge adapters of one shape.
+
+    Args:
+        weights: one per adapter; they are brought to the sum `settings.scale`.
+
+    Returns:
+        The merged tensors and the settings that describe them (`exact` and `svd` fold the scaling s into B).
+    """
+    total = sum(weights)
+    shares = [settings.scale * weight / total for weight in weights]
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=lora.r, lora_alpha=lora.alpha, target_modules=list(lora.target_modules), task_type="CAUSAL_LM"
+    )
+    names = [f"client{index}" for index in range(len(adapters))]
+    model = get_peft_model(base.model, config, adapter_name=names[0])
+    try:
+        for name in names[1:]:
+            model.add_adapter(name, config)
+        for name, state in zip(names, adapters, strict=True):
+            set_peft_model_state_dict(model, dict(state), adapter_name=name)
+        options: dict[str, Any] = {"density": settings.density} if settings.method in _SPARSE else {}
+        if settings.method == "svd":
+            options = {"svd_rank": lora.r}
+        model.add_weighted_adapter(names, shares, "merged", combination_type=_PEFT_NAME[settings.method], **options)
+        merged = model.peft_config["merged"]
+        state = get_peft_model_state_dict(model, adapter_name="merged")
+        state = {name: t.detach().float().cpu().clone() for name, t in state.items()}
+        return state, lora.model_copy(update={"r": merged.r, "alpha": float(merged.lora_alpha)})
+    finally:
+        model.unload()
+        if hasattr(base.model, "peft_config"):
+            del base.model.peft_config
+        base.model.requires_grad_(False)

@@ -1,0 +1,56 @@
+"""How good a selection is where the truth is known; the positive class is high quality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
+
+from clues.data.samples import read_records
+from clues.errors import DataError
+
+
+def read_labels(path: str, ids: Sequence[str]) -> dict[str, str]:
+    """Kind of corruption by id, empty for good samples.
+
+    Raises:
+        DataError: a sample has no label, or a label no usable quality.
+    """
+    labels: dict[str, str] = {}
+    for place, record in read_records(path):
+        if record.get("quality") not in ("good", "low") or "id" not in record:
+            raise DataError(f"{place}: needs the fields 'id' and 'quality' (good or low); mend the line.")
+        labels[str(record["id"])] = "" if record["quality"] == "good" else str(record.get("kind") or "low")
+    missing = [identity for identity in ids if identity not in labels]
+    if missing:
+        raise DataError(f"{path}: has no label for {len(missing)} samples, first id '{missing[0]}'; add them.")
+    return labels
+
+
+def selection_metrics(scores: Sequence[float], kept: Sequence[bool], kinds: Sequence[str]) -> dict[str, Any]:
+    """Precision, recall, F1, accuracy, AUROC, and AUROC of the good against each kind of corruption.
+
+    A figure that is not defined (AUROC where one class is absent) is None.
+
+    Args:
+        kinds: per sample, the kind of its corruption, empty for good ones.
+    """
+    good = [not kind for kind in kinds]
+    precision, recall, f1, _ = precision_recall_fscore_support(good, kept, average="binary", zero_division=0)
+    by_kind = {}
+    for kind in sorted({kind for kind in kinds if kind}):
+        rows = [row for row, each in enumerate(kinds) if each in ("", kind)]
+        by_kind[kind] = _auroc([good[row] for row in rows], [scores[row] for row in rows])
+    return {
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
+        "accuracy": float(accuracy_score(good, kept)),
+        "auroc": _auroc(good, scores),
+        "auroc_by_kind": by_kind,
+    }
+
+
+def _auroc(good: Sequence[bool], scores: Sequence[float]) -> float | None:
+    return float(roc_auc_score(good, scores)) if len(set(good)) == 2 else None

@@ -1,0 +1,189 @@
+"""LoRA fine-tuning: the mean over samples of each sample's mean response loss, by transformers' Trainer."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+
+from clues.config import LoraSettings, TrainingSettings
+from clues.data.batches import pad
+from clues.data.prompts import Tokens
+from clues.errors import TrainingError
+from clues.files import Phase
+from clues.models.adapters import AdapterState, adapter_state, attached
+from clues.models.base import Base
+from clues.models.likelihood import sample_losses
+from clues.training.callbacks import ShowProgress
+from clues.training.recorder import RecordTrajectory
+
+
+def fit(
+    base: Base,
+    lora: LoraSettings,
+    tokens: Sequence[Tokens],
+    settings: TrainingSettings,
+    seed: int,
+    initial: Mapping[str, Tensor] | None = None,
+    trajectory: Path | None = None,
+    proximal_mu: float = 0.0,
+    what: str = "training",
+) -> AdapterState:
+    """Fine-tune an adapter from `initial` (or a seeded start) and return its tensors.
+
+    Args:
+        trajectory: folder for the checkpoints φ_t; an interrupted training goes on from the last of them.
+        proximal_mu: weight μ of FedProx's term μ/2 ‖φ − φ_initial‖² (arXiv 1812.06127).
+
+    Raises:
+        TrainingError: there is nothing to train on, or the loss is no longer a number.
+    """
+    if not tokens:
+        raise TrainingError(f"{what}: no samples are left to train on; loosen the threshold.")
+    with attached(base, lora, initial, seed) as model, tempfile.TemporaryDirectory() as scratch:
+        set_seed(seed)
+        _trainable_adapter(model)
+        callbacks: list[TrainerCallback] = [ShowProgress(what)]
+        if trajectory is not None:
+            callbacks.append(RecordTrajectory(model, trajectory, lora, base.name, _snapshots(tokens, settings)))
+        trainer = _LossPerSample(
+            model=model,
+            args=_arguments(trajectory / ".resume" if trajectory else Path(scratch), base, settings, seed),
+            train_dataset=_Dataset(tokens),
+            data_collator=_collate,
+            callbacks=callbacks,
+        )
+        trainer.proximal_mu = proximal_mu
+        trainer.remove_callback(_printer())
+        trainer.train(resume_from_checkpoint=_resumable(trajectory))
+        return adapter_state(model)
+
+
+def fit_trajectory(
+    base: Base, lora: LoraSettings, tokens: Sequence[Tokens], settings: TrainingSettings, seed: int, folder: Path
+) -> None:
+    """Record a trajectory once: done already with the same data and settings, nothing happens."""
+    inputs = {
+        "samples": [t.input_ids for t in tokens],
+        "lora": lora.model_dump(),
+        "training": settings.model_dump(),
+        "seed": seed,
+        "base": base.name,
+    }
+    done, begun = Phase(folder, "trajectory", inputs), Phase(folder, "begun", inputs)
+    if done.done:
+        return
+    if not begun.done and folder.exists():
+        shutil.rmtree(folder)
+    begun.finish()
+    fit(base, lora, tokens, settings, seed, trajectory=folder, what="training the trajectory")
+    shutil.rmtree(folder / ".resume", ignore_errors=True)
+    done.finish()
+
+
+class _LossPerSample(Trainer):  # type: ignore[misc]
+    """Trainer with our loss: every sample counts the same, however long its response is."""
+
+    proximal_mu = 0.0
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.model_accepts_loss_kwargs = False  # our loss is a mean; Trainer divides by accumulation steps
+        self._start = {n: p.detach().clone() for n, p in self.model.named_parameters() if p.requires_grad}
+
+    def compute_loss(self, model: Any, inputs: dict[str, Tensor], *_: Any, **__: Any) -> Tensor:
+        loss = sample_losses(model, inputs["input_ids"], inputs["attention_mask"], inputs["labels"]).mean()
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"training: the loss is {loss.item()} at step {self.state.global_step + 1}; "
+                "lower training.learning_rate or use model.dtype float32."
+            )
+        if self.proximal_mu:
+            distance = sum((p - self._start[n]).square().sum() for n, p in model.named_parameters() if p.requires_grad)
+            loss = loss + self.proximal_mu / 2 * distance
+        return loss
+
+
+class _Dataset(torch.utils.data.Dataset[dict[str, Any]]):
+    def __init__(self, tokens: Sequence[Tokens]) -> None:
+        self._tokens = tokens
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        return {"tokens": asdict(self._tokens[row])}
+
+
+def _collate(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+    batch = pad([Tokens(**row["tokens"]) for row in rows])
+    return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask, "labels": batch.labels}
+
+
+def _trainable_adapter(model: Any) -> None:
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+
+
+def _snapshots(tokens: Sequence[Tokens], settings: TrainingSettings) -> list[int]:
+    """The optimizer steps after which a checkpoint is recorded: T evenly spaced ones, the last included."""
+    steps = total_steps(len(tokens), settings)
+    count = min(settings.checkpoints, steps)
+    return [round(steps * (index + 1) / count) for index in range(count)]
+
+
+def total_steps(samples: int, settings: TrainingSettings) -> int:
+    batches = math.ceil(samples / settings.batch_size)
+    return max(1, math.ceil(settings.epochs * math.ceil(batches / settings.gradient_accumulation)))
+
+
+def _arguments(folder: Path, base: Base, settings: TrainingSettings, seed: int) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=-1,
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
+        warmup_steps=settings.warmup_share,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        optim="adamw_torch",
+        seed=seed,
+        data_seed=seed,
+        use_cpu=base.device.type == "cpu",
+        save_strategy="no",
+        save_total_limit=1,
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=base.device.type == "cuda",
+    )
+
+
+def _printer() -> type:
+    from transformers import PrinterCallback
+
+    logging.getLogger("transformers.trainer").setLevel(logging.ERROR)
+    return PrinterCallback
+
+
+def _resumable(trajectory: Path | None) -> str | None:
+    """The last whole state of an interrupted training, or None."""
+    if trajectory is None:
+        return None
+    states = [path.parent for path in trajectory.glob(".resume/checkpoint-*/trainer_state.json")]
+    recorded = {int(path.name.split("-")[1]) for path in trajectory.glob("checkpoint-*") if path.is_dir()}
+    usable = [state for state in states if int(state.name.split("-")[1]) in recorded]
+    return str(max(usable, key=lambda state: int(state.name.split("-")[1]))) if usable else None
