@@ -1,0 +1,180 @@
+"""The client's side of the protocol, as a Flower ClientApp.
+
+A client answers with adapter tensors, anchor scores and counts, nothing else; every answer is written to the
+client's ledger before it is sent, and an error travels as its kind alone, its text stays in the client's log.
+"""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from clues.collaboration.ledger import Ledger
+from clues.collaboration.messages import arrays_of, facts_of, ledger_items, pack, strategy_number
+from clues.collaboration.silo import fit_silo, read_table, score_silo, write_selection
+from clues.config import RunSettings
+from clues.data.prompts import tokenize
+from clues.data.samples import Sample, parse_samples, read_samples
+from clues.files import write_json
+from clues.models.adapters import AdapterState
+from clues.models.base import load_base
+from clues.models.trajectory import Checkpoint, load_trajectory
+from clues.selection.metrics import read_labels, selection_metrics
+from clues.selection.threshold import Threshold
+from clues.training.fit import fit_trajectory
+
+app = ClientApp()
+_Answer = Callable[[Message, Context], RecordDict]
+
+
+def _answers(function: _Answer) -> Callable[[Message, Context], Message]:
+    """Turn what a function returns into a reply: recorded in the ledger, and sanitised where it fails."""
+
+    @functools.wraps(function)
+    def reply(message: Message, context: Context) -> Message:
+        folder = Path(str(context.node_config["folder"]))
+        try:
+            answer = Message(function(message, context), reply_to=message)
+            Ledger(folder / "ledger.jsonl").write(message.metadata.message_type, ledger_items(answer))
+            return answer
+        except Exception as error:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / "errors.log").open("a", encoding="utf-8") as log:
+                log.write(traceback.format_exc() + "\n")
+            reason = f"{context.node_config['client']}: {type(error).__name__}; its errors.log says more"
+            Ledger(folder / "ledger.jsonl").write("error", {"reason": ([1], reason.encode())})
+            return Message(Error(code=1000, reason=reason), reply_to=message)
+
+    return reply
+
+
+@app.query("describe")
+@_answers
+def describe(message: Message, context: Context) -> RecordDict:
+    """Who is here, and how many samples there are."""
+    client = _client(context)
+    kinds = _kinds(client, _private(client))
+    share = None if kinds is None else sum(not kind for kind in kinds) / len(kinds)
+    return pack({"id": client.id, "samples": len(_private(client)), "good_share": share})
+
+
+@app.train("select")
+@_answers
+def select(message: Message, context: Context) -> RecordDict:
+    """Train or receive a trajectory, score private samples and anchors, answer with the anchors' scores."""
+    client, folder, facts = _client(context), Path(str(context.node_config["folder"])), facts_of(message.content)
+    settings = RunSettings.model_validate(facts["settings"])
+    base = load_base(settings.model)
+    samples = _tokens(_private(client), base, settings)
+    validation = _tokens(parse_samples(facts["validation"], "validation"), base, settings)
+    anchors = _tokens(parse_samples(facts["anchors"], "anchors"), base, settings)
+    if facts["learning_rates"]:
+        checkpoints = _received(arrays_of(message.content), facts["learning_rates"])
+        config: Any = settings.lora
+    else:
+        fit_trajectory(base, settings.lora, samples, settings.training, settings.seed, folder / "trajectory")
+        checkpoints, config = load_trajectory(folder / "trajectory", base)
+    _, anchor_table = score_silo(base, checkpoints, config, samples, validation, anchors, settings.scoring, folder)
+    scores = {name: anchor_table.columns[name].tolist() for name in ("score", "dot", "cosine")}
+    own = None if facts["learning_rates"] else checkpoints[-1].state
+    return pack({"id": client.id}, own, {"num-examples": len(samples), **scores})
+
+
+@app.query("judge")
+@_answers
+def judge(message: Message, context: Context) -> RecordDict:
+    """Apply several thresholds, each to the column it was fitted on; counts, and metrics where labels are."""
+    client, folder = _client(context), Path(str(context.node_config["folder"]))
+    samples = _private(client)
+    table, kinds = read_table(folder / "scores.parquet"), _kinds(client, samples)
+    verdicts = []
+    for entry in facts_of(message.content)["thresholds"]:
+        scores = table.columns[entry["column"]]
+        kept = Threshold(**entry["threshold"]).keep(scores, client.id).tolist()
+        verdict: dict[str, Any] = {"kept": sum(kept), "dropped": len(kept) - sum(kept)}
+        if kinds is not None:
+            verdict |= selection_metrics(scores.tolist(), kept, kinds)
+        verdicts.append(verdict)
+    return pack({"id": client.id, "verdicts": verdicts})
+
+
+@app.train()
+@_answers
+def fit_round(message: Message, context: Context) -> RecordDict:
+    """Train on the part of the data that the arm names; the adapter goes back."""
+    client, folder, facts = _client(context), Path(str(context.node_config["folder"])), facts_of(message.content)
+    settings = RunSettings.model_validate(facts["settings"])
+    base = load_base(settings.model)
+    samples = _private(client)
+    chosen = _chosen(facts, client, samples, folder)
+    tokens = _tokens([sample for sample, keep in zip(samples, chosen, strict=True) if keep], base, settings)
+    state = fit_silo(
+        base,
+        settings.lora,
+        tokens,
+        settings.training.model_copy(update={"epochs": facts["epochs"]}),
+        settings.seed,
+        folder,
+        initial=arrays_of(message.content) or None,
+        proximal_mu=strategy_number(message.content, "proximal-mu", 0.0),
+        what=f"{client.id}: training on {facts['arm']} ({len(tokens)} samples)",
+    )
+    return pack(None, state, {"num-examples": len(tokens)})
+
+
+def _chosen(facts: dict[str, Any], client: Any, samples: list[Sample], folder: Path) -> list[bool]:
+    if facts["arm"] == "mixed":
+        return [True] * len(samples)
+    if facts["arm"] == "oracle":
+        kinds = _kinds(client, samples) or []
+        return [not kind for kind in kinds]
+    threshold, table = Threshold(**facts["threshold"]), read_table(folder / "scores.parquet")
+    if facts["arm"] != "selected":
+        kept: list[bool] = threshold.keep(table.scores, client.id).tolist()
+        return kept
+    kept = write_selection(samples, table, threshold, client.id, folder).tolist()
+    write_json(folder / "selection.json", {**threshold.as_dict(), "kept": sum(kept), "dropped": len(kept) - sum(kept)})
+    return kept
+
+
+class _Client:
+    def __init__(self, context: Context) -> None:
+        self.id = str(context.node_config["client"])
+        self.data = str(context.node_config["data"])
+        self.labels = str(context.node_config.get("labels") or "")
+        self.dialect = str(context.node_config.get("dialect") or "auto")
+
+
+def _client(context: Context) -> _Client:
+    return _Client(context)
+
+
+def _private(client: _Client) -> list[Sample]:
+    return read_samples(client.data, client.dialect)
+
+
+def _kinds(client: _Client, samples: list[Sample]) -> list[str] | None:
+    if not client.labels:
+        return None
+    labels = read_labels(client.labels, [sample.id for sample in samples])
+    return [labels[sample.id] for sample in samples]
+
+
+def _tokens(samples: list[Sample], base: Any, settings: RunSettings) -> Any:
+    return tokenize(samples, base.tokenizer, settings.data.max_tokens)
+
+
+def _received(arrays: dict[str, torch.Tensor], rates: list[float]) -> list[Checkpoint]:
+    """Checkpoints out of one message, where tensor names carry the number of the round."""
+    states: list[AdapterState] = [{} for _ in rates]
+    for name, tensor in arrays.items():
+        number, _, key = name.partition("/")
+        states[int(number)][key] = tensor
+    return [Checkpoint(state, rate) for state, rate in zip(states, rates, strict=True)]

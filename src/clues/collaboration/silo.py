@@ -1,0 +1,142 @@
+"""What one data owner's machine does: train a trajectory, score, select, train on what is kept.
+
+`clues score` and `clues select` are this without any collaboration. Everything here stays in `folder`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clues.config import LoraSettings, ScoringSettings, TrainingSettings
+from clues.data.prompts import Tokens
+from clues.data.samples import Sample
+from clues.files import Phase, replace_whole, value_digest, write_jsonl
+from clues.models.adapters import AdapterState
+from clues.models.base import Base
+from clues.models.trajectory import Checkpoint
+from clues.scoring.clues import Scores, score
+from clues.selection.threshold import Threshold
+from clues.training.fit import fit
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """A file of scores: ids, domains and, by column, one number a sample."""
+
+    ids: list[str]
+    columns: dict[str, Tensor]
+
+    @property
+    def scores(self) -> Tensor:
+        return self.columns["score"]
+
+
+def score_silo(
+    base: Base,
+    checkpoints: Sequence[Checkpoint],
+    lora_config: Any,
+    samples: Sequence[Tokens],
+    validation: Sequence[Tokens],
+    anchors: Sequence[Tokens],
+    settings: ScoringSettings,
+    folder: Path,
+) -> tuple[ScoreTable, ScoreTable]:
+    """Score private samples and anchors in one pass; write scores.parquet and anchors.parquet.
+
+    Returns:
+        (table of the samples, table of the anchors). Done already with the same inputs, they are read.
+    """
+    inputs = {
+        "samples": [t.input_ids for t in [*samples, *anchors, *validation]],
+        "checkpoints": [value_digest({n: float(t.double().sum()) for n, t in c.state.items()}) for c in checkpoints],
+        "rates": [c.learning_rate for c in checkpoints],
+        "settings": settings.model_dump(exclude={"batch_size", "batch_tokens"}),
+    }
+    phase = Phase(folder, "scores", inputs)
+    if not phase.done:
+        together = score(base, checkpoints, lora_config, [*samples, *anchors], validation, settings)
+        split = len(samples)
+        _write_table(folder / "scores.parquet", samples, _columns(together, slice(0, split)))
+        _write_table(folder / "anchors.parquet", anchors, _columns(together, slice(split, None)))
+        phase.finish()
+    return read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
+
+
+def fit_silo(
+    base: Base,
+    lora: LoraSettings,
+    tokens: Sequence[Tokens],
+    settings: TrainingSettings,
+    seed: int,
+    folder: Path,
+    initial: Mapping[str, Tensor] | None = None,
+    proximal_mu: float = 0.0,
+    what: str = "training",
+) -> AdapterState:
+    """`fit`, remembered on the client's disk: the same work is never done twice."""
+    from safetensors.torch import load_file, save_file
+
+    key = value_digest(
+        {
+            "samples": [t.input_ids for t in tokens],
+            "settings": [lora.model_dump(), settings.model_dump(), seed, proximal_mu, base.name],
+            "initial": {n: [float(t.double().sum()), float(t.double().norm())] for n, t in (initial or {}).items()},
+        }
+    )
+    file = folder / "adapters" / f"{key[:16]}.safetensors"
+    if not file.is_file():
+        state = fit(base, lora, tokens, settings, seed, initial=initial, proximal_mu=proximal_mu, what=what)
+        replace_whole(file, lambda part: save_file(state, str(part)))
+    return dict(load_file(str(file)))
+
+
+def write_selection(
+    samples: Sequence[Sample], table: ScoreTable, threshold: Threshold, client: str, folder: Path
+) -> Tensor:
+    """Write kept.jsonl and dropped.jsonl: the original records untouched, plus score and reason.
+
+    Returns:
+        samples, bool: which are kept.
+    """
+    kept = threshold.keep(table.scores, client)
+    rows: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+    for sample, value, keep in zip(samples, table.scores.tolist(), kept.tolist(), strict=True):
+        rows[keep].append(
+            {**sample.record, "clues": {"id": sample.id, "score": value, "reason": _reason(threshold, keep)}}
+        )
+    write_jsonl(folder / "kept.jsonl", rows[True])
+    write_jsonl(folder / "dropped.jsonl", rows[False])
+    return kept
+
+
+def read_table(path: Path) -> ScoreTable:
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(path).to_pydict()
+    columns = {name: torch.tensor(values, dtype=torch.float64) for name, values in table.items() if name != "id"}
+    return ScoreTable(table["id"], columns)
+
+
+def _columns(scores: Scores, part: slice) -> dict[str, Tensor]:
+    columns = {"score": scores.total, **scores.domains, "dot": scores.dot, "cosine": scores.cosine}
+    return {name: values[part] for name, values in columns.items()}
+
+
+def _write_table(path: Path, tokens: Sequence[Tokens], columns: Mapping[str, Tensor]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table({"id": [t.id for t in tokens], **{n: v.double().numpy() for n, v in columns.items()}})
+    replace_whole(path, lambda part: pyarrow.parquet.write_table(table, part))
+
+
+def _reason(threshold: Threshold, kept: bool) -> str:
+    if threshold.value is None:
+        return f"{'among' if kept else 'not among'} the best share ({threshold.rule})"
+    return f"score {'≥' if kept else '<'} {threshold.value:.6g} ({threshold.rule})"
