@@ -18,7 +18,7 @@ from flwr.supercore.task_identity import TaskIdentity  # internal: a Message can
 _RUN = 1
 
 
-class InProcessGrid(Grid):  # type: ignore[misc]
+class InProcessGrid(Grid):
     """Carries messages to clients in this process.
 
     Args:

@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 from clues.progress import bar, say
 
 
-class ShowProgress(TrainerCallback):  # type: ignore[misc]
+class ShowProgress(TrainerCallback):
     """A bar with the time left in a terminal, a line now and then in a log."""
 
     def __init__(self, what: str) -> None:

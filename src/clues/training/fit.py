@@ -90,7 +90,7 @@ def fit_trajectory(
     done.finish()
 
 
-class _LossPerSample(Trainer):  # type: ignore[misc]
+class _LossPerSample(Trainer):
     """Trainer with our loss: every sample counts the same, however long its response is."""
 
     proximal_mu = 0.0

@@ -15,7 +15,7 @@ from clues.models.adapters import adapter_state
 from clues.models.trajectory import Checkpoint, save_checkpoint
 
 
-class RecordTrajectory(TrainerCallback):  # type: ignore[misc]
+class RecordTrajectory(TrainerCallback):
     """Writes `checkpoint-STEP` folders at the chosen steps, and lets the Trainer save its own state there."""
 
     def __init__(self, model: Any, folder: Path, lora: LoraSettings, base_name: str, snapshots: Sequence[int]) -> None:

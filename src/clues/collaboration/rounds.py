@@ -1,0 +1,76 @@
+"""Federated rounds by Flower's own strategies."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from flwr.app import ArrayRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg, FedProx
+
+from clues.collaboration.messages import strategy_facts
+from clues.config import CollaborationSettings, RunSettings
+from clues.errors import ProtocolError
+from clues.models.adapters import AdapterState
+from clues.progress import say
+from clues.selection.threshold import Threshold
+
+
+def federate(
+    grid: Grid, settings: RunSettings, arm: str, threshold: Threshold | None, start: AdapterState
+) -> list[AdapterState]:
+    """Rounds of local training and aggregation; `training.epochs` are spread over the rounds.
+
+    Returns:
+        The global adapter after each round.
+
+    Raises:
+        ProtocolError: a client failed in a round; the rest is not averaged without it.
+    """
+    logging.getLogger("flwr").setLevel(logging.WARNING)
+    states: list[AdapterState] = []
+
+    def remember(server_round: int, arrays: ArrayRecord) -> None:
+        if server_round:
+            states.append({name: t.float() for name, t in arrays.to_torch_state_dict().items()})
+            say(f"Round {server_round} of {settings.collaboration.rounds} on '{arm}' is done.")
+
+    strategy = _strategy(settings.collaboration, len(settings.clients))
+    facts = fit_facts(settings, arm, threshold, settings.training.epochs / settings.collaboration.rounds)
+    strategy.start(
+        grid=grid,
+        initial_arrays=ArrayRecord(start),
+        num_rounds=settings.collaboration.rounds,
+        train_config=strategy_facts(facts),
+        evaluate_fn=remember,
+    )
+    return states
+
+
+def _strategy(settings: CollaborationSettings, clients: int) -> Any:
+    class Complete(FedProx if settings.strategy == "fedprox" else FedAvg):
+        """The strategy, refusing a round in which a client failed."""
+
+        def aggregate_train(self, server_round: int, replies: Any) -> Any:
+            answers = list(replies)
+            failed = [reply.error.reason for reply in answers if reply.has_error()]
+            if failed or len(answers) < clients:
+                reasons = "; ".join(failed) or f"{clients - len(answers)} did not answer"
+                raise ProtocolError(f"round {server_round}: a client failed: {reasons}.")
+            return super().aggregate_train(server_round, answers)
+
+    options: dict[str, Any] = {"fraction_evaluate": 0.0, "min_train_nodes": clients, "min_available_nodes": clients}
+    if settings.strategy == "fedprox":
+        options["proximal_mu"] = settings.proximal_mu
+    return Complete(**options, arrayrecord_key="arrays", configrecord_key="config")
+
+
+def fit_facts(settings: RunSettings, arm: str, threshold: Threshold | None, epochs: float) -> dict[str, Any]:
+    """What a client is told for training on an arm."""
+    return {
+        "settings": settings.model_dump(mode="json"),
+        "arm": arm,
+        "threshold": threshold.as_dict() if threshold else None,
+        "epochs": epochs,
+    }

@@ -1,0 +1,228 @@
+"""The server's side of the protocol, as a Flower ServerApp: describe, select, threshold, train, merge, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from flwr.app import Context, Message, RecordDict
+from flwr.serverapp import Grid, ServerApp
+from torch import Tensor
+
+from clues.collaboration.merging import merge
+from clues.collaboration.messages import (
+    DESCRIBE,
+    FIT,
+    JUDGE,
+    SELECT,
+    arrays_of,
+    facts_of,
+    numbers_of,
+    pack,
+)
+from clues.collaboration.rounds import federate, fit_facts
+from clues.config import LoraSettings, RunSettings, SelectionSettings
+from clues.data.prompts import tokenize
+from clues.data.samples import as_rows, read_many
+from clues.errors import ProtocolError
+from clues.evaluation.likelihood import evaluate
+from clues.files import Phase, read_json, replace_whole, value_digest, write_json
+from clues.models.adapters import AdapterState, adapter_state, attached, save_adapter
+from clues.models.base import Base, load_base
+from clues.progress import say
+from clues.selection.threshold import Threshold, fit_threshold
+
+app = ServerApp()
+SHOWN_RULES = ("anchor-mean", "anchor-quantile", "anchor-deviation", "anchor-normalised", "ratio")
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run one collaboration; `run_config` holds the settings as JSON and the output folder."""
+    settings = RunSettings.model_validate_json(str(context.run_config["settings"]))
+    coordinate(grid, settings, Path(str(context.run_config["out"])))
+
+
+@dataclass
+class Client:
+    """What the server knows of a client: counts and anchor scores."""
+
+    node: int
+    id: str
+    samples: int
+    good_share: float | None
+    anchors: dict[str, Tensor] = field(default_factory=dict)
+    adapter: AdapterState = field(default_factory=dict)
+
+
+def coordinate(grid: Grid, settings: RunSettings, out: Path) -> dict[str, Any]:
+    """The whole protocol. Returns what metrics.json holds.
+
+    Raises:
+        ProtocolError: a client failed; names it, its own log says why.
+    """
+    server = out / "server"
+    say(f"{len(settings.clients)} clients, {settings.collaboration.mode}; results go to {out}")
+    clients = [
+        Client(reply.metadata.src_node_id, facts["id"], facts["samples"], facts["good_share"])
+        for reply in _ask(grid, DESCRIBE, pack({}))
+        for facts in [facts_of(reply.content)]
+    ]
+    base = load_base(settings.model)
+    models: dict[str, tuple[AdapterState, LoraSettings]] = {}
+    rounds: list[AdapterState] = []
+    if settings.collaboration.mode == "federated":
+        say("Phase 1: rounds on all data; the global model of every round is a checkpoint of the trajectory.")
+        rounds = federate(grid, settings, "mixed", None, _start(base, settings))
+        models["mixed"] = rounds[-1], settings.lora
+    _select(grid, settings, clients, rounds)
+    _write_anchors(clients, server / "anchors.parquet")
+    threshold = fit_threshold(_anchors(clients, "score"), settings.selection, _good_shares(clients))
+    write_json(server / "threshold.json", threshold.as_dict())
+    selection, variants = _judge(grid, settings, clients, threshold)
+    for arm in settings.evaluation.arms:
+        if arm == "base" or arm in models:
+            continue
+        rule = _ratio(settings, clients) if arm == "ratio" else threshold
+        models[arm] = _train(grid, settings, clients, base, arm, rule)
+    for arm, (state, lora) in models.items():
+        folder = server / "global" if arm == "selected" else server / "adapters" / arm
+        _write_adapter(state, lora, base, folder)
+    metrics = {
+        "clients": {client.id: {"samples": client.samples, "selection": selection[client.id]} for client in clients},
+        "threshold": threshold.as_dict(),
+        "variants": variants,
+        "evaluation": _evaluate(settings, base, models, server),
+    }
+    write_json(out / "metrics.json", metrics)
+    return metrics
+
+
+def _ask(grid: Grid, kind: str, content: RecordDict, nodes: Sequence[int] | None = None) -> list[Message]:
+    """Send one message to every client (or to `nodes`) and wait for all answers, in the order of the nodes."""
+    asked = list(nodes if nodes is not None else grid.get_node_ids())
+    messages = [Message(content, message_type=kind, dst_node_id=node) for node in asked]
+    replies = list(grid.send_and_receive(messages))
+    failed = [reply.error.reason for reply in replies if reply.has_error()]
+    if failed:
+        raise ProtocolError("a client failed in " + kind + ": " + "; ".join(failed) + ".")
+    if len(replies) < len(asked):
+        raise ProtocolError(f"{len(asked) - len(replies)} clients did not answer {kind}; start them, then run again.")
+    return sorted(replies, key=lambda reply: reply.metadata.src_node_id)
+
+
+def _select(grid: Grid, settings: RunSettings, clients: list[Client], rounds: Sequence[AdapterState]) -> None:
+    """Let every client score; keep what it answers of the anchors."""
+    facts = {
+        "settings": settings.model_dump(mode="json"),
+        "validation": as_rows(read_many(settings.validation, settings.data.dialect)),
+        "anchors": as_rows(read_many(settings.anchors, settings.data.dialect)),
+        "learning_rates": [settings.training.learning_rate] * len(rounds),
+    }
+    arrays = {f"{number}/{name}": t for number, state in enumerate(rounds) for name, t in state.items()}
+    by_node = {client.node: client for client in clients}
+    for reply in _ask(grid, SELECT, pack(facts, arrays or None), list(by_node)):
+        client = by_node[reply.metadata.src_node_id]
+        numbers = numbers_of(reply.content)
+        client.anchors = {name: torch.tensor(numbers[name], dtype=torch.float64) for name in ("score", "dot", "cosine")}
+        client.adapter = arrays_of(reply.content)
+
+
+def _judge(
+    grid: Grid, settings: RunSettings, clients: list[Client], chosen: Threshold
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The chosen threshold's verdict by client, and that of every other rule with either similarity beside it."""
+    entries = [("chosen", "score", chosen)]
+    shares = _good_shares(clients)
+    for column in ("dot", "cosine"):
+        for rule in (*SHOWN_RULES, "oracle-ratio") if shares else SHOWN_RULES:
+            variant = settings.selection.model_copy(update={"threshold": rule})
+            entries.append((f"{column} {rule}", column, fit_threshold(_anchors(clients, column), variant, shares)))
+    facts = [{"column": column, "threshold": threshold.as_dict()} for _, column, threshold in entries]
+    verdicts = {
+        answer["id"]: dict(zip([name for name, _, _ in entries], answer["verdicts"], strict=True))
+        for reply in _ask(grid, JUDGE, pack({"thresholds": facts}))
+        for answer in [facts_of(reply.content)]
+    }
+    selection = {client: by_rule.pop("chosen") for client, by_rule in verdicts.items()}
+    names = [name for name, _, _ in entries if name != "chosen"]
+    return selection, {name: {client: verdicts[client][name] for client in verdicts} for name in names}
+
+
+def _train(
+    grid: Grid, settings: RunSettings, clients: list[Client], base: Base, arm: str, threshold: Threshold
+) -> tuple[AdapterState, LoraSettings]:
+    """One model trained together on the part of the data that the arm names."""
+    say(f"Phase 2: training together on '{arm}'.")
+    if settings.collaboration.mode == "federated":
+        return federate(grid, settings, arm, threshold, _start(base, settings))[-1], settings.lora
+    states = [client.adapter for client in clients]
+    counts = [client.samples for client in clients]
+    if arm != "mixed":  # the trajectories of the selection phase end where training on everything ends
+        facts = fit_facts(settings, arm, threshold, settings.training.epochs)
+        replies = _ask(grid, FIT, pack(facts), [client.node for client in clients])
+        states = [arrays_of(reply.content) for reply in replies]
+        counts = [int(numbers_of(reply.content)["num-examples"]) for reply in replies]
+    weights = counts if settings.merging.weights == "samples" else [1] * len(states)
+    return merge(base, states, settings.lora, weights, settings.merging, settings.seed)
+
+
+def _start(base: Base, settings: RunSettings) -> AdapterState:
+    with attached(base, settings.lora, seed=settings.seed) as model:
+        return adapter_state(model)
+
+
+def _evaluate(
+    settings: RunSettings, base: Base, models: Mapping[str, tuple[AdapterState, LoraSettings]], server: Path
+) -> dict[str, Any]:
+    """By domain and arm, the held-out NLL."""
+    if not settings.evaluation.tests:
+        return {}
+    tests = read_many(settings.evaluation.tests, settings.data.dialect)
+    tokens = tokenize(tests, base.tokenizer, settings.data.max_tokens)
+    result: dict[str, Any] = {}
+    for arm in settings.evaluation.arms:
+        state, lora = models.get(arm, (None, settings.lora))
+        sums = {} if state is None else {name: float(t.double().norm()) for name, t in state.items()}
+        phase = Phase(server / "evaluation", arm, [sums, value_digest([t.input_ids for t in tokens]), base.name])
+        file = server / "evaluation" / f"{arm}.json"
+        if not phase.done:
+            with attached(base, lora, state, settings.seed) as model:  # a fresh adapter changes nothing: B = 0
+                write_json(file, evaluate(model, base, tokens, settings.evaluation.batch_tokens, f"evaluating {arm}"))
+            phase.finish()
+        for domain, figures in read_json(file).items():
+            result.setdefault(domain, {})[arm] = figures
+    return result
+
+
+def _ratio(settings: RunSettings, clients: list[Client]) -> Threshold:
+    ratio = SelectionSettings(threshold="ratio", ratio=settings.selection.ratio)
+    return fit_threshold(_anchors(clients, "score"), ratio)
+
+
+def _anchors(clients: list[Client], column: str) -> dict[str, Tensor]:
+    return {client.id: client.anchors[column] for client in clients}
+
+
+def _good_shares(clients: list[Client]) -> dict[str, float] | None:
+    shares = {client.id: client.good_share for client in clients if client.good_share is not None}
+    return shares if len(shares) == len(clients) else None
+
+
+def _write_adapter(state: AdapterState, lora: LoraSettings, base: Base, folder: Path) -> None:
+    replace_whole(folder, lambda part: save_adapter(state, lora, base.name, part))
+
+
+def _write_anchors(clients: list[Client], path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    rows = [
+        {"client": client.id, "anchor": number, **{name: float(v[number]) for name, v in client.anchors.items()}}
+        for client in clients
+        for number in range(len(client.anchors["score"]))
+    ]
+    replace_whole(path, lambda part: pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), part))

@@ -1,0 +1,72 @@
+"""`clues run`: a whole collaboration on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Context, RecordDict
+
+from clues.config import RunSettings
+from clues.data.samples import overlap, read_many, read_samples
+from clues.errors import ConfigError
+from clues.files import claim_folder
+from clues.progress import say
+from clues.recipes.provenance import write_provenance
+from clues.selection.metrics import read_labels
+
+
+def run(settings: RunSettings, out: Path) -> dict[str, Any]:
+    """Run the protocol and return what metrics.json holds; a killed run goes on where it was.
+
+    Raises:
+        CluesError: settings or data are wrong (before anything heavy), or a client failed.
+    """
+    _check(settings)
+    claim_folder(out, settings.model_dump(mode="json"))
+    write_provenance(out)
+    os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+    from clues.collaboration import client_app, server_app
+    from clues.collaboration.in_process import InProcessGrid
+    from clues.files import read_json
+
+    grid = InProcessGrid(
+        client_app.app,
+        {
+            node: {
+                "client": client.id,
+                "data": client.data,
+                "labels": client.labels or "",
+                "dialect": settings.data.dialect,
+                "folder": str(out / "clients" / client.id),
+            }
+            for node, client in enumerate(settings.clients, start=1)
+        },
+    )
+    run_config = {"settings": settings.model_dump_json(), "out": str(out)}
+    context = Context(run_id=1, node_id=0, node_config={}, state=RecordDict(), run_config=run_config)
+    server_app.app(grid, context)
+    metrics: dict[str, Any] = read_json(out / "metrics.json")
+    return metrics
+
+
+def _check(settings: RunSettings) -> None:
+    """Read every file once before anything heavy: on one machine, all of them are here."""
+    public = read_many([*settings.validation, *settings.anchors], settings.data.dialect)
+    tests = read_many(settings.evaluation.tests, settings.data.dialect) if settings.evaluation.tests else []
+    leaked = overlap(public, tests)
+    if leaked:
+        raise ConfigError(f"evaluation.tests: {len(leaked)} test samples stand in the public data too; remove them.")
+    for client in settings.clients:
+        samples = read_samples(client.data, settings.data.dialect)
+        if client.labels:
+            read_labels(client.labels, [sample.id for sample in samples])
+        warn_of_overlap(overlap(samples, public), f"client {client.id}")
+
+
+def warn_of_overlap(ids: list[str], who: str) -> None:
+    """Public samples among the private ones score themselves: say which."""
+    if ids:
+        shown = ", ".join(ids[:10]) + (" …" if len(ids) > 10 else "")
+        say(f"Warning: {who}: {len(ids)} samples also stand in the validation or anchor set: {shown}")

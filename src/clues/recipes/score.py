@@ -1,0 +1,97 @@
+"""`clues score` and `clues select`: one's own file, without any collaboration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from clues.collaboration.silo import read_table, score_silo, write_selection
+from clues.config import ScoreSettings, SelectionSettings, read_toml, validated
+from clues.data.prompts import tokenize
+from clues.data.samples import overlap, read_many, read_samples
+from clues.errors import ConfigError, OutputError
+from clues.files import claim_folder, file_digest, read_json, write_json
+from clues.models.adapters import load_adapter
+from clues.models.base import load_base
+from clues.models.trajectory import Checkpoint, load_trajectory
+from clues.recipes.provenance import write_provenance
+from clues.recipes.run import warn_of_overlap
+from clues.selection.metrics import read_labels, selection_metrics
+from clues.selection.threshold import fit_threshold
+from clues.training.fit import fit_trajectory
+
+ALONE = "me"
+
+
+def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
+    """Score every sample of a file; write scores.parquet, anchors.parquet and the trajectory to `out`.
+
+    Returns:
+        A summary: number of samples and anchors, mean scores of both.
+
+    Raises:
+        CluesError: settings or data are wrong, or the model's loss is no number.
+    """
+    if settings.scoring.method != "clues":
+        raise ConfigError(f"scoring.method: '{settings.scoring.method}' is not known; use clues.")
+    if settings.trajectory and settings.adapter:
+        raise ConfigError("trajectory, adapter: give one of the two, or none to train a trajectory.")
+    dialect = settings.data.dialect
+    samples = read_samples(settings.samples, dialect)
+    validation, anchors = read_many(settings.validation, dialect), read_many(settings.anchors, dialect)
+    warn_of_overlap(overlap(samples, [*validation, *anchors]), settings.samples)
+    # The size of a batch changes how fast scores come, not what they are: a run is the same without it.
+    claim_folder(out, settings.model_dump(mode="json", exclude={"scoring": {"batch_size", "batch_tokens"}}))
+    write_provenance(out)
+    base = load_base(settings.model)
+    private, public_v, public_a = (
+        tokenize(part, base.tokenizer, settings.data.max_tokens) for part in (samples, validation, anchors)
+    )
+    if settings.adapter:
+        state, config = load_adapter(Path(settings.adapter), base)
+        checkpoints = [Checkpoint(state, learning_rate=1.0)]
+    else:
+        folder = Path(settings.trajectory) if settings.trajectory else out / "trajectory"
+        if not settings.trajectory:
+            fit_trajectory(base, settings.lora, private, settings.training, settings.seed, folder)
+        checkpoints, config = load_trajectory(folder, base)
+    table, anchor_table = score_silo(base, checkpoints, config, private, public_v, public_a, settings.scoring, out)
+    write_json(out / "samples.json", {"sha256": file_digest(Path(settings.samples))})
+    return {
+        "samples": len(samples),
+        "anchors": len(anchors),
+        "mean_score": float(table.scores.mean()),
+        "mean_anchor_score": float(anchor_table.scores.mean()),
+    }
+
+
+def select(folder: Path, settings: SelectionSettings, labels: str | None = None) -> dict[str, Any]:
+    """Apply a threshold to a folder that `score` wrote; write kept.jsonl, dropped.jsonl, selection.json.
+
+    Returns:
+        What selection.json holds: threshold, rule, kept, dropped, and metrics where labels are given.
+    """
+    if not (folder / "scores.parquet").is_file():
+        raise OutputError(f"{folder}: holds no scores.parquet; run clues score with --out {folder} first.")
+    scored = validated(ScoreSettings, read_toml(folder / "config.toml"))
+    if read_json(folder / "samples.json")["sha256"] != file_digest(Path(scored.samples)):
+        raise OutputError(f"{scored.samples}: has changed since it was scored; run clues score again.")
+    samples = read_samples(scored.samples, scored.data.dialect)
+    table, anchors = read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
+    kinds = None
+    if labels:
+        by_id = read_labels(labels, [sample.id for sample in samples])
+        kinds = [by_id[sample.id] for sample in samples]
+    good_share = {ALONE: sum(not kind for kind in kinds) / len(kinds)} if kinds else None
+    threshold = fit_threshold({ALONE: anchors.scores}, settings, good_share)
+    kept = write_selection(samples, table, threshold, ALONE, folder).tolist()
+    result: dict[str, Any] = {
+        "threshold": threshold.value if threshold.value is not None else threshold.share[ALONE],
+        "rule": threshold.rule,
+        "kept": sum(kept),
+        "dropped": len(kept) - sum(kept),
+    }
+    if kinds is not None:
+        result |= selection_metrics(table.scores.tolist(), kept, kinds)
+    write_json(folder / "selection.json", {**result, "settings": settings.model_dump()})
+    return result

@@ -1,0 +1,70 @@
+"""`clues train`, `clues merge`, `clues evaluate`: the steps of a collaboration, each on its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from clues.collaboration.merging import merge
+from clues.config import DataSettings, LoraSettings, MergingSettings, ModelSettings, TrainSettings
+from clues.data.prompts import tokenize
+from clues.data.samples import read_many, read_samples
+from clues.errors import ConfigError, OutputError
+from clues.evaluation.likelihood import evaluate
+from clues.files import claim_folder, replace_whole
+from clues.models.adapters import attached, load_adapter, save_adapter
+from clues.models.base import load_base
+from clues.recipes.provenance import write_provenance
+from clues.training.fit import fit_trajectory
+
+
+def train(settings: TrainSettings, out: Path) -> Path:
+    """Fine-tune an adapter on a file; returns its folder, `out`/adapter. The trajectory lies beside it."""
+    samples = read_samples(settings.samples, settings.data.dialect)
+    claim_folder(out, settings.model_dump(mode="json"))
+    write_provenance(out)
+    base = load_base(settings.model)
+    tokens = tokenize(samples, base.tokenizer, settings.data.max_tokens)
+    fit_trajectory(base, settings.lora, tokens, settings.training, settings.seed, out / "trajectory")
+    last = max((out / "trajectory").glob("checkpoint-*"))
+    replace_whole(out / "adapter", lambda part: shutil.copytree(last, part))
+    for moment in ("moments.safetensors", "checkpoint.json"):
+        (out / "adapter" / moment).unlink(missing_ok=True)
+    return out / "adapter"
+
+
+def merge_folders(
+    adapters: Sequence[Path], model: ModelSettings, settings: MergingSettings, seed: int, out: Path
+) -> Path:
+    """Merge adapters of one base and shape into `out`."""
+    if len(adapters) < 2:
+        raise ConfigError("clues merge: give at least two adapter folders.")
+    if out.exists():
+        raise OutputError(f"{out}: exists already; choose another --out.")
+    base = load_base(model)
+    loaded = [load_adapter(folder, base) for folder in adapters]
+    shapes = [{name: t.shape for name, t in state.items()} for state, _ in loaded]
+    for folder, shape in zip(adapters[1:], shapes[1:], strict=True):
+        if shape != shapes[0]:
+            raise ConfigError(f"{folder}: has other modules or another rank than {adapters[0]}; train them alike.")
+    config = loaded[0][1]
+    lora = LoraSettings(r=config.r, alpha=config.lora_alpha, target_modules=sorted(config.target_modules))
+    state, merged = merge(base, [s for s, _ in loaded], lora, [1.0] * len(loaded), settings, seed)
+    replace_whole(out, lambda part: save_adapter(state, merged, base.name, part))
+    return out
+
+
+def evaluate_file(
+    tests: Sequence[str], adapter: Path | None, model: ModelSettings, data: DataSettings
+) -> dict[str, Any]:
+    """By domain of the test samples: NLL, perplexity, number of samples; of the base model, or with an adapter."""
+    samples = read_many(tests, data.dialect)
+    base = load_base(model)
+    tokens = tokenize(samples, base.tokenizer, data.max_tokens)
+    if adapter is None:
+        return evaluate(base.model, base, tokens, 4096, "evaluating")
+    state, config = load_adapter(adapter, base)
+    with attached(base, config, state) as adapted:
+        return evaluate(adapted, base, tokens, 4096, "evaluating")
