@@ -48,22 +48,39 @@ def federate(
     return states
 
 
+class _Complete:
+    """Refuses a round in which a client failed, where Flower would average the rest."""
+
+    min_available_nodes: int
+
+    def aggregate_train(self, server_round: int, replies: Any) -> Any:
+        answers = list(replies)
+        failed = [reply.error.reason for reply in answers if reply.has_error()]
+        if failed or len(answers) < self.min_available_nodes:
+            reasons = "; ".join(failed) or f"{self.min_available_nodes - len(answers)} did not answer"
+            raise ProtocolError(f"round {server_round}: a client failed: {reasons}.")
+        return super().aggregate_train(server_round, answers)  # type: ignore[misc]
+
+
+class _FedAvg(_Complete, FedAvg):
+    pass
+
+
+class _FedProx(_Complete, FedProx):
+    pass
+
+
 def _strategy(settings: CollaborationSettings, clients: int) -> Any:
-    class Complete(FedProx if settings.strategy == "fedprox" else FedAvg):
-        """The strategy, refusing a round in which a client failed."""
-
-        def aggregate_train(self, server_round: int, replies: Any) -> Any:
-            answers = list(replies)
-            failed = [reply.error.reason for reply in answers if reply.has_error()]
-            if failed or len(answers) < clients:
-                reasons = "; ".join(failed) or f"{clients - len(answers)} did not answer"
-                raise ProtocolError(f"round {server_round}: a client failed: {reasons}.")
-            return super().aggregate_train(server_round, answers)
-
-    options: dict[str, Any] = {"fraction_evaluate": 0.0, "min_train_nodes": clients, "min_available_nodes": clients}
+    options: dict[str, Any] = {
+        "fraction_evaluate": 0.0,
+        "min_train_nodes": clients,
+        "min_available_nodes": clients,
+        "arrayrecord_key": "arrays",
+        "configrecord_key": "config",
+    }
     if settings.strategy == "fedprox":
-        options["proximal_mu"] = settings.proximal_mu
-    return Complete(**options, arrayrecord_key="arrays", configrecord_key="config")
+        return _FedProx(**options, proximal_mu=settings.proximal_mu)
+    return _FedAvg(**options)
 
 
 def fit_facts(settings: RunSettings, arm: str, threshold: Threshold | None, epochs: float) -> dict[str, Any]:

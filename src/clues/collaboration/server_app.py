@@ -88,9 +88,8 @@ def coordinate(grid: Grid, settings: RunSettings, out: Path) -> dict[str, Any]:
             continue
         rule = _ratio(settings, clients) if arm == "ratio" else threshold
         models[arm] = _train(grid, settings, clients, base, arm, rule)
-    for arm, (state, lora) in models.items():
-        folder = server / "global" if arm == "selected" else server / "adapters" / arm
-        _write_adapter(state, lora, base, folder)
+    for name, (state, lora) in models.items():
+        _write_adapter(state, lora, base, server / "global" if name == "selected" else server / "adapters" / name)
     metrics = {
         "clients": {client.id: {"samples": client.samples, "selection": selection[client.id]} for client in clients},
         "threshold": threshold.as_dict(),

@@ -117,7 +117,8 @@ def load_adapter(folder: Path, base: Base | None = None) -> tuple[AdapterState, 
     config = PeftConfig.from_pretrained(str(folder))
     if base is not None and config.base_model_name_or_path != base.name:
         raise ModelError(
-            f"{folder}: is an adapter of {config.base_model_name_or_path}, not of {base.name}; name that base with --model."
+            f"{folder}: is an adapter of {config.base_model_name_or_path}, not of {base.name}; "
+            "name its own base with --model."
         )
     return load_file(str(folder / "adapter_model.safetensors")), config
 

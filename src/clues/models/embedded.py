@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from clues.files import replace_whole
-from clues.models.packages import cache_folder, packaged_file
+from clues.packages import cache_folder, packaged_file
 from clues.progress import say
 
 NAME = "smollm2-135m"

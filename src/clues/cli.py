@@ -1,0 +1,257 @@
+"""The commands: parsing of arguments only. What a command does stands in `recipes/`."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from clues.errors import CluesError, ConfigError
+from clues.progress import say
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Score private fine-tuning data by gradients, keep the good, train together.",
+)
+models_app = typer.Typer(no_args_is_help=True, help="The embedded model.")
+app.add_typer(models_app, name="models")
+
+Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as key=value; may be given again.")]
+Model = Annotated[str | None, typer.Option("--model", help="Hub id or folder; the embedded SmolLM2-135M by default.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Validation = Annotated[list[str], typer.Option(help="Clean public samples that say what is good; may be given again.")]
+Anchors = Annotated[list[str], typer.Option(help="A few clean public samples that set the threshold.")]
+Labels = Annotated[str | None, typer.Option(help="The truth (id, quality: good|low, kind), for metrics.")]
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """Errors that are the user's to mend: one sentence on stderr, exit code 2."""
+
+    @functools.wraps(function)
+    def guarded(*arguments: Any, **options: Any) -> None:
+        try:
+            function(*arguments, **options)
+        except CluesError as error:
+            say(f"Error: {error}")
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            say("Stopped. The same command goes on from here.")
+            raise typer.Exit(130) from None
+
+    return guarded
+
+
+@app.command(epilog="Example: clues demo --out runs/demo")
+@_command
+def demo(
+    out: Annotated[Path, typer.Option(help="The run's folder; its data goes beside it, to OUT-data.")] = Path(
+        "runs/demo"
+    ),
+    samples: Annotated[int, typer.Option(min=10, help="Samples a client.")] = 48,
+    seed: Seed = 1,
+    set_: Set = None,
+) -> None:
+    """The main job at small scale: four clients, two fields, the embedded model, real data."""
+    from clues.recipes.demo import demo as recipe
+    from clues.recipes.tables import evaluation_table, selection_table, show, variants_table
+
+    settings, metrics = recipe(out, samples, seed, set_ or [])
+    rule = f"{settings.scoring.similarity}, {settings.selection.threshold}"
+    show(selection_table(metrics, f"Selection ({rule})"), variants_table(metrics), evaluation_table(metrics))
+
+
+@app.command(epilog="Example: clues run runs/demo/config.toml --set collaboration.mode=federated --out runs/federated")
+@_command
+def run(
+    config: Annotated[Path, typer.Argument(help="A TOML file of settings.")],
+    out: Annotated[Path | None, typer.Option(help="The run's folder, instead of the setting 'out'.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Who carries the messages: in-process.")] = None,
+    set_: Set = None,
+) -> None:
+    """A whole collaboration: score, select, train together, evaluate."""
+    from clues.recipes.run import run as recipe
+    from clues.recipes.tables import evaluation_table, selection_table, show
+
+    settings = _run_settings(config, out, engine, set_)
+    metrics = recipe(settings, Path(settings.out))
+    show(selection_table(metrics, "Selection"))
+    if metrics["evaluation"]:
+        show(evaluation_table(metrics))
+
+
+@app.command(epilog="Example: clues validate runs/demo/config.toml")
+@_command
+def validate(config: Path, set_: Set = None) -> None:
+    """Check a file of settings; all errors at once, nothing is run."""
+    settings = _run_settings(config, None, None, set_)
+    print(f"{config}: valid; {len(settings.clients)} clients, {settings.collaboration.mode}.")
+
+
+@app.command(epilog="Example: clues score mixed.jsonl --validation val.jsonl --anchors anchors.jsonl --out runs/mine")
+@_command
+def score(
+    samples: Annotated[str, typer.Argument(help="JSONL, JSON, CSV, Parquet, a folder of datasets or a Hub data set.")],
+    validation: Validation,
+    anchors: Anchors,
+    out: Annotated[Path, typer.Option(help="The run's folder.")],
+    model: Model = None,
+    method: Annotated[str, typer.Option(help="The scoring method.")] = "clues",
+    trajectory: Annotated[str | None, typer.Option(help="A trajectory recorded before.")] = None,
+    adapter: Annotated[str | None, typer.Option(help="Score at this adapter alone.")] = None,
+    train: Annotated[bool, typer.Option("--train", help="Train a trajectory first; the default.")] = False,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Most samples a batch; changes speed only.")] = None,
+    seed: Seed = 1,
+    set_: Set = None,
+) -> None:
+    """Score one's own samples; trains a trajectory on them where none is given."""
+    from clues.config import ScoreSettings, validated
+    from clues.recipes.score import score as recipe
+    from clues.recipes.tables import facts_table, show
+
+    if train and (trajectory or adapter):
+        raise ConfigError("--train: goes with neither --trajectory nor --adapter; give one of the three.")
+    values = {
+        "seed": seed,
+        "samples": samples,
+        "validation": validation,
+        "anchors": anchors,
+        "trajectory": trajectory,
+        "adapter": adapter,
+    }
+    overrides = [f"scoring.method={method}", *_model(model), *(set_ or [])]
+    if batch_size is not None:
+        overrides.append(f"scoring.batch_size={batch_size}")
+    show(facts_table(f"Scores in {out}", recipe(validated(ScoreSettings, values, overrides), out)))
+
+
+@app.command(epilog="Example: clues select runs/mine --threshold anchor-mean --labels mixed.labels.jsonl")
+@_command
+def select(
+    folder: Annotated[Path, typer.Argument(help="A folder that clues score wrote.")],
+    threshold: Annotated[str | None, typer.Option(help="The rule; see clues select --help's README section.")] = None,
+    labels: Labels = None,
+    set_: Set = None,
+) -> None:
+    """Keep what scores at least the threshold: kept.jsonl, dropped.jsonl, selection.json."""
+    from clues.config import SelectionSettings, validated
+    from clues.recipes.score import select as recipe
+    from clues.recipes.tables import facts_table, show
+
+    values = {"threshold": threshold} if threshold else {}
+    overrides = [override.removeprefix("selection.") for override in set_ or []]
+    result = recipe(folder, validated(SelectionSettings, values, overrides), labels)
+    shown = {key: value for key, value in result.items() if key != "auroc_by_kind"}
+    shown |= {f"auroc {kind}": value for kind, value in result.get("auroc_by_kind", {}).items()}
+    show(facts_table(f"Selection in {folder}", shown))
+
+
+@app.command(epilog="Example: clues train kept.jsonl --out runs/model")
+@_command
+def train(samples: str, out: Path = typer.Option(...), model: Model = None, seed: Seed = 1, set_: Set = None) -> None:
+    """Fine-tune a LoRA adapter on a file; OUT/adapter is what transformers and PEFT load."""
+    from clues.config import TrainSettings, validated
+    from clues.recipes.train import train as recipe
+
+    settings = validated(TrainSettings, {"seed": seed, "samples": samples}, [*_model(model), *(set_ or [])])
+    print(f"Adapter: {recipe(settings, out)}")
+
+
+@app.command(epilog="Example: clues merge runs/a/adapter runs/b/adapter --method ties --out merged")
+@_command
+def merge(
+    adapters: list[Path],
+    out: Path = typer.Option(...),
+    method: Annotated[str, typer.Option(help="exact, svd, linear, ties, dare-linear or dare-ties.")] = "exact",
+    model: Model = None,
+    seed: Seed = 1,
+    set_: Set = None,
+) -> None:
+    """Merge LoRA adapters of one base model into one."""
+    from clues.config import MergingSettings, ModelSettings, validated
+    from clues.recipes.train import merge_folders
+
+    overrides = [override.removeprefix("merging.") for override in set_ or []]
+    settings = validated(MergingSettings, {"method": method}, overrides)
+    which = validated(ModelSettings, {"id": model} if model else {})
+    print(f"Adapter: {merge_folders(adapters, which, settings, seed, out)}")
+
+
+@app.command(epilog="Example: clues evaluate test.jsonl --adapter runs/demo/server/global")
+@_command
+def evaluate(
+    tests: list[str],
+    adapter: Annotated[Path | None, typer.Option(help="An adapter's folder; the base model without it.")] = None,
+    model: Model = None,
+) -> None:
+    """Held-out NLL and perplexity by domain."""
+    from clues.config import DataSettings, ModelSettings, validated
+    from clues.recipes.tables import facts_table, show
+    from clues.recipes.train import evaluate_file
+
+    which = validated(ModelSettings, {"id": model} if model else {})
+    for domain, figures in evaluate_file(tests, adapter, which, DataSettings()).items():
+        show(facts_table(domain, figures))
+
+
+@app.command(epilog="Example: clues corrupt clean.jsonl --share 0.5 --kinds cut,delete,exchange --out mixed.jsonl")
+@_command
+def corrupt(
+    samples: str,
+    share: Annotated[float, typer.Option(help="Share of the samples to damage.")],
+    out: Annotated[Path, typer.Option(help="The damaged file; labels go to OUT's stem + .labels.jsonl.")],
+    kinds: Annotated[
+        str, typer.Option(help="cut, delete, exchange, noise, foreign, wrong-choice.")
+    ] = "cut,delete,exchange",
+    severity: Annotated[float, typer.Option(help="Share of a response that is damaged.")] = 0.5,
+    seed: Seed = 1,
+) -> None:
+    """Damage a known share of a clean file, with the truth beside it, for benchmarks."""
+    from clues.recipes.corrupt import corrupt_file
+    from clues.recipes.tables import facts_table, show
+
+    chosen = [kind.strip() for kind in kinds.split(",") if kind.strip()]
+    show(facts_table(str(out), corrupt_file(samples, share, chosen, seed, severity, out)))
+
+
+@models_app.command("fetch")
+@_command
+def fetch() -> None:
+    """Download, check and convert the embedded model once; later commands need no network."""
+    from clues.models.embedded import fetch as recipe
+
+    print(recipe())
+
+
+def _model(model: str | None) -> list[str]:
+    return [f'model.id="{model}"'] if model else []
+
+
+def _run_settings(config: Path, out: Path | None, engine: str | None, set_: list[str] | None) -> Any:
+    from clues.config import RunSettings, read_toml, validated
+
+    overrides = list(set_ or [])
+    overrides += [f'out="{out}"'] if out else []
+    overrides += [f"collaboration.engine={engine}"] if engine else []
+    return validated(RunSettings, read_toml(config), overrides)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    # Libraries must neither phone home nor draw over our display.
+    os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    app()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""What a person sees at the end of a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def show(*tables: Table) -> None:
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
+    for table in tables:
+        console.print(table)
+
+
+def selection_table(metrics: Mapping[str, Any], title: str) -> Table:
+    """A row a client: samples, kept, and where labels are known precision … and AUROC by kind."""
+    clients = metrics["clients"]
+    kinds = sorted({kind for c in clients.values() for kind in c["selection"].get("auroc_by_kind", {})})
+    labelled = any("f1" in c["selection"] for c in clients.values())
+    columns = ["client", "samples", "kept"]
+    columns += ["precision", "recall", "F1", "AUROC", *[f"AUROC {kind}" for kind in kinds]] if labelled else []
+    table = _table(title, columns)
+    for name, client in clients.items():
+        found = client["selection"]
+        row = [name, str(client["samples"]), str(found["kept"])]
+        if labelled:
+            row += [_number(found.get(key)) for key in ("precision", "recall", "f1", "auroc")]
+            row += [_number(found.get("auroc_by_kind", {}).get(kind)) for kind in kinds]
+        table.add_row(*row)
+    return table
+
+
+def variants_table(metrics: Mapping[str, Any]) -> Table:
+    """A row a rule: what every other similarity and threshold would have kept, averaged over clients."""
+    table = _table("Other rules on the same gradients", ["similarity, rule", "kept", "precision", "recall", "F1"])
+    for name, by_client in metrics["variants"].items():
+        rows = list(by_client.values())
+        label = name + (" (the paper's)" if name == "dot anchor-mean" else "")
+        figures = [_number(_mean([row.get(key) for row in rows])) for key in ("precision", "recall", "f1")]
+        table.add_row(label, str(sum(row["kept"] for row in rows)), *figures)
+    return table
+
+
+def evaluation_table(metrics: Mapping[str, Any]) -> Table:
+    """A row a domain, a column an arm: held-out NLL of clean pairs, nats a token."""
+    arms = list(dict.fromkeys(arm for figures in metrics["evaluation"].values() for arm in figures))
+    table = _table("Held-out NLL (nats a token, lower is better)", ["domain", *arms])
+    for domain, figures in metrics["evaluation"].items():
+        table.add_row(domain, *[_number(figures[arm]["nll"]) for arm in arms])
+    return table
+
+
+def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
+    table = _table(title, ["", ""])
+    for key, value in facts.items():
+        table.add_row(key, _number(value) if isinstance(value, float | None) else str(value))
+    return table
+
+
+def _table(title: str, columns: list[str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="left" if position == 0 else "right")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
