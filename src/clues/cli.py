@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,10 +52,8 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
 @app.command(epilog="Example: clues demo --out runs/demo")
 @_command
 def demo(
-    out: Annotated[Path, typer.Option(help="The run's folder; its data goes beside it, to OUT-data.")] = Path(
-        "runs/demo"
-    ),
-    samples: Annotated[int, typer.Option(min=10, help="Samples a client.")] = 48,
+    out: Annotated[Path, typer.Option(help="The run's folder; data: OUT-data.")] = Path("runs/demo"),
+    samples: Annotated[int, typer.Option(min=10, help="Samples a client.")] = 40,
     seed: Seed = 1,
     set_: Set = None,
 ) -> None:
@@ -208,7 +206,7 @@ def corrupt(
     share: Annotated[float, typer.Option(help="Share of the samples to damage.")],
     out: Annotated[Path, typer.Option(help="The damaged file; labels go to OUT's stem + .labels.jsonl.")],
     kinds: Annotated[
-        str, typer.Option(help="cut, delete, exchange, noise, foreign, wrong-choice.")
+        str, typer.Option(help="Of cut, delete, exchange, noise, foreign, wrong-choice.")
     ] = "cut,delete,exchange",
     severity: Annotated[float, typer.Option(help="Share of a response that is damaged.")] = 0.5,
     seed: Seed = 1,
@@ -250,8 +248,9 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    warnings.simplefilter("ignore", FutureWarning)
     app()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -58,7 +58,7 @@ class TrainingSettings(Settings):
     gradient_accumulation: Count = 1
     learning_rate: Positive = 5e-4
     schedule: Literal["constant", "linear", "cosine"] = "linear"
-    warmup_share: Share = 0.05
+    warmup_share: Share = 0.0
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
     max_grad_norm: Positive = 1.0
     checkpoints: Count = 2

@@ -50,7 +50,7 @@ def demo_settings(data: Path, out: Path, seed: int) -> dict[str, Any]:
 
 
 def write_demo_data(
-    folder: Path, samples: int, seed: int, validation: int = 16, anchors: int = 10, tests: int = 24
+    folder: Path, samples: int, seed: int, validation: int = 12, anchors: int = 10, tests: int = 20
 ) -> None:
     """Four clients' mixed files with their labels, and the public files; sizes a client and a domain.
 

@@ -1,0 +1,254 @@
+"""Commands end to end on a tiny model: what they write, what they refuse."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+import pyarrow.parquet
+import pytest
+import tomli_w
+import torch
+from typer.testing import CliRunner
+
+from clues.cli import app
+
+FAST = ["--set", "training.epochs=2", "--set", "lora.r=2", "--set", "training.batch_size=4"]
+
+
+@pytest.fixture
+def clues(tiny_model):
+    def call(*arguments: object, code: int = 0):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert result.exit_code == code, result.output + repr(result.exception)
+        return result
+
+    return call
+
+
+@pytest.fixture
+def files(write_samples, clues, tmp_path):
+    """Mixed samples with labels, a validation set of two domains, anchors."""
+    clues("corrupt", write_samples("clean.jsonl", 12), "--share", 0.5, "--out", tmp_path / "mixed.jsonl")
+    for part, count in (("val", 3), ("anchors", 4)):
+        write_samples(f"{part}.jsonl", count)
+    return tmp_path
+
+
+def score(clues, tiny_model, files, out, *more, code=0):
+    public = ["--validation", files / "val.jsonl", "--anchors", files / "anchors.jsonl"]
+    return clues("score", files / "mixed.jsonl", *public, "--out", out, "--model", tiny_model, *FAST, *more, code=code)
+
+
+def test_corrupt_keeps_ids_and_writes_the_truth_beside(files):
+    clean, mixed, labels = (
+        [json.loads(line) for line in (files / name).read_text().splitlines()]
+        for name in ("clean.jsonl", "mixed.jsonl", "mixed.labels.jsonl")
+    )
+    assert [row["id"] for row in clean] == [row["id"] for row in mixed] == [row["id"] for row in labels]
+    changed = [one != other for one, other in zip(clean, mixed, strict=True)]
+    assert changed == [label["quality"] == "low" for label in labels]
+
+
+def test_score_then_select(clues, tiny_model, files):
+    out = files / "run"
+    score(clues, tiny_model, files, out)
+    table = pyarrow.parquet.read_table(out / "scores.parquet").to_pydict()
+    assert {"id", "score", "val"} <= set(table)
+    assert len(list((out / "trajectory").glob("checkpoint-*"))) == 2
+    clues("select", out, "--labels", files / "mixed.labels.jsonl", "--threshold", "anchor-mean")
+    kept, dropped = (
+        [json.loads(line) for line in (out / name).read_text().splitlines()] for name in ("kept.jsonl", "dropped.jsonl")
+    )
+    found = json.loads((out / "selection.json").read_text())
+    assert (found["kept"], found["dropped"], found["rule"]) == (len(kept), len(dropped), "anchor-mean")
+    assert {"threshold", "precision", "recall", "f1", "accuracy", "auroc"} <= set(found)
+    originals = {row["id"]: row for row in map(json.loads, (files / "mixed.jsonl").read_text().splitlines())}
+    for row in kept + dropped:
+        extra = row.pop("clues")
+        assert row == originals.pop(row["id"])
+        assert (extra["score"] >= found["threshold"]) == extra["reason"].startswith("score ≥")
+    assert not originals
+
+
+def test_other_batch_size_and_a_second_process_give_the_same_scores(clues, tiny_model, files):
+    tables = []
+    for name, more in (("a", ()), ("b", ("--batch-size", 1)), ("c", ("--batch-size", 5))):
+        score(clues, tiny_model, files, files / name, *more)
+        clues("select", files / name)
+        tables.append(torch.tensor(pyarrow.parquet.read_table(files / name / "scores.parquet")["score"].to_pylist()))
+    for name, other in (("b", tables[1]), ("c", tables[2])):
+        assert torch.allclose(tables[0], other, rtol=1e-5, atol=1e-7)
+        assert (files / name / "kept.jsonl").read_text().count("\n") == (files / "a/kept.jsonl").read_text().count("\n")
+
+
+def test_score_at_a_given_trajectory_or_adapter(clues, tiny_model, files):
+    score(clues, tiny_model, files, files / "own")
+    trajectory = files / "own" / "trajectory"
+    score(clues, tiny_model, files, files / "again", "--trajectory", trajectory)
+    one, two = (pyarrow.parquet.read_table(files / n / "scores.parquet") for n in ("own", "again"))
+    assert one.equals(two)
+    score(clues, tiny_model, files, files / "single", "--adapter", max(trajectory.glob("checkpoint-*")))
+    assert (files / "single" / "scores.parquet").is_file()
+
+
+def test_train_merge_evaluate(clues, tiny_model, files):
+    for name in ("one", "two"):
+        clues(
+            "train",
+            files / "clean.jsonl",
+            "--out",
+            files / name,
+            "--model",
+            tiny_model,
+            *FAST,
+            "--seed",
+            len(name) + ord(name[0]),
+        )
+    clues("merge", files / "one/adapter", files / "two/adapter", "--out", files / "merged", "--model", tiny_model)
+    result = clues("evaluate", files / "clean.jsonl", "--adapter", files / "merged", "--model", tiny_model)
+    assert "nll" in result.output
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--set", "scoring.modules=*.nothing.*"], "scoring.modules"),
+        (["--set", "scoring.similarty=dot"], "did you mean 'similarity'"),
+        (["--set", "training.learning_rate=-1", "--set", "lora.r=0"], "lora.r"),
+        (["--set", "data.max_tokens=8", "--set", "data.dialect=alpaca"], "field 'instruction' is missing"),
+        (["--set", "data.dialect=xml"], "data.dialect"),
+        (["--method", "magic"], "scoring.method"),
+        (["--set", "scoring.domain_weights.none=1.0"], "scoring.domain_weights"),
+        (["--set", "lora.target_modules=['nope']"], "lora.target_modules"),
+        (["--adapter", "/nowhere"], "holds no adapter"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_exit_code_2(clues, tiny_model, files, more, message, capfd):
+    score(clues, tiny_model, files, files / "run", *more, code=2)
+    shown = capfd.readouterr().err
+    assert message in shown
+    assert "Traceback" not in shown
+
+
+def test_a_folder_of_another_run_is_left_alone(clues, tiny_model, files, capfd):
+    score(clues, tiny_model, files, files / "run")
+    before = {p: p.stat().st_mtime_ns for p in (files / "run").rglob("*")}
+    score(clues, tiny_model, files, files / "run", "--set", "scoring.similarity=dot", code=2)
+    assert "holds another run (scoring.similarity differ)" in capfd.readouterr().err
+    assert {p: p.stat().st_mtime_ns for p in (files / "run").rglob("*")} == before
+
+
+def test_overlap_with_public_data_is_listed(clues, tiny_model, files, capfd):
+    (files / "val.jsonl").write_text((files / "mixed.jsonl").read_text().splitlines()[0].replace("clean", "v"))
+    score(clues, tiny_model, files, files / "run")
+    assert "1 samples also stand in the validation or anchor set: clean.jsonl-0" in capfd.readouterr().err
+
+
+@pytest.fixture
+def config(clues, tiny_model, write_samples, tmp_path):
+    """A labelled collaboration of three clients in two domains."""
+    clients = []
+    for name, share in (("a", 0.5), ("b", 0.2), ("c", 0.8)):
+        data = tmp_path / f"{name}.jsonl"
+        clues("corrupt", write_samples(f"clean-{name}.jsonl", 10), "--share", share, "--out", data)
+        clients.append({"id": name, "data": str(data), "labels": str(tmp_path / f"{name}.labels.jsonl")})
+    public = {
+        name: [str(write_samples(f"{name}-{domain}.jsonl", 3, domain)) for domain in ("x", "y")]
+        for name in ("validation", "anchors", "tests")
+    }
+    settings = {
+        "validation": public["validation"],
+        "anchors": public["anchors"],
+        "clients": clients,
+        "model": {"id": str(tiny_model)},
+        "lora": {"r": 2},
+        "training": {"epochs": 2.0, "batch_size": 4, "learning_rate": 5e-3},
+        "evaluation": {"tests": public["tests"], "arms": ["base", "mixed", "selected", "oracle", "ratio"]},
+    }
+    path = tmp_path / "config.toml"
+    path.write_text(tomli_w.dumps(settings))
+    return path
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        ["collaboration.mode=merging"],
+        ["collaboration.mode=merging", "merging.method=ties"],
+        ["collaboration.mode=federated", "collaboration.rounds=2"],
+        ["collaboration.mode=federated", "collaboration.rounds=2", "collaboration.strategy=fedprox"],
+    ],
+)
+def test_run_keeps_the_contract_and_repeats_to_the_same_numbers(clues, config, tmp_path, mode, base):
+    options = [part for setting in mode for part in ("--set", setting)]
+    clues("run", config, "--out", tmp_path / "one", *options)
+    clues("run", tmp_path / "one" / "config.toml", "--out", tmp_path / "two")
+    one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
+    assert one == two
+    for client in one["clients"].values():
+        assert {"precision", "recall", "f1", "auroc", "kept", "dropped"} <= set(client["selection"])
+    for figures in one["evaluation"].values():
+        assert set(figures) == {"base", "mixed", "selected", "oracle", "ratio"}
+        assert figures["mixed"]["nll"] < figures["base"]["nll"]
+    check_folder(tmp_path / "one", base)
+
+
+def check_folder(out, base):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    fresh = AutoModelForCausalLM.from_pretrained(base.name)
+    PeftModel.from_pretrained(fresh, out / "server" / "global")
+    assert tomllib.loads((out / "config.toml").read_text())["clients"][0]["id"] == "a"
+    for client in ("a", "b", "c"):
+        folder = out / "clients" / client
+        assert (folder / "kept.jsonl").is_file()
+        assert (folder / "dropped.jsonl").is_file()
+        check_ledger(folder)
+
+
+def check_ledger(folder):
+    """Nothing but tensors of the adapter, anchor scores and counts went out, in amounts that fit."""
+    entries = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    assert {entry["kind"] for entry in entries} >= {"query.describe", "train.select", "query.judge", "train"}
+    for entry in entries:
+        for item in entry["items"]:
+            group, _, name = item["name"].partition(".")
+            assert group in {"config", "arrays", "metrics"}
+            if group == "arrays":
+                assert "lora_" in name
+            if group == "metrics":
+                assert name == "num-examples" or item["shape"] == [6]  # one number an anchor
+
+
+def test_a_failing_client_tells_its_kind_of_error_and_no_text(clues, config, tmp_path, capfd):
+    import clues.collaboration.client_app as client_app
+
+    def leak(*_, **__):
+        raise ValueError("the private SECRET text")
+
+    original, client_app.score_silo = client_app.score_silo, leak
+    try:
+        clues("run", config, "--out", tmp_path / "run", code=2)
+    finally:
+        client_app.score_silo = original
+    shown = capfd.readouterr().err
+    assert "a client failed in train.select: a: ValueError; its errors.log says more" in shown
+    assert "SECRET" not in shown
+    assert "SECRET" in (tmp_path / "run/clients/a/errors.log").read_text()
+    assert "SECRET" not in (tmp_path / "run/clients/a/ledger.jsonl").read_text()
+
+
+def test_validate_lists_every_error_at_once(clues, config, capfd):
+    wrong = ["--set", "training.epochs=0", "--set", "scoring.similarity=l2", "--set", "traning.epochs=1"]
+    clues("validate", config, *wrong, code=2)
+    shown = capfd.readouterr().err
+    for part in ("training.epochs", "scoring.similarity", "did you mean 'training'"):
+        assert part in shown
+    assert "valid; 3 clients" in clues("validate", config).output
+
+
+def test_help_shows_examples(clues):
+    for command in ("demo", "run", "score", "select", "train", "merge", "evaluate", "corrupt", "validate"):
+        assert "Example: clues " + command in clues(command, "--help").output

@@ -1,0 +1,171 @@
+"""Batched scores against plain autograd, one sample at a time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from clues.config import LoraSettings, ScoringSettings
+from clues.data.batches import batches, pad
+from clues.data.prompts import Tokens
+from clues.errors import ConfigError, ScoringError
+from clues.models.adapters import adapter_state, attached, lora_modules
+from clues.models.trajectory import Checkpoint
+from clues.scoring.clues import score
+from clues.scoring.gradients import add_gradients, tensor_names, zero_directions
+
+LORA = LoraSettings(r=4, target_modules=["q_proj", "v_proj", "down_proj"])
+TOLERANCE = 1e-5
+
+
+def tokens(count: int, seed: int, domain: str = "d", prefix: str = "s") -> list[Tokens]:
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for number in range(count):
+        length = int(torch.randint(6, 24, (1,), generator=generator))
+        start = int(torch.randint(1, length - 2, (1,), generator=generator))
+        ids = torch.randint(2, 200, (length,), generator=generator).tolist()
+        rows.append(Tokens(f"{prefix}{number}", domain, ids, start, False))
+    return rows
+
+
+def random_state(base, seed=3):
+    """An adapter with B ≠ 0, as after some training."""
+    with attached(base, LORA, seed=seed) as model:
+        generator = torch.Generator().manual_seed(seed)
+        return {n: torch.randn(t.shape, generator=generator) * 0.1 for n, t in adapter_state(model).items()}
+
+
+def plain_gradient(model, sample: Tokens) -> dict[str, torch.Tensor]:
+    """∇ℓ of one sample by transformers' own loss and autograd, by PEFT's tensor names."""
+    ids = torch.tensor([sample.input_ids])
+    labels = ids.clone()
+    labels[0, : sample.response_start] = -100
+    model.zero_grad()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+    model(input_ids=ids, labels=labels).loss.backward()
+    return {
+        n.replace(".default.weight", ".weight"): p.grad.clone()
+        for n, p in model.named_parameters()
+        if p.grad is not None
+    }
+
+
+def flat(gradient: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.cat([gradient[name].flatten() for name in sorted(gradient)]).double()
+
+
+def checkpoint(base, rate=0.5, seed=3) -> Checkpoint:
+    state = random_state(base, seed)
+    generator = torch.Generator().manual_seed(9)
+    return Checkpoint(
+        state=state,
+        learning_rate=rate,
+        optimizer_step=7,
+        first_moment={n: torch.randn(t.shape, generator=generator) * 1e-2 for n, t in state.items()},
+        second_moment={n: torch.rand(t.shape, generator=generator) * 1e-4 for n, t in state.items()},
+    )
+
+
+def transformed(point: Checkpoint, name: str, gradient: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    if name == "none":
+        return gradient
+    (b1, b2), step = point.betas, point.optimizer_step
+    result = {}
+    for key, g in gradient.items():
+        m, v = point.first_moment[key], point.second_moment[key]
+        if name == "adam-frozen":
+            result[key] = g / ((v / (1 - b2**step)).sqrt() + point.epsilon)
+        else:
+            top = (b1 * m + (1 - b1) * g) / (1 - b1 ** (step + 1))
+            result[key] = top / (((b2 * v + (1 - b2) * g**2) / (1 - b2 ** (step + 1))).sqrt() + point.epsilon)
+    return result
+
+
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+@pytest.mark.parametrize("preconditioner", ["none", "adam-frozen", "adam"])
+@pytest.mark.parametrize("apply_to", ["both", "train"])
+def test_scores_equal_plain_autograd(base, similarity, preconditioner, apply_to):
+    samples = tokens(7, 1)
+    validation = tokens(3, 2, "one", "v") + tokens(2, 3, "two", "w")
+    points = [checkpoint(base, 0.5), checkpoint(base, 0.25, seed=4)]
+    settings = ScoringSettings(
+        similarity=similarity,
+        preconditioner=preconditioner,
+        apply_to=apply_to,
+        domain_weights={"two": 2.0},
+        batch_size=3,
+    )
+    ours = score(base, points, LORA, samples, validation, settings)
+    expected, by_domain = torch.zeros(7, dtype=torch.float64), torch.zeros(7, dtype=torch.float64)
+    for point in points:
+        with attached(base, LORA, point.state) as model:
+            model.eval()
+
+            def vector(sample, name):
+                return flat(transformed(point, name, plain_gradient(model, sample)))  # noqa: B023
+
+            side = preconditioner if apply_to == "both" else "none"
+            parts = {
+                d: torch.stack([vector(s, side) for s in validation if s.domain == d]).mean(0) for d in ("one", "two")
+            }
+            v = parts["one"] + 2 * parts["two"]
+            for row, sample in enumerate(samples):
+                g = vector(sample, preconditioner)
+                rate = point.learning_rate / (1 if similarity == "dot" else 0.75)
+                scale = (lambda u: 1.0) if similarity == "dot" else (lambda u: float(g.norm() * u.norm()))  # noqa: B023
+                expected[row] += rate * float(g @ v) / scale(v)
+                by_domain[row] += rate * float(g @ parts["two"]) / scale(parts["two"])
+    assert expected.abs().max() > 0
+    for found, wanted in ((ours.total, expected), (ours.domains["two"], by_domain)):
+        assert (found.double() - wanted).abs().max() <= TOLERANCE * wanted.abs().max()
+
+
+def test_sum_of_sample_gradients_is_the_batch_gradient(base):
+    samples = tokens(5, 1)
+    with attached(base, LORA, random_state(base)) as model:
+        model.eval()
+        total = sum(flat(plain_gradient(model, sample)) for sample in samples)
+        model.requires_grad_(False)
+        modules = lora_modules(model)
+        ours = zero_directions(modules, 1)
+        add_gradients(model, modules, pad(samples), torch.ones(5, 1), ours)
+        assert set(ours) == set(tensor_names(modules))
+    assert len(modules) == 6
+    assert torch.allclose(flat(ours), total, rtol=1e-5, atol=1e-6 * float(total.abs().max()))
+
+
+def test_batch_size_changes_nothing(base):
+    samples, validation = tokens(9, 1), tokens(3, 2)
+    results = [
+        score(base, [checkpoint(base)], LORA, samples, validation, ScoringSettings(similarity="dot", batch_size=size))
+        for size in (1, 4, 9)
+    ]
+    for other in results[1:]:
+        assert torch.allclose(results[0].total, other.total, rtol=1e-5, atol=1e-8)
+
+
+def test_a_module_glob_selects_only_its_modules_and_never_all(base):
+    with attached(base, LORA) as model:
+        first = lora_modules(model, "*.layers.0.*")
+        assert len(first) == 3
+        assert all(".layers.0." in module.name for module in first)
+        with pytest.raises(ConfigError, match=r"scoring.modules: '\*.nothing.\*' matches no adapter module"):
+            lora_modules(model, "*.nothing.*")
+
+
+def test_a_loss_that_is_no_number_names_the_sample(base):
+    state = {name: torch.full_like(t, float("nan")) for name, t in random_state(base).items()}
+    with pytest.raises(ScoringError, match="sample 's"):
+        score(base, [Checkpoint(state, 1.0)], LORA, tokens(2, 1), tokens(2, 2), ScoringSettings())
+
+
+def test_batches_group_by_length_and_keep_every_row():
+    rows = tokens(20, 5)
+    seen = []
+    for batch in batches(rows, 4, 60):
+        widths = [len(rows[row].input_ids) for row in batch.rows]
+        assert len(batch.rows) == 1 or max(widths) * len(widths) <= 60
+        seen += batch.rows
+    assert sorted(seen) == list(range(20))
