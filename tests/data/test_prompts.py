@@ -29,7 +29,7 @@ def test_truncation_keeps_the_response_and_is_told(base, capsys):
     whole, short = (tokenize([sample()], base.tokenizer, limit)[0] for limit in (200, 20))
     assert (whole.truncated, short.truncated, len(short.input_ids)) == (False, True, 20)
     assert short.input_ids[short.response_start :] == whole.input_ids[whole.response_start :]
-    assert "1 of 1 samples are longer than data.max_tokens = 30" in capsys.readouterr().err
+    assert "1 of 1 samples are longer than data.max_tokens = 20" in capsys.readouterr().err
 
 
 def test_no_response_token_left_is_an_error(base):

@@ -124,25 +124,24 @@ def test_train_merge_evaluate(clues, tiny_model, files):
         (["--adapter", "/nowhere"], "holds no adapter"),
     ],
 )
-def test_wrong_input_is_one_sentence_and_exit_code_2(clues, tiny_model, files, more, message, capfd):
-    score(clues, tiny_model, files, files / "run", *more, code=2)
-    shown = capfd.readouterr().err
+def test_wrong_input_is_one_sentence_and_exit_code_2(clues, tiny_model, files, more, message):
+    shown = score(clues, tiny_model, files, files / "run", *more, code=2).stderr
     assert message in shown
     assert "Traceback" not in shown
 
 
-def test_a_folder_of_another_run_is_left_alone(clues, tiny_model, files, capfd):
+def test_a_folder_of_another_run_is_left_alone(clues, tiny_model, files):
     score(clues, tiny_model, files, files / "run")
     before = {p: p.stat().st_mtime_ns for p in (files / "run").rglob("*")}
-    score(clues, tiny_model, files, files / "run", "--set", "scoring.similarity=dot", code=2)
-    assert "holds another run (scoring.similarity differ)" in capfd.readouterr().err
+    refused = score(clues, tiny_model, files, files / "run", "--set", "scoring.similarity=dot", code=2)
+    assert "holds another run (scoring.similarity differ)" in refused.stderr
     assert {p: p.stat().st_mtime_ns for p in (files / "run").rglob("*")} == before
 
 
-def test_overlap_with_public_data_is_listed(clues, tiny_model, files, capfd):
+def test_overlap_with_public_data_is_listed(clues, tiny_model, files):
     (files / "val.jsonl").write_text((files / "mixed.jsonl").read_text().splitlines()[0].replace("clean", "v"))
-    score(clues, tiny_model, files, files / "run")
-    assert "1 samples also stand in the validation or anchor set: clean.jsonl-0" in capfd.readouterr().err
+    result = score(clues, tiny_model, files, files / "run")
+    assert "1 samples also stand in the validation or anchor set: clean.jsonl-0" in result.stderr
 
 
 @pytest.fixture
@@ -222,7 +221,7 @@ def check_ledger(folder):
                 assert name == "num-examples" or item["shape"] == [6]  # one number an anchor
 
 
-def test_a_failing_client_tells_its_kind_of_error_and_no_text(clues, config, tmp_path, capfd):
+def test_a_failing_client_tells_its_kind_of_error_and_no_text(clues, config, tmp_path):
     import clues.collaboration.client_app as client_app
 
     def leak(*_, **__):
@@ -230,20 +229,18 @@ def test_a_failing_client_tells_its_kind_of_error_and_no_text(clues, config, tmp
 
     original, client_app.score_silo = client_app.score_silo, leak
     try:
-        clues("run", config, "--out", tmp_path / "run", code=2)
+        shown = clues("run", config, "--out", tmp_path / "run", code=2).stderr
     finally:
         client_app.score_silo = original
-    shown = capfd.readouterr().err
     assert "a client failed in train.select: a: ValueError; its errors.log says more" in shown
     assert "SECRET" not in shown
     assert "SECRET" in (tmp_path / "run/clients/a/errors.log").read_text()
     assert "SECRET" not in (tmp_path / "run/clients/a/ledger.jsonl").read_text()
 
 
-def test_validate_lists_every_error_at_once(clues, config, capfd):
+def test_validate_lists_every_error_at_once(clues, config):
     wrong = ["--set", "training.epochs=0", "--set", "scoring.similarity=l2", "--set", "traning.epochs=1"]
-    clues("validate", config, *wrong, code=2)
-    shown = capfd.readouterr().err
+    shown = clues("validate", config, *wrong, code=2).stderr
     for part in ("training.epochs", "scoring.similarity", "did you mean 'training'"):
         assert part in shown
     assert "valid; 3 clients" in clues("validate", config).output
