@@ -1,3 +1,51 @@
-"""CLUES: score private fine-tuning data by gradients, keep the good, train together."""
+"""CLUES: score private fine-tuning data by gradients, keep the good, train together.
+
+from clues import ScoreSettings, SelectionSettings, score, select
+
+score(ScoreSettings(samples="mixed.jsonl", validation=["val.jsonl"], anchors=["anchors.jsonl"]), Path("runs/mine"))
+select(Path("runs/mine"), SelectionSettings())
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from clues.config import RunSettings as RunSettings
+    from clues.config import ScoreSettings as ScoreSettings
+    from clues.config import SelectionSettings as SelectionSettings
+    from clues.config import TrainSettings as TrainSettings
+    from clues.errors import CluesError as CluesError
+    from clues.recipes.corrupt import corrupt_file as corrupt_file
+    from clues.recipes.run import run as run
+    from clues.recipes.score import score as score
+    from clues.recipes.score import select as select
+    from clues.recipes.train import evaluate_file as evaluate_file
+    from clues.recipes.train import merge_folders as merge_folders
+    from clues.recipes.train import train as train
+
+# Loaded on first use: `import clues` must not wait for torch.
+_HOMES = {
+    "RunSettings": "config",
+    "ScoreSettings": "config",
+    "SelectionSettings": "config",
+    "TrainSettings": "config",
+    "CluesError": "errors",
+    "corrupt_file": "recipes.corrupt",
+    "evaluate_file": "recipes.train",
+    "merge_folders": "recipes.train",
+    "run": "recipes.run",
+    "score": "recipes.score",
+    "select": "recipes.score",
+    "train": "recipes.train",
+}
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'clues' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"clues.{_HOMES[name]}"), name)

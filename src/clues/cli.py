@@ -7,10 +7,11 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
+from clues.config import Rule
 from clues.errors import CluesError, ConfigError
 from clues.progress import say
 
@@ -123,18 +124,17 @@ def score(
         "anchors": anchors,
         "trajectory": trajectory,
         "adapter": adapter,
+        "scoring": {"method": method} | ({"batch_size": batch_size} if batch_size else {}),
+        **_model(model),
     }
-    overrides = [f"scoring.method={method}", *_model(model), *(set_ or [])]
-    if batch_size is not None:
-        overrides.append(f"scoring.batch_size={batch_size}")
-    show(facts_table(f"Scores in {out}", recipe(validated(ScoreSettings, values, overrides), out)))
+    show(facts_table(f"Scores in {out}", recipe(validated(ScoreSettings, values, set_ or []), out)))
 
 
 @app.command(epilog="Example: clues select runs/mine --threshold anchor-mean --labels mixed.labels.jsonl")
 @_command
 def select(
     folder: Annotated[Path, typer.Argument(help="A folder that clues score wrote.")],
-    threshold: Annotated[str | None, typer.Option(help="The rule; see clues select --help's README section.")] = None,
+    threshold: Annotated[str | None, typer.Option(help=f"The rule: {', '.join(get_args(Rule))}.")] = None,
     labels: Labels = None,
     set_: Set = None,
 ) -> None:
@@ -158,7 +158,7 @@ def train(samples: str, out: Path = typer.Option(...), model: Model = None, seed
     from clues.config import TrainSettings, validated
     from clues.recipes.train import train as recipe
 
-    settings = validated(TrainSettings, {"seed": seed, "samples": samples}, [*_model(model), *(set_ or [])])
+    settings = validated(TrainSettings, {"seed": seed, "samples": samples, **_model(model)}, set_ or [])
     print(f"Adapter: {recipe(settings, out)}")
 
 
@@ -228,17 +228,19 @@ def fetch() -> None:
     print(recipe())
 
 
-def _model(model: str | None) -> list[str]:
-    return [f'model.id="{model}"'] if model else []
+def _model(model: str | None) -> dict[str, dict[str, str]]:
+    return {"model": {"id": model}} if model else {}
 
 
 def _run_settings(config: Path, out: Path | None, engine: str | None, set_: list[str] | None) -> Any:
     from clues.config import RunSettings, read_toml, validated
 
-    overrides = list(set_ or [])
-    overrides += [f'out="{out}"'] if out else []
-    overrides += [f"collaboration.engine={engine}"] if engine else []
-    return validated(RunSettings, read_toml(config), overrides)
+    values = read_toml(config)
+    if out:
+        values["out"] = str(out)
+    if engine:
+        values["collaboration"] = {**values.get("collaboration", {}), "engine": engine}
+    return validated(RunSettings, values, set_ or [])
 
 
 def main() -> None:

@@ -19,6 +19,11 @@ Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 
 
+Rule = Literal[
+    "anchor-mean", "anchor-quantile", "anchor-deviation", "anchor-normalised", "ratio", "score", "oracle-ratio"
+]
+
+
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,6 +59,7 @@ class TrainingSettings(Settings):
     """Fine-tuning of an adapter, and how often its trajectory is recorded."""
 
     epochs: Positive = 2.0
+    steps: Count | None = None  # optimizer steps instead of epochs: every arm then trains equally long
     batch_size: Count = 8
     gradient_accumulation: Count = 1
     learning_rate: Positive = 5e-4
@@ -81,15 +87,7 @@ class ScoringSettings(Settings):
 class SelectionSettings(Settings):
     """The rule that turns anchor scores into a threshold."""
 
-    threshold: Literal[
-        "anchor-mean",
-        "anchor-quantile",
-        "anchor-deviation",
-        "anchor-normalised",
-        "ratio",
-        "score",
-        "oracle-ratio",
-    ] = "anchor-quantile"
+    threshold: Rule = "anchor-quantile"
     quantile: Share = 0.1
     deviations: float = 2.0
     ratio: Share = 0.5
@@ -160,6 +158,10 @@ class RunSettings(Settings):
             wrong.append(f"evaluation.arms: 'oracle' needs labels of every client; {', '.join(unlabelled)} has none.")
         if unlabelled and self.selection.threshold == "oracle-ratio":
             wrong.append("selection.threshold: 'oracle-ratio' needs clients.labels of every client.")
+        if self.collaboration.mode == "federated" and self.scoring.preconditioner != "none":
+            wrong.append(
+                "scoring.preconditioner: rounds of a federation carry no optimizer moments; use none, or mode merging."
+            )
         if wrong:
             raise ValueError("\n".join(wrong))
         return self

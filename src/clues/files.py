@@ -50,17 +50,6 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of a folder."""
-    digest = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(file.name.encode())
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
 def value_digest(value: Any) -> str:
     """SHA-256 of a JSON-like value, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
@@ -72,6 +61,13 @@ def claim_folder(folder: Path, config: Mapping[str, Any]) -> None:
     Raises:
         OutputError: the folder holds the run of another configuration, or files of something else.
     """
+    refuse_other_run(folder, config)
+    if not (folder / "config.toml").is_file():
+        write_toml(folder / "config.toml", _without_none(config))
+
+
+def refuse_other_run(folder: Path, config: Mapping[str, Any]) -> None:
+    """The check of `claim_folder` alone, for before anything heavy; nothing is written."""
     wanted = _without_none(config)
     existing = folder / "config.toml"
     if existing.is_file():
@@ -84,7 +80,6 @@ def claim_folder(folder: Path, config: Mapping[str, Any]) -> None:
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{folder}: exists and is not a run of ours; choose another --out.")
-    write_toml(existing, wanted)
 
 
 class Phase:

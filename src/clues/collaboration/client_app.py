@@ -115,14 +115,17 @@ def fit_round(message: Message, context: Context) -> RecordDict:
     samples = _private(client)
     chosen = _chosen(facts, client, samples, folder)
     tokens = _tokens([sample for sample, keep in zip(samples, chosen, strict=True) if keep], base, settings)
+    initial = arrays_of(message.content)
+    if not tokens:  # nothing here is good enough: the answer counts for nothing
+        return pack(None, initial, {"num-examples": 0})
     state = fit_silo(
         base,
         settings.lora,
         tokens,
-        settings.training.model_copy(update={"epochs": facts["epochs"]}),
+        settings.training.model_copy(update=facts["length"]),
         settings.seed,
         folder,
-        initial=arrays_of(message.content) or None,
+        initial=initial or None,
         proximal_mu=strategy_number(message.content, "proximal-mu", 0.0),
         what=f"{client.id}: training on {facts['arm']} ({len(tokens)} samples)",
     )

@@ -7,7 +7,7 @@ places that need internals of Flower (marked below) are kept in this file alone.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flwr.app import Context, Message, RecordDict
@@ -65,12 +65,6 @@ class InProcessGrid(Grid):
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         return self.pull_messages(self.push_messages(messages))
-
-
-def run_in_process(
-    server_main: Callable[[Grid], None], app: ClientApp, node_configs: Mapping[int, dict[str, Any]]
-) -> None:
-    server_main(InProcessGrid(app, node_configs))
 
 
 def _identify() -> None:

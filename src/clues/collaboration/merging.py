@@ -29,6 +29,17 @@ _PEFT_NAME = {
 _SPARSE = {"ties", "dare-linear", "dare-ties"}
 
 
+def _peft_weight(method: str, share: float, count: int) -> float:
+    """The weight PEFT needs, so that adapters which are all the same merge to themselves.
+
+    It multiplies A and B by the root of a weight; `linear` then adds them up, the TIES forms take the mean of those
+    that agree in sign, and the two on ΔW itself (`exact`, `svd`) use the weight as it is.
+    """
+    if method in ("linear", "dare-linear"):
+        return share**2
+    return share * count if method in ("ties", "dare-ties") else share
+
+
 def merge(
     base: Base,
     adapters: Sequence[Mapping[str, Tensor]],
@@ -40,13 +51,13 @@ def merge(
     """Merge adapters of one shape.
 
     Args:
-        weights: one per adapter; they are brought to the sum `settings.scale`.
+        weights: one per adapter, in proportion; the merged update is multiplied by `settings.scale`.
 
     Returns:
         The merged tensors and the settings that describe them (`exact` and `svd` fold the scaling s into B).
     """
     total = sum(weights)
-    shares = [settings.scale * weight / total for weight in weights]
+    shares = [_peft_weight(settings.method, weight / total, len(weights)) * settings.scale for weight in weights]
     torch.manual_seed(seed)
     config = LoraConfig(
         r=lora.r, lora_alpha=lora.alpha, target_modules=list(lora.target_modules), task_type="CAUSAL_LM"

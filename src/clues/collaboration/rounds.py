@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 from flwr.app import ArrayRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, FedProx
 
-from clues.collaboration.messages import strategy_facts
+from clues.collaboration.messages import numbers_of, strategy_facts
 from clues.config import CollaborationSettings, RunSettings
 from clues.errors import ProtocolError
 from clues.models.adapters import AdapterState
@@ -20,7 +21,8 @@ from clues.selection.threshold import Threshold
 def federate(
     grid: Grid, settings: RunSettings, arm: str, threshold: Threshold | None, start: AdapterState
 ) -> list[AdapterState]:
-    """Rounds of local training and aggregation; `training.epochs` are spread over the rounds.
+    """Rounds of local training and aggregation; the epochs or steps of `training` are spread over the rounds,
+    and the learning rate's schedule starts anew in each.
 
     Returns:
         The global adapter after each round.
@@ -37,7 +39,7 @@ def federate(
             say(f"Round {server_round} of {settings.collaboration.rounds} on '{arm}' is done.")
 
     strategy = _strategy(settings.collaboration, len(settings.clients))
-    facts = fit_facts(settings, arm, threshold, settings.training.epochs / settings.collaboration.rounds)
+    facts = fit_facts(settings, arm, threshold, settings.collaboration.rounds)
     strategy.start(
         grid=grid,
         initial_arrays=ArrayRecord(start),
@@ -59,6 +61,8 @@ class _Complete:
         if failed or len(answers) < self.min_available_nodes:
             reasons = "; ".join(failed) or f"{self.min_available_nodes - len(answers)} did not answer"
             raise ProtocolError(f"round {server_round}: a client failed: {reasons}.")
+        if not any(numbers_of(reply.content)["num-examples"] for reply in answers):
+            raise ProtocolError("training: no client kept any sample; loosen selection.threshold.")
         return super().aggregate_train(server_round, answers)  # type: ignore[misc]
 
 
@@ -83,11 +87,13 @@ def _strategy(settings: CollaborationSettings, clients: int) -> Any:
     return _FedAvg(**options)
 
 
-def fit_facts(settings: RunSettings, arm: str, threshold: Threshold | None, epochs: float) -> dict[str, Any]:
-    """What a client is told for training on an arm."""
+def fit_facts(settings: RunSettings, arm: str, threshold: Threshold | None, rounds: int = 1) -> dict[str, Any]:
+    """What a client is told for training on an arm, in one of `rounds`."""
+    training = settings.training
+    steps = math.ceil(training.steps / rounds) if training.steps else None
     return {
         "settings": settings.model_dump(mode="json"),
         "arm": arm,
         "threshold": threshold.as_dict() if threshold else None,
-        "epochs": epochs,
+        "length": {"epochs": training.epochs / rounds, "steps": steps},
     }

@@ -161,12 +161,15 @@ def _train(
     states = [client.adapter for client in clients]
     counts = [client.samples for client in clients]
     if arm != "mixed":  # the trajectories of the selection phase end where training on everything ends
-        facts = fit_facts(settings, arm, threshold, settings.training.epochs)
+        facts = fit_facts(settings, arm, threshold)
         replies = _ask(grid, FIT, pack(facts), [client.node for client in clients])
         states = [arrays_of(reply.content) for reply in replies]
         counts = [int(numbers_of(reply.content)["num-examples"]) for reply in replies]
-    weights = counts if settings.merging.weights == "samples" else [1] * len(states)
-    return merge(base, states, settings.lora, weights, settings.merging, settings.seed)
+    trained = [(state, count) for state, count in zip(states, counts, strict=True) if count]
+    if not trained:
+        raise ProtocolError("training: no client kept any sample; loosen selection.threshold.")
+    weights = [count if settings.merging.weights == "samples" else 1 for _, count in trained]
+    return merge(base, [state for state, _ in trained], settings.lora, weights, settings.merging, settings.seed)
 
 
 def _start(base: Base, settings: RunSettings) -> AdapterState:

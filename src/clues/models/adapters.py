@@ -90,6 +90,12 @@ def lora_modules(model: Any, pattern: str = "*") -> list[LoraModule]:
     return chosen
 
 
+def check_modules(base: Base, config: Any, pattern: str) -> None:
+    """Raise what `attached` and `lora_modules` would raise, before anything heavy."""
+    with attached(base, config) as model:
+        lora_modules(model, pattern)
+
+
 def save_adapter(state: Mapping[str, Tensor], config: Any, base_name: str, folder: Path) -> None:
     """Write an adapter that `PeftModel.from_pretrained` loads as it is."""
     from safetensors.torch import save_file

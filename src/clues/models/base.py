@@ -35,7 +35,9 @@ def load_base(settings: ModelSettings) -> Base:
         ModelError: nothing of that name can be loaded, or the device is not there.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # a bar of its own beside ours
     source = str(embedded.fetch()) if settings.id == embedded.NAME else settings.id
     device = _device(settings.device)
     where = {"revision": settings.revision or "main", "gguf_file": settings.gguf_file}

@@ -11,9 +11,12 @@ from flwr.app import Context, RecordDict
 from clues.config import RunSettings
 from clues.data.samples import overlap, read_many, read_samples
 from clues.errors import ConfigError
-from clues.files import claim_folder
+from clues.files import claim_folder, read_json, refuse_other_run
+from clues.models.adapters import check_modules
+from clues.models.base import load_base
 from clues.progress import say
 from clues.recipes.provenance import write_provenance
+from clues.scoring.clues import domain_weights
 from clues.selection.metrics import read_labels
 
 
@@ -23,13 +26,13 @@ def run(settings: RunSettings, out: Path) -> dict[str, Any]:
     Raises:
         CluesError: settings or data are wrong (before anything heavy), or a client failed.
     """
+    refuse_other_run(out, settings.model_dump(mode="json"))
     _check(settings)
     claim_folder(out, settings.model_dump(mode="json"))
     write_provenance(out)
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     from clues.collaboration import client_app, server_app
     from clues.collaboration.in_process import InProcessGrid
-    from clues.files import read_json
 
     grid = InProcessGrid(
         client_app.app,
@@ -52,7 +55,7 @@ def run(settings: RunSettings, out: Path) -> dict[str, Any]:
 
 
 def _check(settings: RunSettings) -> None:
-    """Read every file once before anything heavy: on one machine, all of them are here."""
+    """Read every file, and try the adapter on the base, before anything heavy: on one machine all of it is here."""
     public = read_many([*settings.validation, *settings.anchors], settings.data.dialect)
     tests = read_many(settings.evaluation.tests, settings.data.dialect) if settings.evaluation.tests else []
     leaked = overlap(public, tests)
@@ -63,6 +66,9 @@ def _check(settings: RunSettings) -> None:
         if client.labels:
             read_labels(client.labels, [sample.id for sample in samples])
         warn_of_overlap(overlap(samples, public), f"client {client.id}")
+    domains = sorted({sample.domain for sample in read_many(settings.validation, settings.data.dialect)})
+    domain_weights(domains, settings.scoring.domain_weights)
+    check_modules(load_base(settings.model), settings.lora, settings.scoring.modules)
 
 
 def warn_of_overlap(ids: list[str], who: str) -> None:

@@ -8,14 +8,15 @@ from typing import Any
 from clues.collaboration.silo import read_table, score_silo, write_selection
 from clues.config import ScoreSettings, SelectionSettings, read_toml, validated
 from clues.data.prompts import tokenize
-from clues.data.samples import overlap, read_many, read_samples
+from clues.data.samples import Sample, overlap, read_many, read_samples
 from clues.errors import ConfigError, OutputError
-from clues.files import claim_folder, file_digest, read_json, write_json
-from clues.models.adapters import load_adapter
-from clues.models.base import load_base
+from clues.files import claim_folder, read_json, refuse_other_run, value_digest, write_json
+from clues.models.adapters import check_modules, load_adapter
+from clues.models.base import Base, load_base
 from clues.models.trajectory import Checkpoint, load_trajectory
 from clues.recipes.provenance import write_provenance
 from clues.recipes.run import warn_of_overlap
+from clues.scoring.clues import domain_weights
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.threshold import fit_threshold
 from clues.training.fit import fit_trajectory
@@ -32,6 +33,9 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     Raises:
         CluesError: settings or data are wrong, or the model's loss is no number.
     """
+    # The size of a batch changes how fast scores come, not what they are: a run is the same without it.
+    config = settings.model_dump(mode="json", exclude={"scoring": {"batch_size", "batch_tokens"}})
+    refuse_other_run(out, config)
     if settings.scoring.method != "clues":
         raise ConfigError(f"scoring.method: '{settings.scoring.method}' is not known; use clues.")
     if settings.trajectory and settings.adapter:
@@ -40,29 +44,38 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     samples = read_samples(settings.samples, dialect)
     validation, anchors = read_many(settings.validation, dialect), read_many(settings.anchors, dialect)
     warn_of_overlap(overlap(samples, [*validation, *anchors]), settings.samples)
-    # The size of a batch changes how fast scores come, not what they are: a run is the same without it.
-    claim_folder(out, settings.model_dump(mode="json", exclude={"scoring": {"batch_size", "batch_tokens"}}))
-    write_provenance(out)
+    domain_weights(sorted({sample.domain for sample in validation}), settings.scoring.domain_weights)
     base = load_base(settings.model)
     private, public_v, public_a = (
         tokenize(part, base.tokenizer, settings.data.max_tokens) for part in (samples, validation, anchors)
     )
-    if settings.adapter:
-        state, config = load_adapter(Path(settings.adapter), base)
-        checkpoints = [Checkpoint(state, learning_rate=1.0)]
-    else:
-        folder = Path(settings.trajectory) if settings.trajectory else out / "trajectory"
-        if not settings.trajectory:
-            fit_trajectory(base, settings.lora, private, settings.training, settings.seed, folder)
-        checkpoints, config = load_trajectory(folder, base)
-    table, anchor_table = score_silo(base, checkpoints, config, private, public_v, public_a, settings.scoring, out)
-    write_json(out / "samples.json", {"sha256": file_digest(Path(settings.samples))})
+    trained = _trained(settings, base)
+    check_modules(base, trained[1] if trained else settings.lora, settings.scoring.modules)
+    claim_folder(out, config)
+    write_provenance(out)
+    if trained is None:
+        fit_trajectory(base, settings.lora, private, settings.training, settings.seed, out / "trajectory")
+        trained = load_trajectory(out / "trajectory", base)
+    table, anchor_table = score_silo(base, *trained, private, public_v, public_a, settings.scoring, out)
+    write_json(out / "samples.json", {"sha256": _digest(samples)})
     return {
         "samples": len(samples),
         "anchors": len(anchors),
         "mean_score": float(table.scores.mean()),
         "mean_anchor_score": float(anchor_table.scores.mean()),
     }
+
+
+def _trained(settings: ScoreSettings, base: Base) -> tuple[list[Checkpoint], Any] | None:
+    """The checkpoints that are given, with their LoRA configuration; None where a trajectory is to be trained."""
+    if settings.adapter:
+        state, lora = load_adapter(Path(settings.adapter), base)
+        return [Checkpoint(state, learning_rate=1.0)], lora
+    return load_trajectory(Path(settings.trajectory), base) if settings.trajectory else None
+
+
+def _digest(samples: list[Sample]) -> str:
+    return value_digest([[sample.id, sample.record] for sample in samples])
 
 
 def select(folder: Path, settings: SelectionSettings, labels: str | None = None) -> dict[str, Any]:
@@ -74,9 +87,9 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
     if not (folder / "scores.parquet").is_file():
         raise OutputError(f"{folder}: holds no scores.parquet; run clues score with --out {folder} first.")
     scored = validated(ScoreSettings, read_toml(folder / "config.toml"))
-    if read_json(folder / "samples.json")["sha256"] != file_digest(Path(scored.samples)):
-        raise OutputError(f"{scored.samples}: has changed since it was scored; run clues score again.")
     samples = read_samples(scored.samples, scored.data.dialect)
+    if read_json(folder / "samples.json")["sha256"] != _digest(samples):
+        raise OutputError(f"{scored.samples}: has changed since it was scored; run clues score with another --out.")
     table, anchors = read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
     kinds = None
     if labels:

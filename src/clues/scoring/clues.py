@@ -53,7 +53,7 @@ def score(
         ScoringError: a score is not a number; names the sample's id.
     """
     domains = sorted({tokens.domain for tokens in validation})
-    weights = _domain_weights(domains, settings.domain_weights)
+    weights = domain_weights(domains, settings.domain_weights)
     dot = torch.zeros(len(samples), len(domains) + 1)
     cosine = torch.zeros_like(dot)
     for number, checkpoint in enumerate(checkpoints, start=1):
@@ -126,7 +126,12 @@ def validation_directions(
     return directions
 
 
-def _domain_weights(domains: Sequence[str], chosen: Mapping[str, float]) -> dict[str, float]:
+def domain_weights(domains: Sequence[str], chosen: Mapping[str, float]) -> dict[str, float]:
+    """w_m of every domain, 1 where none is chosen.
+
+    Raises:
+        ConfigError: a weight names no domain of the validation set.
+    """
     unknown = sorted(set(chosen) - set(domains))
     if unknown:
         raise ConfigError(

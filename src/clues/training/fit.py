@@ -142,6 +142,8 @@ def _snapshots(tokens: Sequence[Tokens], settings: TrainingSettings) -> list[int
 
 
 def total_steps(samples: int, settings: TrainingSettings) -> int:
+    if settings.steps:
+        return settings.steps
     batches = math.ceil(samples / settings.batch_size)
     return max(1, math.ceil(settings.epochs * math.ceil(batches / settings.gradient_accumulation)))
 
@@ -149,7 +151,7 @@ def total_steps(samples: int, settings: TrainingSettings) -> int:
 def _arguments(folder: Path, base: Base, settings: TrainingSettings, seed: int) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder),
-        max_steps=-1,
+        max_steps=settings.steps or -1,
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         gradient_accumulation_steps=settings.gradient_accumulation,

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from clues.config import RunSettings, ScoreSettings, read_toml, validated
+from clues.errors import ConfigError
+
+VALUES = {"samples": "s.jsonl", "validation": ["v.jsonl"], "anchors": ["a.jsonl"]}
+
+
+def test_every_wrong_setting_is_told_at_once_with_its_key():
+    wrong = ["lora.r=0", "scoring.similarty=dot", "training.epochs=many", "nokey"]
+    with pytest.raises(ConfigError) as caught:
+        validated(ScoreSettings, {}, wrong)
+    lines = str(caught.value)
+    for key in ("lora.r", "did you mean 'similarity'", "training.epochs", "nokey", "samples: is required"):
+        assert key in lines
+
+
+def test_overrides_are_read_as_toml():
+    settings = validated(
+        ScoreSettings, VALUES, ["lora.target_modules=['k_proj']", "scoring.similarity=dot", "seed = 3"]
+    )
+    assert (settings.lora.target_modules, settings.scoring.similarity, settings.seed) == (["k_proj"], "dot", 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"evaluation": {"arms": ["oracle"]}}, "'oracle' needs labels of every client; a has none"),
+        ({"selection": {"threshold": "oracle-ratio"}}, "needs clients.labels"),
+        ({"clients": [{"id": "a", "data": "d"}, {"id": "a", "data": "e"}]}, "two clients share an id"),
+        ({"clients": [{"id": "../a", "data": "d"}]}, "clients.0.id"),
+        (
+            {"collaboration": {"mode": "federated"}, "scoring": {"preconditioner": "adam"}},
+            "scoring.preconditioner: rounds of a federation carry no optimizer moments",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_together(change, message):
+    values = {"validation": ["v"], "anchors": ["a"], "clients": [{"id": "a", "data": "d"}]}
+    with pytest.raises(ConfigError, match=message):
+        validated(RunSettings, values | change)
+
+
+def test_broken_toml_and_missing_files_are_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.toml: no such file"):
+        read_toml(tmp_path / "none.toml")
+    (tmp_path / "a.toml").write_text("a = ")
+    with pytest.raises(ConfigError, match=r"a\.toml: is not valid TOML"):
+        read_toml(tmp_path / "a.toml")

@@ -1,0 +1,52 @@
+"""The architecture is what the folders say: a file imports only from its own floor or from below."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import clues
+
+SOURCE = Path(clues.__file__).parent
+FLOORS = [
+    {"config", "errors", "files", "progress", "packages"},
+    {"data", "models"},
+    {"scoring", "selection"},
+    {"training", "evaluation"},
+    {"collaboration"},
+    {"report", "compare"},
+    {"recipes"},
+    {"cli", "__init__"},
+]
+FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("clues."):
+            found.add(node.module.split(".")[1])
+    return found
+
+
+def test_every_import_goes_down():
+    upward = []
+    for path in SOURCE.rglob("*.py"):
+        own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        upward += [f"{path.name} imports {name}" for name in imports(path) if FLOOR[name] > FLOOR[own]]
+    assert upward == []
+
+
+def test_scoring_and_selection_know_nothing_of_training():
+    for folder in ("scoring", "selection"):
+        assert not any("training" in imports(path) for path in (SOURCE / folder).glob("*.py"))
+
+
+def test_the_numerical_heart_touches_no_files_and_no_flower():
+    for name in ("scoring/gradients.py", "scoring/clues.py", "selection/threshold.py", "collaboration/merging.py"):
+        text = (SOURCE / name).read_text()
+        assert not any(word in text for word in ("flwr", "pathlib", "open(", "typer")), name
+
+
+def test_no_file_is_long():
+    assert [p.name for p in SOURCE.rglob("*.py") if len(p.read_text().splitlines()) > 400] == []
