@@ -78,6 +78,7 @@ class ScoringSettings(Settings):
     preconditioner: Literal["none", "adam-frozen", "adam"] = "none"
     apply_to: Literal["both", "train"] = "both"
     loss_reduction: Literal["mean", "sum"] = "mean"
+    contrast: Annotated[int, Field(ge=0)] = 64  # own samples whose mean gradient is taken off; 0: none, the paper
     modules: str = "*"
     domain_weights: dict[str, float] = {}
     batch_size: Count = 16

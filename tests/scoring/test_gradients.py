@@ -118,8 +118,29 @@ def test_scores_equal_plain_autograd(base, similarity, preconditioner, apply_to)
                 expected[row] += rate * float(g @ v) / scale(v)
                 by_domain[row] += rate * float(g @ parts["two"]) / scale(parts["two"])
     assert expected.abs().max() > 0
-    for found, wanted in ((ours.total, expected), (ours.domains["two"], by_domain)):
+    for found, wanted in ((ours["score"], expected), (ours["two"], by_domain)):
         assert (found.double() - wanted).abs().max() <= TOLERANCE * wanted.abs().max()
+
+
+def test_contrast_takes_the_mean_gradient_of_the_own_samples_off(base):
+    samples, validation = tokens(7, 1), tokens(3, 2, "one", "v") + tokens(2, 3, "two", "w")
+    settings = ScoringSettings(similarity="dot", domain_weights={"two": 2.0}, contrast=64)
+    ours = score(base, [checkpoint(base, 0.5)], LORA, samples, validation, settings, own=samples)
+    with attached(base, LORA, random_state(base)) as model:
+        model.eval()
+        own = torch.stack([flat(plain_gradient(model, s)) for s in samples])
+        one, two = (
+            torch.stack([flat(plain_gradient(model, s)) for s in validation if s.domain == d]).mean(0)
+            for d in ("one", "two")
+        )
+    for name, direction in (
+        ("score", one + 2 * two - 3 * own.mean(0)),
+        ("two", two - own.mean(0)),
+        ("paper", one + 2 * two),
+    ):
+        wanted = 0.5 * own @ direction
+        assert (ours[name].double() - wanted).abs().max() <= TOLERANCE * wanted.abs().max()
+    assert torch.allclose(ours["norm"].double(), own.norm(dim=1), rtol=TOLERANCE)
 
 
 def test_sum_of_sample_gradients_is_the_batch_gradient(base):
@@ -143,7 +164,7 @@ def test_batch_size_changes_nothing(base):
         for size in (1, 4, 9)
     ]
     for other in results[1:]:
-        assert torch.allclose(results[0].total, other.total, rtol=1e-5, atol=1e-8)
+        assert torch.allclose(results[0]["score"], other["score"], rtol=1e-5, atol=1e-8)
 
 
 def test_a_module_glob_selects_only_its_modules_and_never_all(base):

@@ -17,7 +17,7 @@ from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from clues.collaboration.ledger import Ledger
-from clues.collaboration.messages import arrays_of, facts_of, ledger_items, pack, strategy_number
+from clues.collaboration.messages import ANCHOR_COLUMNS, arrays_of, facts_of, ledger_items, pack, strategy_number
 from clues.collaboration.silo import fit_silo, read_table, score_silo, write_selection
 from clues.config import RunSettings
 from clues.data.prompts import tokenize
@@ -82,7 +82,7 @@ def select(message: Message, context: Context) -> RecordDict:
         fit_trajectory(base, settings.lora, samples, settings.training, settings.seed, folder / "trajectory")
         checkpoints, config = load_trajectory(folder / "trajectory", base)
     _, anchor_table = score_silo(base, checkpoints, config, samples, validation, anchors, settings.scoring, folder)
-    scores = {name: anchor_table.columns[name].tolist() for name in ("score", "dot", "cosine")}
+    scores = {name: anchor_table.columns[name].tolist() for name in ANCHOR_COLUMNS}
     own = None if facts["learning_rates"] else checkpoints[-1].state
     return pack({"id": client.id}, own, {"num-examples": len(samples), **scores})
 

@@ -16,6 +16,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from torch import Tensor
 
 DESCRIBE, SELECT, JUDGE, FIT = "query.describe", "train.select", "query.judge", "train"
+ANCHOR_COLUMNS = ("score", "paper", "dot", "cosine")  # what a client tells of each anchor
 _CONFIG, _ARRAYS, _METRICS = "config", "arrays", "metrics"
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from clues.collaboration.merging import merge
 from clues.collaboration.messages import (
+    ANCHOR_COLUMNS,
     DESCRIBE,
     FIT,
     JUDGE,
@@ -126,7 +127,7 @@ def _select(grid: Grid, settings: RunSettings, clients: list[Client], rounds: Se
     for reply in _ask(grid, SELECT, pack(facts, arrays or None), list(by_node)):
         client = by_node[reply.metadata.src_node_id]
         numbers = numbers_of(reply.content)
-        client.anchors = {name: torch.tensor(numbers[name], dtype=torch.float64) for name in ("score", "dot", "cosine")}
+        client.anchors = {name: torch.tensor(numbers[name], dtype=torch.float64) for name in ANCHOR_COLUMNS}
         client.adapter = arrays_of(reply.content)
 
 
@@ -136,7 +137,7 @@ def _judge(
     """The chosen threshold's verdict by client, and that of every other rule with either similarity beside it."""
     entries = [("chosen", "score", chosen)]
     shares = _good_shares(clients)
-    for column in ("dot", "cosine"):
+    for column in ANCHOR_COLUMNS[1:]:
         for rule in (*SHOWN_RULES, "oracle-ratio") if shares else SHOWN_RULES:
             variant = settings.selection.model_copy(update={"threshold": rule})
             entries.append((f"{column} {rule}", column, fit_threshold(_anchors(clients, column), variant, shares)))

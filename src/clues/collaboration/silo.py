@@ -20,7 +20,7 @@ from clues.files import Phase, replace_whole, value_digest, write_jsonl
 from clues.models.adapters import AdapterState
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
-from clues.scoring.clues import Scores, score
+from clues.scoring.clues import score
 from clues.selection.threshold import Threshold
 from clues.training.fit import fit
 
@@ -60,10 +60,10 @@ def score_silo(
     }
     phase = Phase(folder, "scores", inputs)
     if not phase.done:
-        together = score(base, checkpoints, lora_config, [*samples, *anchors], validation, settings)
+        together = score(base, checkpoints, lora_config, [*samples, *anchors], validation, settings, own=samples)
         split = len(samples)
-        _write_table(folder / "scores.parquet", samples, _columns(together, slice(0, split)))
-        _write_table(folder / "anchors.parquet", anchors, _columns(together, slice(split, None)))
+        _write_table(folder / "scores.parquet", samples, {n: v[:split] for n, v in together.items()})
+        _write_table(folder / "anchors.parquet", anchors, {n: v[split:] for n, v in together.items()})
         phase.finish()
     return read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
 
@@ -121,11 +121,6 @@ def read_table(path: Path) -> ScoreTable:
     table = pyarrow.parquet.read_table(path).to_pydict()
     columns = {name: torch.tensor(values, dtype=torch.float64) for name, values in table.items() if name != "id"}
     return ScoreTable(table["id"], columns)
-
-
-def _columns(scores: Scores, part: slice) -> dict[str, Tensor]:
-    columns = {"score": scores.total, **scores.domains, "dot": scores.dot, "cosine": scores.cosine}
-    return {name: values[part] for name, values in columns.items()}
 
 
 def _write_table(path: Path, tokens: Sequence[Tokens], columns: Mapping[str, Tensor]) -> None:

@@ -36,10 +36,10 @@ def selection_table(metrics: Mapping[str, Any], title: str) -> Table:
 
 def variants_table(metrics: Mapping[str, Any]) -> Table:
     """A row a rule: what every other similarity and threshold would have kept, averaged over clients."""
-    table = _table("Other rules on the same gradients", ["similarity, rule", "kept", "precision", "recall", "F1"])
+    table = _table("Other rules on the same gradients", ["score, rule", "kept", "precision", "recall", "F1"])
     for name, by_client in metrics["variants"].items():
         rows = list(by_client.values())
-        label = name + (" (the paper's)" if name == "dot anchor-mean" else "")
+        label = name + (" (the paper's)" if name == "paper anchor-mean" else "")
         figures = [_number(_mean([row.get(key) for row in rows])) for key in ("precision", "recall", "f1")]
         table.add_row(label, str(sum(row["kept"] for row in rows)), *figures)
     return table

@@ -5,8 +5,8 @@ S(z) = Σ_t η_t ⟨∇ℓ(z; φ_t), v_t⟩ with v_t = Σ_m w_m · mean over V_m
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,19 +23,7 @@ from clues.progress import track
 from clues.scoring.gradients import Transform, add_gradients, batch_products, zero_directions
 from clues.scoring.preconditioners import preconditioner
 
-
-@dataclass(frozen=True)
-class Scores:
-    """Scores of samples, in the order given.
-
-    `total`: samples, by the chosen similarity; `domains`: per domain, samples; `dot`, `cosine`: samples, the
-    two similarities with the whole validation direction, whichever was chosen.
-    """
-
-    total: Tensor
-    domains: dict[str, Tensor]
-    dot: Tensor
-    cosine: Tensor
+Columns = dict[str, Tensor]  # by name, samples
 
 
 def score(
@@ -45,85 +33,109 @@ def score(
     samples: Sequence[Tokens],
     validation: Sequence[Tokens],
     settings: ScoringSettings,
-) -> Scores:
+    own: Sequence[Tokens] = (),
+) -> Columns:
     """Score samples at every checkpoint and add up. Memory does not depend on the number of samples.
+
+    Args:
+        own: the private samples whose mean gradient ḡ_t `settings.contrast` takes off the validation direction.
+
+    Returns:
+        `score`, and under each domain's name the score against that domain alone; whichever similarity was
+        chosen, `dot` and `cosine`; `paper`, the plain Σ_t η_t ⟨∇ℓ, v_t⟩; `loss` and `norm`, the sample's loss and
+        the norm of its gradient, averaged over the checkpoints with weights η_t.
 
     Raises:
         ConfigError: unknown module glob or domain weight, or moments that the trajectory lacks.
         ScoringError: a score is not a number; names the sample's id.
     """
     domains = sorted({tokens.domain for tokens in validation})
-    weights = domain_weights(domains, settings.domain_weights)
-    dot = torch.zeros(len(samples), len(domains) + 1)
-    cosine = torch.zeros_like(dot)
+    contrasted = _some(own, settings.contrast)
+    shares = direction_shares(validation, domain_weights(domains, settings.domain_weights), len(contrasted))
+    dot = torch.zeros(len(samples), shares.shape[1])
+    cosine, loss, norm = torch.zeros_like(dot), torch.zeros(len(samples)), torch.zeros(len(samples))
+    total_rate = sum(checkpoint.learning_rate for checkpoint in checkpoints)
     for number, checkpoint in enumerate(checkpoints, start=1):
         with attached(base, lora_config, checkpoint.state) as model:
             model.eval().requires_grad_(False)
             modules = lora_modules(model, settings.modules)
             transform = preconditioner(settings.preconditioner, checkpoint, base.device)
-            directions = validation_directions(
-                model, modules, validation, weights, settings, transform if settings.apply_to == "both" else None
-            )
-            norms = sum(v.flatten(1).square().sum(1) for v in directions.values())
-            norms = torch.as_tensor(norms).sqrt().cpu()
+            side = transform if settings.apply_to == "both" else None
+            directions = weighted_gradients(model, modules, [*validation, *contrasted], shares, settings, side)
+            lengths = torch.as_tensor(sum(v.flatten(1).square().sum(1) for v in directions.values())).sqrt().cpu()
             progress = track(
                 batches(samples, settings.batch_size, settings.batch_tokens),
                 f"scoring, checkpoint {number} of {len(checkpoints)}",
                 batch_count(samples, settings.batch_size, settings.batch_tokens),
             )
+            rate = checkpoint.learning_rate
             for batch in progress:
                 products = batch_products(
                     model, modules, batch.to(base.device), directions, transform, settings.loss_reduction
                 )
                 _check(products.loss, batch.rows, samples)
-                part = products.dot.cpu()
-                lengths = products.squared_norm.sqrt().cpu()
-                dot[batch.rows] += checkpoint.learning_rate * part
-                scale = (lengths[:, None] * norms[None, :]).clamp(min=torch.finfo(torch.float32).tiny)
-                cosine[batch.rows] += checkpoint.learning_rate * part / scale
-    total_rate = sum(checkpoint.learning_rate for checkpoint in checkpoints)
-    cosine /= total_rate  # the mean over checkpoints weighted by η_t: a number between −1 and 1
+                part, size = products.dot.cpu(), products.squared_norm.sqrt().cpu()
+                scale = (size[:, None] * lengths[None, :]).clamp(min=torch.finfo(torch.float32).tiny)
+                dot[batch.rows] += rate * part
+                # A mean over checkpoints, so that a cosine stays between −1 and 1.
+                cosine[batch.rows] += rate / total_rate * part / scale
+                loss[batch.rows] += rate / total_rate * products.loss.cpu()
+                norm[batch.rows] += rate / total_rate * size
     chosen = dot if settings.similarity == "dot" else cosine
-    return Scores(
-        total=chosen[:, 0],
-        domains={domain: chosen[:, column] for column, domain in enumerate(domains, start=1)},
-        dot=dot[:, 0],
-        cosine=cosine[:, 0],
-    )
+    return {
+        "score": chosen[:, 0],
+        **{domain: chosen[:, column] for column, domain in enumerate(domains, start=2)},
+        "dot": dot[:, 0],
+        "cosine": cosine[:, 0],
+        "paper": dot[:, 1],
+        "loss": loss,
+        "norm": norm,
+    }
 
 
-def validation_directions(
-    model: Any,
-    modules: list[LoraModule],
-    validation: Sequence[Tokens],
-    weights: Mapping[str, float],
-    settings: ScoringSettings,
-    transform: Transform | None,
-) -> dict[str, Tensor]:
-    """The validation directions at one checkpoint: the weighted total first, then one per domain by name.
+def direction_shares(validation: Sequence[Tokens], weights: Mapping[str, float], contrasted: int) -> Tensor:
+    """How much the gradient of each validation sample, then of each contrasted one, adds to each direction.
+
+    The directions: Σ_m w_m (v_m − ḡ), the plain Σ_m w_m v_m, then v_m − ḡ for every domain by name; ḡ is the mean
+    gradient of the contrasted samples, or 0 where there are none. While an adapter learns what all samples share,
+    such as their form, every gradient points that way; the difference is what good samples have and the mixture
+    lacks.
 
     Returns:
-        By tensor name, (1 + domains) × parameter shape.
+        (validation + contrasted) × (2 + domains).
     """
     domains = sorted(weights)
     size = {domain: sum(tokens.domain == domain for tokens in validation) for domain in domains}
-    directions = zero_directions(modules, len(domains) + 1)
-    shares = torch.zeros(len(validation), len(domains) + 1)
+    shares = torch.zeros(len(validation) + contrasted, 2 + len(domains))
     for row, tokens in enumerate(validation):
-        shares[row, 0] = weights[tokens.domain] / size[tokens.domain]
-        shares[row, 1 + domains.index(tokens.domain)] = 1 / size[tokens.domain]
+        shares[row, :2] = weights[tokens.domain] / size[tokens.domain]
+        shares[row, 2 + domains.index(tokens.domain)] = 1 / size[tokens.domain]
+    if contrasted:
+        shares[len(validation) :, 0] = -sum(weights.values()) / contrasted
+        shares[len(validation) :, 2:] = -1 / contrasted
+    return shares
+
+
+def weighted_gradients(
+    model: Any,
+    modules: list[LoraModule],
+    tokens: Sequence[Tokens],
+    shares: Tensor,
+    settings: ScoringSettings,
+    transform: Transform | None = None,
+) -> dict[str, Tensor]:
+    """Σ_i shares[i, d] · g_i for every direction d: by tensor name, directions × parameter shape."""
+    directions = zero_directions(modules, shares.shape[1])
     device = next(iter(directions.values())).device
-    for batch in batches(validation, settings.batch_size, settings.batch_tokens):
-        add_gradients(
-            model,
-            modules,
-            batch.to(device),
-            shares[batch.rows].to(device),
-            directions,
-            transform,
-            settings.loss_reduction,
-        )
+    for batch in batches(tokens, settings.batch_size, settings.batch_tokens):
+        weights = shares[batch.rows].to(device)
+        add_gradients(model, modules, batch.to(device), weights, directions, transform, settings.loss_reduction)
     return directions
+
+
+def _some(tokens: Sequence[Tokens], count: int) -> list[Tokens]:
+    """At most `count` of the samples, always the same ones."""
+    return random.Random(0).sample(list(tokens), min(count, len(tokens)))
 
 
 def domain_weights(domains: Sequence[str], chosen: Mapping[str, float]) -> dict[str, float]:
