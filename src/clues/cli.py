@@ -162,12 +162,12 @@ def train(samples: str, out: Path = typer.Option(...), model: Model = None, seed
     print(f"Adapter: {recipe(settings, out)}")
 
 
-@app.command(epilog="Example: clues merge runs/a/adapter runs/b/adapter --method ties --out merged")
+@app.command(epilog="Example: clues merge runs/a/adapter runs/b/adapter --method exact --out merged")
 @_command
 def merge(
     adapters: list[Path],
     out: Path = typer.Option(...),
-    method: Annotated[str, typer.Option(help="exact, svd, linear, ties, dare-linear or dare-ties.")] = "exact",
+    method: Annotated[str, typer.Option(help="ties, exact, svd, linear, dare-linear or dare-ties.")] = "ties",
     model: Model = None,
     seed: Seed = 1,
     set_: Set = None,

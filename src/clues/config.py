@@ -60,9 +60,9 @@ class TrainingSettings(Settings):
 
     epochs: Positive = 2.0
     steps: Count | None = None  # optimizer steps instead of epochs: every arm then trains equally long
-    batch_size: Count = 8
+    batch_size: Count = 4
     gradient_accumulation: Count = 1
-    learning_rate: Positive = 5e-4
+    learning_rate: Positive = 1e-3
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     warmup_share: Share = 0.0
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
@@ -78,7 +78,7 @@ class ScoringSettings(Settings):
     preconditioner: Literal["none", "adam-frozen", "adam"] = "none"
     apply_to: Literal["both", "train"] = "both"
     loss_reduction: Literal["mean", "sum"] = "mean"
-    contrast: Annotated[int, Field(ge=0)] = 64  # own samples whose mean gradient is taken off; 0: none, the paper
+    contrast: Annotated[int, Field(ge=0)] = 0  # own samples whose mean gradient is taken off; 0: none, the paper
     modules: str = "*"
     domain_weights: dict[str, float] = {}
     batch_size: Count = 16
@@ -98,7 +98,7 @@ class SelectionSettings(Settings):
 class MergingSettings(Settings):
     """How K adapters become one."""
 
-    method: Literal["linear", "ties", "dare-linear", "dare-ties", "svd", "exact"] = "exact"
+    method: Literal["linear", "ties", "dare-linear", "dare-ties", "svd", "exact"] = "ties"
     density: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
     weights: Literal["equal", "samples"] = "equal"
     scale: Positive = 1.0

@@ -29,7 +29,7 @@ def adapters(base):
 
 @pytest.mark.parametrize("weights", [[1, 1, 1], [3, 1, 0]])
 def test_exact_is_the_weighted_mean_of_the_updates(base, adapters, weights):
-    state, lora = merge(base, adapters, LORA, weights, MergingSettings(scale=0.5), seed=1)
+    state, lora = merge(base, adapters, LORA, weights, MergingSettings(method="exact", scale=0.5), seed=1)
     assert lora.r == 6
     each = [updates(adapter, LORA) for adapter in adapters]
     for name, merged in updates(state, lora).items():
@@ -39,14 +39,14 @@ def test_exact_is_the_weighted_mean_of_the_updates(base, adapters, weights):
 
 def test_linear_has_cross_terms_that_exact_has_not(base, adapters):
     linear, lora = merge(base, adapters, LORA, [1, 1, 1], MergingSettings(method="linear"), seed=1)
-    exact, exact_lora = merge(base, adapters, LORA, [1, 1, 1], MergingSettings(), seed=1)
+    exact, exact_lora = merge(base, adapters, LORA, [1, 1, 1], MergingSettings(method="exact"), seed=1)
     one, other = updates(linear, lora), updates(exact, exact_lora)
     assert not any(torch.allclose(one[name], other[name], atol=1e-3) for name in one)
 
 
 def test_svd_is_the_best_approximation_of_its_rank(base, adapters):
     state, lora = merge(base, adapters, LORA, [1, 1, 1], MergingSettings(method="svd"), seed=1)
-    exact, exact_lora = merge(base, adapters, LORA, [1, 1, 1], MergingSettings(), seed=1)
+    exact, exact_lora = merge(base, adapters, LORA, [1, 1, 1], MergingSettings(method="exact"), seed=1)
     assert lora.r == LORA.r
     for name, merged in updates(state, lora).items():
         whole = updates(exact, exact_lora)[name]

@@ -42,6 +42,9 @@ def demo_settings(data: Path, out: Path, seed: int) -> dict[str, Any]:
             for name in CLIENTS
         ],
         "data": {"max_tokens": 160},
+        # The same number of steps for every arm, so that none wins by training longer; one checkpoint, the last:
+        # before an adapter has learnt what all samples share, every gradient points that way.
+        "training": {"steps": 20, "checkpoints": 1},
         "evaluation": {
             "tests": [str(data / "test.jsonl")],
             "arms": ["base", "mixed", "selected", "oracle", "ratio"],
@@ -50,7 +53,7 @@ def demo_settings(data: Path, out: Path, seed: int) -> dict[str, Any]:
 
 
 def write_demo_data(
-    folder: Path, samples: int, seed: int, validation: int = 12, anchors: int = 10, tests: int = 20
+    folder: Path, samples: int, seed: int, validation: int = 16, anchors: int = 10, tests: int = 20
 ) -> None:
     """Four clients' mixed files with their labels, and the public files; sizes a client and a domain.
 
