@@ -60,11 +60,12 @@ def demo(
 ) -> None:
     """The main job at small scale: four clients, two fields, the embedded model, real data."""
     from clues.recipes.demo import demo as recipe
-    from clues.recipes.tables import evaluation_table, selection_table, show, variants_table
+    from clues.recipes.tables import evaluation_table, remark, selection_table, show, variants_table
 
     settings, metrics = recipe(out, samples, seed, set_ or [])
     rule = f"{settings.scoring.similarity}, {settings.selection.threshold}"
     show(selection_table(metrics, f"Selection ({rule})"), variants_table(metrics), evaluation_table(metrics))
+    print(remark(metrics))
 
 
 @app.command(epilog="Example: clues run runs/demo/config.toml --set collaboration.mode=federated --out runs/federated")

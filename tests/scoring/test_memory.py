@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 SCRIPT = """
-import resource, sys, torch
+import sys
+from pathlib import Path
 from clues.config import LoraSettings, ModelSettings, ScoringSettings
 from clues.data.prompts import Tokens
 from clues.models.adapters import adapter_state, attached
@@ -21,7 +22,8 @@ with attached(base, lora) as model:
     state = adapter_state(model)
 score(base, [Checkpoint(state, 1.0)], lora, samples, samples[:8], ScoringSettings(), own=samples)
 numbers = sum(tensor.numel() for tensor in state.values())
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, numbers * 4)
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(int(status["VmHWM"].split()[0]) * 1024, numbers * 4)
 """
 
 

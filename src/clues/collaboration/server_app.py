@@ -137,7 +137,7 @@ def _judge(
     """The chosen threshold's verdict by client, and that of every other rule with either similarity beside it."""
     entries = [("chosen", "score", chosen)]
     shares = _good_shares(clients)
-    for column in ANCHOR_COLUMNS[1:]:
+    for column in ANCHOR_COLUMNS[1:] if settings.scoring.contrast else ("paper", "cosine"):
         for rule in (*SHOWN_RULES, "oracle-ratio") if shares else SHOWN_RULES:
             variant = settings.selection.model_copy(update={"threshold": rule})
             entries.append((f"{column} {rule}", column, fit_threshold(_anchors(clients, column), variant, shares)))

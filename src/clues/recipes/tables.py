@@ -45,6 +45,18 @@ def variants_table(metrics: Mapping[str, Any]) -> Table:
     return table
 
 
+def remark(metrics: Mapping[str, Any]) -> str:
+    """One sentence on the paper's threshold, where it keeps less than 60 % of the good samples; else empty."""
+    rows = metrics["variants"].get("paper anchor-mean", {}).values()
+    recall = _mean([row.get("recall") for row in rows])
+    if recall is None or recall >= 0.6:
+        return ""
+    return (
+        f"The paper's threshold, the anchors' mean, keeps {recall:.0%} of the good samples here: about half of all "
+        "good samples lie below the mean of samples like them. A low quantile of the anchors keeps more."
+    )
+
+
 def evaluation_table(metrics: Mapping[str, Any]) -> Table:
     """A row a domain, a column an arm: held-out NLL of clean pairs, nats a token."""
     arms = list(dict.fromkeys(arm for figures in metrics["evaluation"].values() for arm in figures))

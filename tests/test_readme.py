@@ -1,0 +1,60 @@
+"""Every command of the README, in its order, with a tiny model in place of the embedded one."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import clues.models.embedded as embedded
+from clues.cli import app
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONSOLE = re.findall(r"^\$ (clues .+)$", README, re.M)
+EMBEDDED = re.findall(r"^    (make \w+)$", README, re.M)
+
+
+def test_the_readme_has_two_commands_for_all_set_up():
+    assert EMBEDDED == ["make demo", "make test"]
+    for command in EMBEDDED:
+        plan = subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert {"make demo": "clues demo --out runs/demo", "make test": "pytest"}[command] in plan.stdout
+
+
+@pytest.mark.real_model
+def test_every_command_runs(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(embedded, "fetch", lambda: tiny_model)
+    assert len(CONSOLE) > 8
+    for line in ["clues demo --out runs/demo", *CONSOLE]:
+        result = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert result.exit_code == 0, f"{line}: {result.output}"
+    assert (tmp_path / "runs/again/metrics.json").read_bytes() == (tmp_path / "runs/demo/metrics.json").read_bytes()
+
+
+def test_the_settings_it_shows_are_valid_and_all_defaults_are_true(write_samples, tmp_path, monkeypatch):
+    import tomllib
+
+    from clues.config import RunSettings, validated
+
+    (example,) = re.findall(r"```toml\n(.+?)```", README, re.S)
+    settings = validated(RunSettings, tomllib.loads(example)).model_dump()
+    for keys, default in re.findall(r"^\| ((?:`\w+\.\w+`(?:, )?)+) \| (`[^|]+`|\d+) \|", README, re.M):
+        for key, value in zip(keys.split(", "), default.split(", "), strict=True):
+            table, name = key.strip("`").split(".")
+            assert str(settings[table][name]) == value.strip("`"), key
+
+
+def test_the_python_example_runs(tiny_model, write_samples, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(embedded, "fetch", lambda: tiny_model)
+    for name, count in (("mixed.jsonl", 8), ("val.jsonl", 3), ("anchors.jsonl", 3)):
+        write_samples(name, count)
+    (example,) = re.findall(r"```python\n(.+?)```", README, re.S)
+    exec(compile(example, "README.md", "exec"), {})
+    assert (tmp_path / "runs/mine/selection.json").is_file()
