@@ -74,6 +74,8 @@ class ScoringSettings(Settings):
     """The score of a sample (CLUES, arXiv 2507.03004)."""
 
     method: str = "clues"
+    walk: Literal["checkpoint", "in-run"] = "checkpoint"
+    refreshes: Count = 4  # in-run: how often the validation direction is computed anew
     similarity: Literal["dot", "cosine"] = "cosine"
     preconditioner: Literal["none", "adam-frozen", "adam"] = "none"
     apply_to: Literal["both", "train"] = "both"
@@ -83,6 +85,14 @@ class ScoringSettings(Settings):
     domain_weights: dict[str, float] = {}
     batch_size: Count = 16
     batch_tokens: Count = 4096
+
+    @model_validator(mode="after")
+    def _in_run(self) -> ScoringSettings:
+        if self.walk == "in-run" and (self.preconditioner != "none" or self.contrast):
+            raise ValueError(
+                "scoring.walk: in-run knows neither preconditioner nor contrast; leave them at their defaults."
+            )
+        return self
 
 
 class SelectionSettings(Settings):
@@ -162,6 +172,10 @@ class RunSettings(Settings):
         if self.collaboration.mode == "federated" and self.scoring.preconditioner != "none":
             wrong.append(
                 "scoring.preconditioner: rounds of a federation carry no optimizer moments; use none, or mode merging."
+            )
+        if self.collaboration.mode == "federated" and self.scoring.walk == "in-run":
+            wrong.append(
+                "scoring.walk: in a federation the rounds are the trajectory; use checkpoint, or mode merging."
             )
         if wrong:
             raise ValueError("\n".join(wrong))

@@ -92,6 +92,13 @@ def test_score_at_a_given_trajectory_or_adapter(clues, tiny_model, files):
     assert (files / "single" / "scores.parquet").is_file()
 
 
+def test_score_while_training(clues, tiny_model, files):
+    score(clues, tiny_model, files, files / "run", "--set", "scoring.walk=in-run")
+    clues("select", files / "run", "--labels", files / "mixed.labels.jsonl")
+    table = pyarrow.parquet.read_table(files / "run" / "scores.parquet").to_pydict()
+    assert {"id", "score", "val", "paper"} <= set(table)
+
+
 def test_train_merge_evaluate(clues, tiny_model, files):
     for name in ("one", "two"):
         clues(
@@ -174,7 +181,7 @@ def config(clues, tiny_model, write_samples, tmp_path):
     "mode",
     [
         ["collaboration.mode=merging"],
-        ["collaboration.mode=merging", "merging.method=ties"],
+        ["scoring.walk=in-run", "merging.method=exact"],
         ["collaboration.mode=federated", "collaboration.rounds=2"],
         ["collaboration.mode=federated", "collaboration.rounds=2", "collaboration.strategy=fedprox"],
     ],

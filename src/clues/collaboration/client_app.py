@@ -18,7 +18,7 @@ from flwr.clientapp import ClientApp
 
 from clues.collaboration.ledger import Ledger
 from clues.collaboration.messages import ANCHOR_COLUMNS, arrays_of, facts_of, ledger_items, pack, strategy_number
-from clues.collaboration.silo import fit_silo, read_table, score_silo, write_selection
+from clues.collaboration.silo import ScoreTable, fit_silo, read_table, score_in_run, score_silo, write_selection
 from clues.config import RunSettings
 from clues.data.prompts import tokenize
 from clues.data.samples import Sample, parse_samples, read_samples
@@ -75,6 +75,20 @@ def select(message: Message, context: Context) -> RecordDict:
     samples = _tokens(_private(client), base, settings)
     validation = _tokens(parse_samples(facts["validation"], "validation"), base, settings)
     anchors = _tokens(parse_samples(facts["anchors"], "anchors"), base, settings)
+    if settings.scoring.walk == "in-run":
+        _, anchor_table = score_in_run(
+            base,
+            settings.lora,
+            samples,
+            validation,
+            anchors,
+            settings.training,
+            settings.scoring,
+            settings.seed,
+            folder,
+        )
+        checkpoints, _ = load_trajectory(folder / "trajectory", base)
+        return _selected(client, anchor_table, checkpoints[-1].state, len(samples))
     if facts["learning_rates"]:
         checkpoints = _received(arrays_of(message.content), facts["learning_rates"])
         config: Any = settings.lora
@@ -82,9 +96,13 @@ def select(message: Message, context: Context) -> RecordDict:
         fit_trajectory(base, settings.lora, samples, settings.training, settings.seed, folder / "trajectory")
         checkpoints, config = load_trajectory(folder / "trajectory", base)
     _, anchor_table = score_silo(base, checkpoints, config, samples, validation, anchors, settings.scoring, folder)
-    scores = {name: anchor_table.columns[name].tolist() for name in ANCHOR_COLUMNS}
     own = None if facts["learning_rates"] else checkpoints[-1].state
-    return pack({"id": client.id}, own, {"num-examples": len(samples), **scores})
+    return _selected(client, anchor_table, own, len(samples))
+
+
+def _selected(client: _Client, anchors: ScoreTable, adapter: AdapterState | None, samples: int) -> RecordDict:
+    scores = {name: values.tolist() for name, values in anchors.columns.items() if name in ANCHOR_COLUMNS}
+    return pack({"id": client.id}, adapter, {"num-examples": samples, **scores})
 
 
 @app.query("judge")

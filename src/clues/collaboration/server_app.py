@@ -127,7 +127,8 @@ def _select(grid: Grid, settings: RunSettings, clients: list[Client], rounds: Se
     for reply in _ask(grid, SELECT, pack(facts, arrays or None), list(by_node)):
         client = by_node[reply.metadata.src_node_id]
         numbers = numbers_of(reply.content)
-        client.anchors = {name: torch.tensor(numbers[name], dtype=torch.float64) for name in ANCHOR_COLUMNS}
+        told = [name for name in ANCHOR_COLUMNS if name in numbers]
+        client.anchors = {name: torch.tensor(numbers[name], dtype=torch.float64) for name in told}
         client.adapter = arrays_of(reply.content)
 
 
@@ -137,7 +138,8 @@ def _judge(
     """The chosen threshold's verdict by client, and that of every other rule with either similarity beside it."""
     entries = [("chosen", "score", chosen)]
     shares = _good_shares(clients)
-    for column in ANCHOR_COLUMNS[1:] if settings.scoring.contrast else ("paper", "cosine"):
+    shown = ANCHOR_COLUMNS[1:] if settings.scoring.contrast else ("paper", "cosine")
+    for column in [name for name in shown if name in clients[0].anchors]:
         for rule in (*SHOWN_RULES, "oracle-ratio") if shares else SHOWN_RULES:
             variant = settings.selection.model_copy(update={"threshold": rule})
             entries.append((f"{column} {rule}", column, fit_threshold(_anchors(clients, column), variant, shares)))

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,8 @@ from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
 from clues.scoring.clues import score
 from clues.selection.threshold import Threshold
-from clues.training.fit import fit
+from clues.training.fit import fit, fit_trajectory
+from clues.training.in_run import InRunScorer
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,16 @@ def score_silo(
     }
     phase = Phase(folder, "scores", inputs)
     if not phase.done:
-        together = score(base, checkpoints, lora_config, [*samples, *anchors], validation, settings, own=samples)
+        shards = folder / ".shards" / value_digest(inputs)[:16]
+        everything = [*samples, *anchors]
+        together = score(
+            base, checkpoints, lora_config, everything, validation, settings, samples, functools.partial(_kept, shards)
+        )
         split = len(samples)
         _write_table(folder / "scores.parquet", samples, {n: v[:split] for n, v in together.items()})
         _write_table(folder / "anchors.parquet", anchors, {n: v[split:] for n, v in together.items()})
         phase.finish()
+        shutil.rmtree(folder / ".shards")
     return read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
 
 
@@ -121,6 +129,51 @@ def read_table(path: Path) -> ScoreTable:
     table = pyarrow.parquet.read_table(path).to_pydict()
     columns = {name: torch.tensor(values, dtype=torch.float64) for name, values in table.items() if name != "id"}
     return ScoreTable(table["id"], columns)
+
+
+def score_in_run(
+    base: Base,
+    lora: LoraSettings,
+    samples: Sequence[Tokens],
+    validation: Sequence[Tokens],
+    anchors: Sequence[Tokens],
+    training: TrainingSettings,
+    settings: ScoringSettings,
+    seed: int,
+    folder: Path,
+) -> tuple[ScoreTable, ScoreTable]:
+    """Train the trajectory and score in the same pass; what `score_silo` writes and returns."""
+    inputs = {
+        "samples": [t.input_ids for t in [*samples, *anchors, *validation]],
+        "settings": [lora.model_dump(), training.model_dump(), settings.model_dump(), seed, base.name],
+    }
+    phase = Phase(folder, "scores", inputs)
+    if not phase.done:
+        scorers: list[InRunScorer] = []
+
+        def watch(trainer: Any) -> InRunScorer:
+            scorers.append(InRunScorer(trainer, validation, anchors, settings, folder / ".in-run.safetensors"))
+            return scorers[0]
+
+        fit_trajectory(base, lora, samples, training, seed, folder / "trajectory", watch)
+        own, public = scorers[0].columns()
+        _write_table(folder / "scores.parquet", samples, own)
+        _write_table(folder / "anchors.parquet", anchors, public)
+        phase.finish()
+        (folder / ".in-run.safetensors").unlink(missing_ok=True)
+    return read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
+
+
+def _kept(shards: Path, name: str, compute: Callable[[], Tensor]) -> Tensor:
+    """The shard of that name, or what is computed and then kept: scalars of a batch, never a gradient."""
+    from safetensors.torch import load_file, save_file
+
+    file = shards / f"{name}.safetensors"
+    if not file.is_file():
+        value = compute()
+        replace_whole(file, lambda part: save_file({"value": value.contiguous()}, str(part)))
+        return value
+    return load_file(str(file))["value"]
 
 
 def _write_table(path: Path, tokens: Sequence[Tokens], columns: Mapping[str, Tensor]) -> None:

@@ -25,6 +25,11 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         return Batch(self.rows, self.input_ids.to(device), self.attention_mask.to(device), self.labels.to(device))
 
+    def halves(self) -> list[Batch]:
+        middle = len(self.rows) // 2
+        tensors = (self.input_ids, self.attention_mask, self.labels)
+        return [Batch(self.rows[part], *[t[part] for t in tensors]) for part in (slice(0, middle), slice(middle, None))]
+
 
 def pad(tokens: Sequence[Tokens], rows: list[int] | None = None) -> Batch:
     """Stack sequences. The padding token's id is 0: it is masked, carries no loss and no sample sees it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from clues.collaboration.silo import read_table, score_silo, write_selection
+from clues.collaboration.silo import ScoreTable, read_table, score_in_run, score_silo, write_selection
 from clues.config import ScoreSettings, SelectionSettings, read_toml, validated
 from clues.data.prompts import tokenize
 from clues.data.samples import Sample, overlap, read_many, read_samples
@@ -40,6 +40,8 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
         raise ConfigError(f"scoring.method: '{settings.scoring.method}' is not known; use clues.")
     if settings.trajectory and settings.adapter:
         raise ConfigError("trajectory, adapter: give one of the two, or none to train a trajectory.")
+    if settings.scoring.walk == "in-run" and (settings.trajectory or settings.adapter):
+        raise ConfigError("scoring.walk: in-run scores while it trains; give neither --trajectory nor --adapter.")
     dialect = settings.data.dialect
     samples = read_samples(settings.samples, dialect)
     validation, anchors = read_many(settings.validation, dialect), read_many(settings.anchors, dialect)
@@ -53,16 +55,23 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     check_modules(base, trained[1] if trained else settings.lora, settings.scoring.modules)
     claim_folder(out, config)
     write_provenance(out)
+    if settings.scoring.walk == "in-run":
+        public = (public_v, public_a, settings.training, settings.scoring, settings.seed, out)
+        return _summary(out, samples, *score_in_run(base, settings.lora, private, *public))
     if trained is None:
         fit_trajectory(base, settings.lora, private, settings.training, settings.seed, out / "trajectory")
         trained = load_trajectory(out / "trajectory", base)
     table, anchor_table = score_silo(base, *trained, private, public_v, public_a, settings.scoring, out)
+    return _summary(out, samples, table, anchor_table)
+
+
+def _summary(out: Path, samples: list[Sample], table: ScoreTable, anchors: ScoreTable) -> dict[str, Any]:
     write_json(out / "samples.json", {"sha256": _digest(samples)})
     return {
-        "samples": len(samples),
-        "anchors": len(anchors),
+        "samples": len(table.ids),
+        "anchors": len(anchors.ids),
         "mean_score": float(table.scores.mean()),
-        "mean_anchor_score": float(anchor_table.scores.mean()),
+        "mean_anchor_score": float(anchors.scores.mean()),
     }
 
 

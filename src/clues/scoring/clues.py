@@ -6,14 +6,14 @@ S(z) = Σ_t η_t ⟨∇ℓ(z; φ_t), v_t⟩ with v_t = Σ_m w_m · mean over V_m
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from clues.config import ScoringSettings
-from clues.data.batches import batch_count, batches
+from clues.data.batches import Batch, batch_count, batches
 from clues.data.prompts import Tokens
 from clues.errors import ConfigError, ScoringError
 from clues.models.adapters import LoraModule, attached, lora_modules
@@ -24,6 +24,8 @@ from clues.scoring.gradients import Transform, add_gradients, batch_products, ze
 from clues.scoring.preconditioners import preconditioner
 
 Columns = dict[str, Tensor]  # by name, samples
+# Gives the value kept under a name, or computes and keeps it; a pass that is cut off so goes on where it was.
+Remember = Callable[[str, Callable[[], Tensor]], Tensor]
 
 
 def score(
@@ -34,11 +36,13 @@ def score(
     validation: Sequence[Tokens],
     settings: ScoringSettings,
     own: Sequence[Tokens] = (),
+    remember: Remember = lambda _, compute: compute(),
 ) -> Columns:
     """Score samples at every checkpoint and add up. Memory does not depend on the number of samples.
 
     Args:
         own: the private samples whose mean gradient ḡ_t `settings.contrast` takes off the validation direction.
+        remember: keeps the scalars of every batch, so that an interrupted pass does no batch twice.
 
     Returns:
         `score`, and under each domain's name the score against that domain alone; whichever similarity was
@@ -62,7 +66,6 @@ def score(
             transform = preconditioner(settings.preconditioner, checkpoint, base.device)
             side = transform if settings.apply_to == "both" else None
             directions = weighted_gradients(model, modules, [*validation, *contrasted], shares, settings, side)
-            lengths = torch.as_tensor(sum(v.flatten(1).square().sum(1) for v in directions.values())).sqrt().cpu()
             progress = track(
                 batches(samples, settings.batch_size, settings.batch_tokens),
                 f"scoring, checkpoint {number} of {len(checkpoints)}",
@@ -70,16 +73,14 @@ def score(
             )
             rate = checkpoint.learning_rate
             for batch in progress:
-                products = batch_products(
-                    model, modules, batch.to(base.device), directions, transform, settings.loss_reduction
-                )
-                _check(products.loss, batch.rows, samples)
-                part, size = products.dot.cpu(), products.squared_norm.sqrt().cpu()
-                scale = (size[:, None] * lengths[None, :]).clamp(min=torch.finfo(torch.float32).tiny)
+                name = f"checkpoint-{number}/{batch.rows[0]}-{len(batch.rows)}"
+                products = remember(name, lambda: _products(model, modules, batch, directions, transform, settings))  # noqa: B023
+                part, size, losses = products[:, :-2], products[:, -2], products[:, -1]
+                _check(losses, batch.rows, samples)
                 dot[batch.rows] += rate * part
                 # A mean over checkpoints, so that a cosine stays between −1 and 1.
-                cosine[batch.rows] += rate / total_rate * part / scale
-                loss[batch.rows] += rate / total_rate * products.loss.cpu()
+                cosine[batch.rows] += rate / total_rate * cosines(part, size, directions)
+                loss[batch.rows] += rate / total_rate * losses
                 norm[batch.rows] += rate / total_rate * size
     chosen = dot if settings.similarity == "dot" else cosine
     return {
@@ -91,6 +92,34 @@ def score(
         "loss": loss,
         "norm": norm,
     }
+
+
+def _products(
+    model: Any,
+    modules: list[LoraModule],
+    batch: Batch,
+    directions: Mapping[str, Tensor],
+    transform: Transform | None,
+    settings: ScoringSettings,
+) -> Tensor:
+    """samples × (directions + 2), on the CPU: inner products, norm, loss. Halves the batch where memory runs out."""
+    device = next(iter(directions.values())).device
+    try:
+        found = batch_products(model, modules, batch.to(device), directions, transform, settings.loss_reduction)
+    except torch.OutOfMemoryError:
+        if len(batch.rows) == 1:
+            raise ScoringError(
+                "scoring: one sample alone does not fit into memory; lower data.max_tokens or use model.quantization."
+            ) from None
+        halves = [_products(model, modules, half, directions, transform, settings) for half in batch.halves()]
+        return torch.cat(halves)
+    return torch.cat([found.dot, found.squared_norm.sqrt()[:, None], found.loss[:, None]], dim=1).cpu()
+
+
+def cosines(products: Tensor, norms: Tensor, directions: Mapping[str, Tensor]) -> Tensor:
+    """samples × directions, from inner products (samples × directions) and the samples' norms (samples)."""
+    lengths = torch.as_tensor(sum(v.flatten(1).square().sum(1) for v in directions.values())).sqrt().cpu()
+    return products / (norms[:, None] * lengths[None, :]).clamp(min=torch.finfo(torch.float32).tiny)
 
 
 def direction_shares(validation: Sequence[Tokens], weights: Mapping[str, float], contrasted: int) -> Tensor:

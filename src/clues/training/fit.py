@@ -6,7 +6,7 @@ import logging
 import math
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from clues.models.likelihood import sample_losses
 from clues.training.callbacks import ShowProgress
 from clues.training.recorder import RecordTrajectory
 
+Watch = Callable[[Trainer], TrainerCallback]
+
 
 def fit(
     base: Base,
@@ -37,11 +39,13 @@ def fit(
     trajectory: Path | None = None,
     proximal_mu: float = 0.0,
     what: str = "training",
+    watch: Watch | None = None,
 ) -> AdapterState:
     """Fine-tune an adapter from `initial` (or a seeded start) and return its tensors.
 
     Args:
         trajectory: folder for the checkpoints φ_t; an interrupted training goes on from the last of them.
+        watch: makes one more callback, once the Trainer is there.
         proximal_mu: weight μ of FedProx's term μ/2 ‖φ − φ_initial‖² (arXiv 1812.06127).
 
     Raises:
@@ -63,13 +67,21 @@ def fit(
             callbacks=callbacks,
         )
         trainer.proximal_mu = proximal_mu
+        if watch:
+            trainer.add_callback(watch(trainer))
         trainer.remove_callback(_printer())
         trainer.train(resume_from_checkpoint=_resumable(trajectory))
         return adapter_state(model)
 
 
 def fit_trajectory(
-    base: Base, lora: LoraSettings, tokens: Sequence[Tokens], settings: TrainingSettings, seed: int, folder: Path
+    base: Base,
+    lora: LoraSettings,
+    tokens: Sequence[Tokens],
+    settings: TrainingSettings,
+    seed: int,
+    folder: Path,
+    watch: Watch | None = None,
 ) -> None:
     """Record a trajectory once: done already with the same data and settings, nothing happens."""
     inputs = {
@@ -80,12 +92,12 @@ def fit_trajectory(
         "base": base.name,
     }
     done, begun = Phase(folder, "trajectory", inputs), Phase(folder, "begun", inputs)
-    if done.done:
+    if done.done and not watch:  # who watches needs the steps themselves
         return
     if not begun.done and folder.exists():
         shutil.rmtree(folder)
     begun.finish()
-    fit(base, lora, tokens, settings, seed, trajectory=folder, what="training the trajectory")
+    fit(base, lora, tokens, settings, seed, trajectory=folder, what="training the trajectory", watch=watch)
     shutil.rmtree(folder / ".resume", ignore_errors=True)
     done.finish()
 
@@ -94,6 +106,7 @@ class _LossPerSample(Trainer):
     """Trainer with our loss: every sample counts the same, however long its response is."""
 
     proximal_mu = 0.0
+    loss_counts = "samples"
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)

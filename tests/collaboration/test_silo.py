@@ -1,0 +1,78 @@
+"""Scoring on the client's disk: a pass that is cut off goes on, and memory that runs out only makes it slower."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import clues.scoring.clues as scoring
+from clues.collaboration.silo import score_silo
+from clues.config import LoraSettings, ScoringSettings
+from clues.data.prompts import tokenize
+from clues.data.samples import read_samples
+from clues.errors import ScoringError
+from clues.models.adapters import adapter_state, attached
+from clues.models.trajectory import Checkpoint
+
+LORA = LoraSettings(r=2)
+SETTINGS = ScoringSettings(batch_size=3)
+
+
+@pytest.fixture
+def tables(base, write_samples):
+    samples, public = (
+        tokenize(read_samples(write_samples(name, count)), base.tokenizer, 200)
+        for name, count in (("private.jsonl", 12), ("public.jsonl", 4))
+    )
+    with attached(base, LORA) as model:
+        generator = torch.Generator().manual_seed(1)
+        state = {n: torch.randn(t.shape, generator=generator) for n, t in adapter_state(model).items()}
+    points = [Checkpoint(state, 0.5), Checkpoint(state, 0.25)]
+    return lambda folder: score_silo(base, points, LORA, samples, public, public, SETTINGS, folder)
+
+
+def test_a_pass_that_was_cut_off_does_no_batch_twice(tables, tmp_path, monkeypatch):
+    whole = tables(tmp_path / "whole")
+    original, calls = scoring.batch_products, []
+
+    def counted(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(scoring, "batch_products", counted)
+    with pytest.raises(KeyboardInterrupt):
+        tables(tmp_path / "cut")
+    again = tables(tmp_path / "cut")
+    assert len(calls) == 12 + 1  # twelve batches, one of them begun twice
+    for one, two in zip(whole, again, strict=True):
+        assert all(torch.equal(one.columns[name], two.columns[name]) for name in one.columns)
+
+
+def test_only_scores_stay_on_the_disk(tables, tmp_path):
+    tables(tmp_path / "run")
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [".scores.done", "anchors.parquet", "scores.parquet"]
+
+
+def test_a_batch_is_halved_where_memory_runs_out(tables, tmp_path, monkeypatch):
+    whole = tables(tmp_path / "whole")
+    original = scoring.batch_products
+
+    def small(model, modules, batch, *arguments, **options):
+        if len(batch.rows) > 1:
+            raise torch.OutOfMemoryError
+        return original(model, modules, batch, *arguments, **options)
+
+    monkeypatch.setattr(scoring, "batch_products", small)
+    for one, two in zip(whole, tables(tmp_path / "small"), strict=True):
+        assert all(torch.allclose(one.columns[n], two.columns[n], rtol=1e-4, atol=1e-7) for n in one.columns)
+
+
+def test_one_sample_that_does_not_fit_is_told(tables, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(scoring, "batch_products", full)
+    with pytest.raises(ScoringError, match=r"one sample alone does not fit into memory; lower data\.max_tokens"):
+        tables(tmp_path / "run")
