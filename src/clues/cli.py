@@ -103,7 +103,7 @@ def score(
     anchors: Anchors,
     out: Annotated[Path, typer.Option(help="The run's folder.")],
     model: Model = None,
-    method: Annotated[str, typer.Option(help="The scoring method.")] = "clues",
+    method: Annotated[str, typer.Option(help="The scoring method; --method help names them all.")] = "clues",
     trajectory: Annotated[str | None, typer.Option(help="A trajectory recorded before.")] = None,
     adapter: Annotated[str | None, typer.Option(help="Score at this adapter alone.")] = None,
     train: Annotated[bool, typer.Option("--train", help="Train a trajectory first; the default.")] = False,

@@ -88,10 +88,8 @@ class ScoringSettings(Settings):
 
     @model_validator(mode="after")
     def _in_run(self) -> ScoringSettings:
-        if self.walk == "in-run" and (self.preconditioner != "none" or self.contrast):
-            raise ValueError(
-                "scoring.walk: in-run knows neither preconditioner nor contrast; leave them at their defaults."
-            )
+        if self.walk == "in-run" and (self.method != "clues" or self.preconditioner != "none" or self.contrast):
+            raise ValueError("scoring.walk: in-run is method clues without preconditioner and contrast; leave these.")
         return self
 
 

@@ -30,7 +30,7 @@ def federate(
     Raises:
         ProtocolError: a client failed in a round; the rest is not averaged without it.
     """
-    logging.getLogger("flwr").setLevel(logging.WARNING)
+    logging.getLogger("flwr").setLevel(logging.ERROR)
     states: list[AdapterState] = []
 
     def remember(server_round: int, arrays: ArrayRecord) -> None:

@@ -139,7 +139,7 @@ def _judge(
     entries = [("chosen", "score", chosen)]
     shares = _good_shares(clients)
     shown = ANCHOR_COLUMNS[1:] if settings.scoring.contrast else ("paper", "cosine")
-    for column in [name for name in shown if name in clients[0].anchors]:
+    for column in [name for name in shown if all(name in client.anchors for client in clients)]:
         for rule in (*SHOWN_RULES, "oracle-ratio") if shares else SHOWN_RULES:
             variant = settings.selection.model_copy(update={"threshold": rule})
             entries.append((f"{column} {rule}", column, fit_threshold(_anchors(clients, column), variant, shares)))

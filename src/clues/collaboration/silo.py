@@ -22,7 +22,7 @@ from clues.files import Phase, replace_whole, value_digest, write_jsonl
 from clues.models.adapters import AdapterState
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
-from clues.scoring.clues import score
+from clues.scoring.methods import Data, Trained, method
 from clues.selection.threshold import Threshold
 from clues.training.fit import fit, fit_trajectory
 from clues.training.in_run import InRunScorer
@@ -64,15 +64,13 @@ def score_silo(
     phase = Phase(folder, "scores", inputs)
     if not phase.done:
         shards = folder / ".shards" / value_digest(inputs)[:16]
-        everything = [*samples, *anchors]
-        together = score(
-            base, checkpoints, lora_config, everything, validation, settings, samples, functools.partial(_kept, shards)
-        )
+        trained, data = Trained(base, checkpoints, lora_config), Data(samples, anchors, validation)
+        together = method(settings.method).score(trained, data, settings, functools.partial(_kept, shards))
         split = len(samples)
         _write_table(folder / "scores.parquet", samples, {n: v[:split] for n, v in together.items()})
         _write_table(folder / "anchors.parquet", anchors, {n: v[split:] for n, v in together.items()})
         phase.finish()
-        shutil.rmtree(folder / ".shards")
+        shutil.rmtree(folder / ".shards", ignore_errors=True)
     return read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
 
 

@@ -17,6 +17,7 @@ from clues.models.base import load_base
 from clues.progress import say
 from clues.recipes.provenance import write_provenance
 from clues.scoring.clues import domain_weights
+from clues.scoring.methods import method
 from clues.selection.metrics import read_labels
 
 
@@ -66,6 +67,7 @@ def _check(settings: RunSettings) -> None:
         if client.labels:
             read_labels(client.labels, [sample.id for sample in samples])
         warn_of_overlap(overlap(samples, public), f"client {client.id}")
+    method(settings.scoring.method)
     domains = sorted({sample.domain for sample in read_many(settings.validation, settings.data.dialect)})
     domain_weights(domains, settings.scoring.domain_weights)
     check_modules(load_base(settings.model), settings.lora, settings.scoring.modules)

@@ -17,6 +17,7 @@ from clues.models.trajectory import Checkpoint, load_trajectory
 from clues.recipes.provenance import write_provenance
 from clues.recipes.run import warn_of_overlap
 from clues.scoring.clues import domain_weights
+from clues.scoring.methods import method
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.threshold import fit_threshold
 from clues.training.fit import fit_trajectory
@@ -36,8 +37,7 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     # The size of a batch changes how fast scores come, not what they are: a run is the same without it.
     config = settings.model_dump(mode="json", exclude={"scoring": {"batch_size", "batch_tokens"}})
     refuse_other_run(out, config)
-    if settings.scoring.method != "clues":
-        raise ConfigError(f"scoring.method: '{settings.scoring.method}' is not known; use clues.")
+    chosen = method(settings.scoring.method)
     if settings.trajectory and settings.adapter:
         raise ConfigError("trajectory, adapter: give one of the two, or none to train a trajectory.")
     if settings.scoring.walk == "in-run" and (settings.trajectory or settings.adapter):
@@ -58,6 +58,8 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     if settings.scoring.walk == "in-run":
         public = (public_v, public_a, settings.training, settings.scoring, settings.seed, out)
         return _summary(out, samples, *score_in_run(base, settings.lora, private, *public))
+    if trained is None and not chosen.trajectory:
+        trained = [], settings.lora
     if trained is None:
         fit_trajectory(base, settings.lora, private, settings.training, settings.seed, out / "trajectory")
         trained = load_trajectory(out / "trajectory", base)

@@ -105,7 +105,7 @@ def batch_products(
         dot.add_(flat @ directions[name].flatten(1).T)
         squared_norm.add_(flat.square().sum(1))
 
-    loss = _backward(model, modules, batch, receive, reduction)
+    loss = sample_gradients(model, modules, batch, receive, reduction)
     return Products(dot, squared_norm, loss)
 
 
@@ -129,7 +129,7 @@ def add_gradients(
         gradient = transform(name, gradient) if transform else gradient
         into[name].add_(torch.einsum("bd,b...->d...", weights, gradient))
 
-    _backward(model, modules, batch, receive, reduction)
+    sample_gradients(model, modules, batch, receive, reduction)
 
 
 def zero_directions(modules: list[LoraModule], count: int) -> dict[str, Tensor]:
@@ -142,7 +142,14 @@ def zero_directions(modules: list[LoraModule], count: int) -> dict[str, Tensor]:
     }
 
 
-def _backward(model: Any, modules: list[LoraModule], batch: Batch, receive: Receiver, reduction: Any) -> Tensor:
+def sample_gradients(
+    model: Any,
+    modules: list[LoraModule],
+    batch: Batch,
+    receive: Receiver,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Tensor:
+    """Hand every module's per-sample gradients of a batch to `receive`, once each; returns the losses: samples."""
     with torch.enable_grad(), capturing(modules, receive):
         losses = sample_losses(model, batch.input_ids, batch.attention_mask, batch.labels, reduction)
         losses.sum().backward()

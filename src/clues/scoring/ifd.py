@@ -1,0 +1,22 @@
+"""Instruction-following difficulty (IFD; Li et al., arXiv 2308.12032): how much the prompt helps the response."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from clues.config import ScoringSettings
+from clues.data.prompts import Tokens
+from clues.models.base import Base
+from clues.scoring.perplexity import base_losses
+
+
+def score(base: Base, samples: Sequence[Tokens], settings: ScoringSettings) -> Tensor:
+    """−L(response | prompt) / L(response alone): samples. Both losses are means over the response's tokens."""
+    start = base.tokenizer.bos_token_id
+    start = base.tokenizer.eos_token_id if start is None else start
+    alone = [replace(t, input_ids=[start, *t.input_ids[t.response_start :]], response_start=1) for t in samples]
+    given = base_losses(base, samples, settings, "IFD, with the prompt")
+    return -given / base_losses(base, alone, settings, "IFD, without the prompt")

@@ -1,0 +1,148 @@
+"""The registry of scoring methods: what `scoring.method` and `clues score --method` may name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clues.config import ScoringSettings
+from clues.data.prompts import Tokens
+from clues.errors import ConfigError
+from clues.models.base import Base
+from clues.models.trajectory import Checkpoint
+from clues.scoring import clues, datainf, ifd, perplexity
+from clues.scoring.clues import Columns, Remember
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a method may look at: the client's samples, and the public anchors and validation set."""
+
+    samples: Sequence[Tokens]
+    anchors: Sequence[Tokens]
+    validation: Sequence[Tokens]
+
+    @property
+    def scored(self) -> list[Tokens]:
+        return [*self.samples, *self.anchors]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The base model and the trajectory of an adapter on it."""
+
+    base: Base
+    checkpoints: Sequence[Checkpoint]
+    lora_config: Any
+
+
+# Columns of the samples and then the anchors; `score` is among them, and more is better.
+Score = Callable[[Trained, Data, ScoringSettings, Remember], Columns]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to score; `source`: where it was published; `trajectory`: whether it looks at a trained adapter."""
+
+    title: str
+    source: str
+    score: Score
+    trajectory: bool = True
+
+
+def method(name: str) -> Method:
+    """Raises ConfigError where no method has that name."""
+    if name not in METHODS:
+        raise ConfigError(f"scoring.method: '{name}' is not known; use one of {', '.join(METHODS)}.")
+    return METHODS[name]
+
+
+def _clues(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
+    return clues.score(
+        trained.base,
+        trained.checkpoints,
+        trained.lora_config,
+        data.scored,
+        data.validation,
+        settings,
+        data.samples,
+        remember,
+    )
+
+
+def _with(**fixed: Any) -> Score:
+    """The gradient method with some settings fixed."""
+
+    def score(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
+        return _clues(trained, data, settings.model_copy(update=fixed), remember)
+
+    return score
+
+
+def _minus(column: str) -> Score:
+    def score(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
+        columns = _clues(trained, data, settings, remember)
+        return columns | {"score": -columns[column]}
+
+    return score
+
+
+def _perplexity(trained: Trained, data: Data, settings: ScoringSettings, _: Remember) -> Columns:
+    return {"score": perplexity.score(trained.base, data.scored, settings)}
+
+
+def _ifd(trained: Trained, data: Data, settings: ScoringSettings, _: Remember) -> Columns:
+    return {"score": ifd.score(trained.base, data.scored, settings)}
+
+
+def _datainf(trained: Trained, data: Data, settings: ScoringSettings, _: Remember) -> Columns:
+    last = trained.checkpoints[-1]
+    score = datainf.score(
+        trained.base, last, trained.lora_config, data.samples, data.anchors, data.validation, settings
+    )
+    return {"score": score}
+
+
+def _random(trained: Trained, data: Data, settings: ScoringSettings, _: Remember) -> Columns:
+    return {"score": torch.rand(len(data.scored), generator=torch.Generator().manual_seed(0))}
+
+
+def _combined(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
+    """Gradient and loss signals together, each in standard deviations of the client's anchors."""
+    columns = _clues(trained, data, settings.model_copy(update={"similarity": "cosine"}), remember)
+    loss = perplexity.base_losses(trained.base, data.scored, settings, "loss of the base model")
+    start = len(data.samples)
+    score = _against_anchors(columns["cosine"], start) - _against_anchors(loss, start)
+    return columns | {"score": score, "base_loss": loss}
+
+
+def _against_anchors(values: Tensor, start: int) -> Tensor:
+    anchors = values[start:]
+    return (values - anchors.mean()) / anchors.std(correction=0).clamp(min=torch.finfo(torch.float32).tiny)
+
+
+_OURS = "CLUES, arXiv 2507.03004"
+METHODS = {
+    "clues": Method("CLUES with the chosen settings", _OURS, _clues),
+    "paper": Method(
+        "CLUES as published: plain inner products",
+        _OURS,
+        _with(similarity="dot", preconditioner="none", loss_reduction="mean", contrast=0),
+    ),
+    "combined": Method("CLUES' cosine and the base model's loss, against the anchors", _OURS, _combined),
+    "less": Method(
+        "LESS without projection: cosine of Adam directions with the validation gradient",
+        "arXiv 2402.04333",
+        _with(similarity="cosine", preconditioner="adam", apply_to="train", contrast=0),
+    ),
+    "datainf": Method("DataInf at the last checkpoint", "arXiv 2310.00902", _datainf),
+    "ifd": Method("minus instruction-following difficulty", "arXiv 2308.12032", _ifd, trajectory=False),
+    "ppl": Method("minus perplexity under the base model", "arXiv 1911.00359", _perplexity, trajectory=False),
+    "loss": Method("minus the loss along the trajectory", "a baseline", _minus("loss")),
+    "gradient-norm": Method("minus the norm of the gradient", "a baseline", _minus("norm")),
+    "random": Method("a random number", "a baseline", _random, trajectory=False),
+}
