@@ -55,13 +55,18 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
 def demo(
     out: Annotated[Path, typer.Option(help="The run's folder; data: OUT-data.")] = Path("runs/demo"),
     samples: Annotated[int, typer.Option(min=10, help="Samples a client.")] = 40,
+    data_only: Annotated[bool, typer.Option("--data-only", help="Write the data, run nothing.")] = False,
     seed: Seed = 1,
     set_: Set = None,
 ) -> None:
     """The main job at small scale: four clients, two fields, the embedded model, real data."""
+    from clues.recipes.demo import data_folder, write_demo_data
     from clues.recipes.demo import demo as recipe
     from clues.recipes.tables import evaluation_table, remark, selection_table, show, variants_table
 
+    if data_only:
+        print(f"Data: {write_demo_data(data_folder(out), samples, seed)}")
+        return
     settings, metrics = recipe(out, samples, seed, set_ or [])
     rule = f"{settings.scoring.similarity}, {settings.selection.threshold}"
     show(selection_table(metrics, f"Selection ({rule})"), variants_table(metrics), evaluation_table(metrics))
@@ -85,6 +90,20 @@ def run(
     show(selection_table(metrics, "Selection"))
     if metrics["evaluation"]:
         show(evaluation_table(metrics))
+
+
+@app.command(epilog="Example: clues compare experiments/two-domains.toml --out runs/two-domains")
+@_command
+def compare(
+    experiment: Annotated[Path, typer.Argument(help="A file of settings with a table [compare].")],
+    out: Path = typer.Option(...),
+    set_: Set = None,
+) -> None:
+    """Methods × collaborations × seeds, every threshold beside each other; goes on where it was."""
+    from clues.config import read_toml
+    from clues.recipes.compare import compare as recipe
+
+    print(recipe(read_toml(experiment), out, set_ or []))
 
 
 @app.command(epilog="Example: clues validate runs/demo/config.toml")

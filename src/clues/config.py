@@ -180,6 +180,14 @@ class RunSettings(Settings):
         return self
 
 
+class CompareSettings(Settings):
+    """What `clues compare` runs: every method in every mode with every seed."""
+
+    methods: Annotated[list[str], Field(min_length=1)]
+    modes: Annotated[list[Literal["merging", "federated"]], Field(min_length=1)] = ["merging"]
+    seeds: Annotated[list[int], Field(min_length=1)] = [1, 2, 3]
+
+
 class ScoreSettings(Settings):
     """Scoring one's own file: `clues score`."""
 

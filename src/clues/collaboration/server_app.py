@@ -138,8 +138,7 @@ def _judge(
     """The chosen threshold's verdict by client, and that of every other rule with either similarity beside it."""
     entries = [("chosen", "score", chosen)]
     shares = _good_shares(clients)
-    shown = ANCHOR_COLUMNS[1:] if settings.scoring.contrast else ("paper", "cosine")
-    for column in [name for name in shown if all(name in client.anchors for client in clients)]:
+    for column in [name for name in _shown(settings) if all(name in client.anchors for client in clients)]:
         for rule in (*SHOWN_RULES, "oracle-ratio") if shares else SHOWN_RULES:
             variant = settings.selection.model_copy(update={"threshold": rule})
             entries.append((f"{column} {rule}", column, fit_threshold(_anchors(clients, column), variant, shares)))
@@ -152,6 +151,13 @@ def _judge(
     selection = {client: by_rule.pop("chosen") for client, by_rule in verdicts.items()}
     names = [name for name, _, _ in entries if name != "chosen"]
     return selection, {name: {client: verdicts[client][name] for client in verdicts} for name in names}
+
+
+def _shown(settings: RunSettings) -> Sequence[str]:
+    """The scores whose thresholds are compared: of the gradient method the paper's beside the cosine."""
+    if settings.scoring.method != "clues":
+        return ("score",)
+    return ("paper", "dot", "cosine") if settings.scoring.contrast else ("paper", "cosine")
 
 
 def _train(

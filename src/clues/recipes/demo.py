@@ -25,10 +25,13 @@ CLIENTS = {
 
 def demo(out: Path, samples: int, seed: int, overrides: list[str]) -> tuple[RunSettings, dict[str, Any]]:
     """Make the data, run the collaboration; returns its settings and what metrics.json holds."""
-    data = out.with_name(out.name + "-data")
-    write_demo_data(data, samples, seed)
+    data = write_demo_data(data_folder(out), samples, seed)
     settings = validated(RunSettings, demo_settings(data, out, seed), overrides)
     return settings, run(settings, out)
+
+
+def data_folder(out: Path) -> Path:
+    return out.with_name(out.name + "-data")
 
 
 def demo_settings(data: Path, out: Path, seed: int) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def demo_settings(data: Path, out: Path, seed: int) -> dict[str, Any]:
 
 def write_demo_data(
     folder: Path, samples: int, seed: int, validation: int = 16, anchors: int = 10, tests: int = 20
-) -> None:
+) -> Path:
     """Four clients' mixed files with their labels, and the public files; sizes a client and a domain.
 
     The public files and the tests are clean and share no definition with any client.
@@ -62,7 +65,7 @@ def write_demo_data(
     inputs = [samples, seed, validation, anchors, tests]
     phase = Phase(folder, "data", inputs)
     if phase.done:
-        return
+        return folder
     rng = random.Random(seed)
     public: dict[str, list[dict[str, Any]]] = {"validation": [], "anchors": [], "test": []}
     for domain, definitions in (("medical", clinical()), ("financial", financial())):
@@ -78,6 +81,7 @@ def write_demo_data(
     for part, records in public.items():
         write_jsonl(folder / f"{part}.jsonl", records)
     phase.finish()
+    return folder
 
 
 def _write_client(folder: Path, name: str, records: list[dict[str, Any]], share: float, seed: int) -> None:

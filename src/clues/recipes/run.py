@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from clues.scoring.methods import method
 from clues.selection.metrics import read_labels
 
 
-def run(settings: RunSettings, out: Path) -> dict[str, Any]:
+def run(settings: RunSettings, out: Path, prepare: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Run the protocol and return what metrics.json holds; a killed run goes on where it was.
+
+    Args:
+        prepare: called once `out` is the home of this run, before anything is computed.
 
     Raises:
         CluesError: settings or data are wrong (before anything heavy), or a client failed.
@@ -31,6 +35,7 @@ def run(settings: RunSettings, out: Path) -> dict[str, Any]:
     _check(settings)
     claim_folder(out, settings.model_dump(mode="json"))
     write_provenance(out)
+    prepare()
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     from clues.collaboration import client_app, server_app
     from clues.collaboration.in_process import InProcessGrid

@@ -1,0 +1,1 @@
+"""Tables of methods against thresholds, collaborations and seeds, out of finished runs."""
