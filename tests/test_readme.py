@@ -50,11 +50,19 @@ def test_the_settings_it_shows_are_valid_and_all_defaults_are_true(write_samples
             assert str(settings[table][name]) == value.strip("`"), key
 
 
+def test_the_methods_it_names_are_those_of_the_registry():
+    from clues.scoring.methods import METHODS
+
+    table = README[README.index("| method | score |") :].split("\n\n")[0]
+    named = {name for line in table.splitlines() for name in re.findall(r"`([a-z-]+)`", line.split("|")[1])}
+    assert named == set(METHODS)
+
+
 def test_the_python_example_runs(tiny_model, write_samples, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(embedded, "fetch", lambda: tiny_model)
     for name, count in (("mixed.jsonl", 8), ("val.jsonl", 3), ("anchors.jsonl", 3)):
         write_samples(name, count)
-    (example,) = re.findall(r"```python\n(.+?)```", README, re.S)
+    (example,) = [text for text in re.findall(r"```python\n(.+?)```", README, re.S) if "ScoreSettings(" in text]
     exec(compile(example, "README.md", "exec"), {})
     assert (tmp_path / "runs/mine/selection.json").is_file()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from clues.recipes.train import evaluate_file as evaluate_file
     from clues.recipes.train import merge_folders as merge_folders
     from clues.recipes.train import train as train
+    from clues.training.in_run import InRunScorer as InRunScorer
 
 # Loaded on first use: `import clues` must not wait for torch.
 _HOMES = {
@@ -34,6 +35,7 @@ _HOMES = {
     "SelectionSettings": "config",
     "TrainSettings": "config",
     "CluesError": "errors",
+    "InRunScorer": "training.in_run",
     "corrupt_file": "recipes.corrupt",
     "evaluate_file": "recipes.train",
     "merge_folders": "recipes.train",

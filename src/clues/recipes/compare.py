@@ -31,18 +31,19 @@ def compare(experiment: Mapping[str, Any], out: Path, overrides: Sequence[str] =
     """
     chosen = validated(CompareSettings, experiment.get("compare", {}))
     plan = [
-        ({"seed": seed, "mode": mode, "method": method}, _settings(experiment, seed, mode, method, out, overrides))
+        (seed, mode, method, _settings(experiment, seed, mode, method, out, overrides))
         for seed in chosen.seeds
         for mode in chosen.modes
         for method in chosen.methods
     ]
-    for _, settings in plan:
+    for *_, settings in plan:
         refuse_other_run(Path(settings.out), settings.model_dump(mode="json"))
     selection: list[Row] = []
     models: list[Row] = []
-    for number, (labels, settings) in enumerate(plan, start=1):
-        say(f"Run {number} of {len(plan)}: " + ", ".join(f"{key} {value}" for key, value in labels.items()))
-        metrics = _run_once(settings, out / f"seed-{labels['seed']}" / labels["mode"] / "shared")
+    for number, (seed, mode, method, settings) in enumerate(plan, start=1):
+        say(f"Run {number} of {len(plan)}: method {method}, {mode}, seed {seed}")
+        labels = {"seed": seed, "mode": mode, "method": method}
+        metrics = _run_once(settings, out / f"seed-{seed}" / mode / "shared")
         selection += selection_rows(metrics, labels)
         models += model_rows(metrics, labels)
     _write(selection, out / "selection.parquet")
