@@ -85,6 +85,7 @@ class ScoringSettings(Settings):
     domain_weights: dict[str, float] = {}
     batch_size: Count = 16
     batch_tokens: Count = 4096
+    keep_passes: bool = False  # keep the scalars of every batch, for other methods on the same gradients
 
     @model_validator(mode="after")
     def _in_run(self) -> ScoringSettings:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 import tomllib
 
 import pyarrow.parquet
@@ -90,6 +93,29 @@ def test_score_at_a_given_trajectory_or_adapter(clues, tiny_model, files):
     assert one.equals(two)
     score(clues, tiny_model, files, files / "single", "--adapter", max(trajectory.glob("checkpoint-*")))
     assert (files / "single" / "scores.parquet").is_file()
+
+
+def test_a_scoring_that_was_killed_ends_with_the_same_bits(clues, tiny_model, files, write_samples):
+    write_samples("mixed.jsonl", 200)
+    slow = ("--batch-size", 1, "--set", "training.steps=4")
+    score(clues, tiny_model, files, files / "whole", *slow)
+    public = ["--validation", files / "val.jsonl", "--anchors", files / "anchors.jsonl"]
+    options = ["--out", files / "killed", "--model", tiny_model, *FAST, *slow]
+    command = [sys.executable, "-m", "clues.cli", "score", files / "mixed.jsonl", *public, *options]
+    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list((files / "killed").rglob(".shards/**/*.safetensors"))) < 20:
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.wait(timeout=30)
+    assert not (files / "killed" / "scores.parquet").exists()
+    score(clues, tiny_model, files, files / "killed", *slow)
+    for table in ("scores.parquet", "anchors.parquet"):
+        assert pyarrow.parquet.read_table(files / "killed" / table).equals(
+            pyarrow.parquet.read_table(files / "whole" / table)
+        )
 
 
 def test_score_while_training(clues, tiny_model, files):

@@ -63,14 +63,17 @@ def score_silo(
     }
     phase = Phase(folder, "scores", inputs)
     if not phase.done:
-        shards = folder / ".shards" / value_digest(inputs)[:16]
+        apart = {"method", "similarity", "batch_size", "batch_tokens", "keep_passes"}
+        same = inputs | {"settings": settings.model_dump(exclude=apart)}
+        shards = folder / ".shards" / value_digest(same)[:16]
         trained, data = Trained(base, checkpoints, lora_config), Data(samples, anchors, validation)
         together = method(settings.method).score(trained, data, settings, functools.partial(_kept, shards))
         split = len(samples)
         _write_table(folder / "scores.parquet", samples, {n: v[:split] for n, v in together.items()})
         _write_table(folder / "anchors.parquet", anchors, {n: v[split:] for n, v in together.items()})
         phase.finish()
-        shutil.rmtree(folder / ".shards", ignore_errors=True)
+        if not settings.keep_passes:
+            shutil.rmtree(folder / ".shards", ignore_errors=True)
     return read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
 
 

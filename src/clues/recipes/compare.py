@@ -14,7 +14,7 @@ from clues.files import read_json, refuse_other_run, replace_whole
 from clues.progress import say
 from clues.recipes.run import run
 
-_SHARED = ("trajectory", "adapters")  # what a client's training left: the same for every method
+_SHARED = ("trajectory", "adapters", ".shards")  # trained adapters and passes over gradients, for every method
 
 
 def compare(experiment: Mapping[str, Any], out: Path, overrides: Sequence[str] = ()) -> str:
@@ -64,7 +64,7 @@ def _settings(
             raise ConfigError(f"{table}: is not a table of settings; write [{table}].")
     values["seed"], values["out"] = seed, str(out / f"seed-{seed}" / mode / method)
     values["collaboration"] = {**values.get("collaboration", {}), "mode": mode}
-    values["scoring"] = {**values.get("scoring", {}), "method": method}
+    values["scoring"] = {**values.get("scoring", {}), "method": method, "keep_passes": True}
     return validated(RunSettings, values, overrides)
 
 

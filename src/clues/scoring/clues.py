@@ -73,7 +73,7 @@ def score(
             )
             rate = checkpoint.learning_rate
             for batch in progress:
-                name = f"checkpoint-{number}/{batch.rows[0]}-{len(batch.rows)}"
+                name = f"{_gradients_of(settings)}/checkpoint-{number}/{batch.rows[0]}-{len(batch.rows)}"
                 products = remember(name, lambda: _products(model, modules, batch, directions, transform, settings))  # noqa: B023
                 part, size, losses = products[:, :-2], products[:, -2], products[:, -1]
                 _check(losses, batch.rows, samples)
@@ -160,6 +160,11 @@ def weighted_gradients(
         weights = shares[batch.rows].to(device)
         add_gradients(model, modules, batch.to(device), weights, directions, transform, settings.loss_reduction)
     return directions
+
+
+def _gradients_of(settings: ScoringSettings) -> str:
+    """What a method may set that changes the products; the similarity is computed from them."""
+    return f"{settings.preconditioner}-{settings.apply_to}-{settings.loss_reduction}-{settings.contrast}"
 
 
 def _some(tokens: Sequence[Tokens], count: int) -> list[Tokens]:
