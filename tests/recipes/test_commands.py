@@ -233,6 +233,7 @@ def check_folder(out, base):
     fresh = AutoModelForCausalLM.from_pretrained(base.name)
     PeftModel.from_pretrained(fresh, out / "server" / "global")
     assert tomllib.loads((out / "config.toml").read_text())["clients"][0]["id"] == "a"
+    assert "AUROC cut" in (out / "report.html").read_text()
     for client in ("a", "b", "c"):
         folder = out / "clients" / client
         assert (folder / "kept.jsonl").is_file()

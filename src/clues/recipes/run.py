@@ -17,6 +17,7 @@ from clues.models.adapters import check_modules
 from clues.models.base import load_base
 from clues.progress import say
 from clues.recipes.provenance import write_provenance
+from clues.report.pages import write_run_page
 from clues.scoring.clues import domain_weights
 from clues.scoring.methods import method
 from clues.selection.metrics import read_labels
@@ -57,6 +58,7 @@ def run(settings: RunSettings, out: Path, prepare: Callable[[], None] = lambda: 
     context = Context(run_id=1, node_id=0, node_config={}, state=RecordDict(), run_config=run_config)
     server_app.app(grid, context)
     metrics: dict[str, Any] = read_json(out / "metrics.json")
+    write_run_page(out / "report.html", metrics, settings.model_dump(mode="json"))
     return metrics
 
 

@@ -16,6 +16,7 @@ from clues.models.base import Base, load_base
 from clues.models.trajectory import Checkpoint, load_trajectory
 from clues.recipes.provenance import write_provenance
 from clues.recipes.run import warn_of_overlap
+from clues.report.pages import write_samples_page
 from clues.scoring.clues import domain_weights
 from clues.scoring.methods import method
 from clues.selection.metrics import read_labels, selection_metrics
@@ -90,7 +91,7 @@ def _digest(samples: list[Sample]) -> str:
 
 
 def select(folder: Path, settings: SelectionSettings, labels: str | None = None) -> dict[str, Any]:
-    """Apply a threshold to a folder that `score` wrote; write kept.jsonl, dropped.jsonl, selection.json.
+    """Apply a threshold to a folder that `score` wrote; write kept.jsonl, dropped.jsonl, selection.json, report.html.
 
     Returns:
         What selection.json holds: threshold, rule, kept, dropped, and metrics where labels are given.
@@ -118,4 +119,9 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
     if kinds is not None:
         result |= selection_metrics(table.scores.tolist(), kept, kinds)
     write_json(folder / "selection.json", {**result, "settings": settings.model_dump()})
+    rows = [
+        {"id": s.id, "prompt": s.context[-1]["content"], "response": s.response, "score": value, "kept": keep}
+        for s, value, keep in zip(samples, table.scores.tolist(), kept, strict=True)
+    ]
+    write_samples_page(folder / "report.html", rows, result)
     return result

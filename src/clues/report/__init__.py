@@ -1,0 +1,1 @@
+"""Pages that a browser shows: of a whole run for everybody, of one's own samples for their owner."""

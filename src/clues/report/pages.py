@@ -1,0 +1,41 @@
+"""Self-contained HTML: no script, nothing fetched; every text is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+
+from clues.files import replace_whole
+
+_PAGES = Environment(loader=PackageLoader("clues.report", "templates"), autoescape=True, trim_blocks=True)
+_PAGES.filters["figure"] = lambda value: "–" if value is None else f"{value:.3f}"
+
+
+def write_run_page(path: Path, metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """What the server knows: counts, metrics, thresholds, settings. It holds no text of a sample.
+
+    Args:
+        metrics: what metrics.json holds.
+    """
+    clients = metrics["clients"]
+    kinds = sorted({kind for client in clients.values() for kind in client["selection"].get("auroc_by_kind", {})})
+    arms = list(dict.fromkeys(arm for figures in metrics["evaluation"].values() for arm in figures))
+    _write(path, "run.html", metrics=metrics, kinds=kinds, arms=arms, settings=settings)
+
+
+def write_samples_page(path: Path, rows: Sequence[Mapping[str, Any]], selection: Mapping[str, Any]) -> None:
+    """Every sample, the worst first, for the data owner alone: it shows private text.
+
+    Args:
+        rows: of each sample id, prompt, response, score and whether it is kept.
+        selection: what selection.json holds.
+    """
+    _write(path, "samples.html", rows=sorted(rows, key=lambda row: row["score"]), selection=selection)
+
+
+def _write(path: Path, template: str, **values: Any) -> None:
+    text = _PAGES.get_template(template).render(**values)
+    replace_whole(path, lambda part: part.write_text(text, encoding="utf-8"))

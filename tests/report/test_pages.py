@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from clues.report.pages import write_run_page, write_samples_page
+
+
+def test_the_samples_page_shows_the_worst_first_and_escapes_their_text(tmp_path):
+    rows = [
+        {"id": "good", "prompt": "p", "response": "r", "score": 0.9, "kept": True},
+        {"id": "bad", "prompt": "<script>alert(1)</script>", "response": "r", "score": -0.1, "kept": False},
+    ]
+    write_samples_page(tmp_path / "a.html", rows, {"kept": 1, "dropped": 1, "rule": "score", "threshold": 0.5})
+    text = (tmp_path / "a.html").read_text()
+    assert text.index(">bad<") < text.index(">good<")
+    assert "<script>" not in text
+    assert "http" not in text
+
+
+def test_the_run_page_works_without_labels_and_without_tests(tmp_path):
+    metrics = {
+        "clients": {"a": {"samples": 3, "selection": {"kept": 2, "dropped": 1}}},
+        "threshold": {"rule": "ratio", "value": None},
+        "variants": {"paper ratio": {"a": {"kept": 1}}},
+        "evaluation": {},
+    }
+    write_run_page(tmp_path / "a.html", metrics, {"seed": 1})
+    text = (tmp_path / "a.html").read_text()
+    assert "<td>a</td><td>3</td><td>2</td>" in text
+    assert "Held-out" not in text
