@@ -46,6 +46,15 @@ def write_toml(path: Path, value: Mapping[str, Any]) -> None:
     replace_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
+def write_parquet(path: Path, columns: Mapping[str, Any]) -> None:
+    """Write columns of equal length, by name."""
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table(dict(columns))
+    replace_whole(path, lambda part: pyarrow.parquet.write_table(table, part))
+
+
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 

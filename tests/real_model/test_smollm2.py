@@ -14,6 +14,7 @@ from clues.models.base import load_base
 from clues.models.likelihood import sample_losses
 from clues.models.trajectory import Checkpoint
 from clues.scoring.clues import score
+from scoring_oracle import flat, plain_gradient
 
 pytestmark = pytest.mark.real_model
 LORA = LoraSettings(r=4)
@@ -50,18 +51,9 @@ def test_batched_scores_equal_plain_autograd(smollm2):
         state = {n: torch.randn(t.shape, generator=generator) * 0.02 for n, t in adapter_state(model).items()}
     settings = ScoringSettings(similarity="dot", contrast=0, batch_size=3)
     ours = score(smollm2, [Checkpoint(state, 1.0)], LORA, tokens[:3], tokens[3:], settings)["score"]
-    gradients = []
     with attached(smollm2, LORA, state) as model:
         model.eval()
-        for sample in tokens:
-            ids = torch.tensor([sample.input_ids])
-            labels = ids.clone()
-            labels[0, : sample.response_start] = -100
-            model.zero_grad()
-            for name, parameter in model.named_parameters():
-                parameter.requires_grad_("lora_" in name)
-            model(input_ids=ids, labels=labels).loss.backward()
-            gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).double())
+        gradients = [flat(plain_gradient(model, sample)) for sample in tokens]
     wanted = torch.stack([gradient @ gradients[3] for gradient in gradients[:3]])
     # Float32 through thirty layers: plain autograd itself is 2e-5 away from float64 here.
     assert (ours.double() - wanted).abs().max() <= 2e-4 * wanted.abs().max()

@@ -59,17 +59,18 @@ def _answers(function: _Answer) -> Callable[[Message, Context], Message]:
 @_answers
 def describe(message: Message, context: Context) -> RecordDict:
     """Who is here, and how many samples there are."""
-    client = _client(context)
-    kinds = _kinds(client, _private(client))
+    client = _Client(context)
+    samples = _private(client)
+    kinds = _kinds(client, samples)
     share = None if kinds is None else sum(not kind for kind in kinds) / len(kinds)
-    return pack({"id": client.id, "samples": len(_private(client)), "good_share": share})
+    return pack({"id": client.id, "samples": len(samples), "good_share": share})
 
 
 @app.train("select")
 @_answers
 def select(message: Message, context: Context) -> RecordDict:
     """Train or receive a trajectory, score private samples and anchors, answer with the anchors' scores."""
-    client, folder, facts = _client(context), Path(str(context.node_config["folder"])), facts_of(message.content)
+    client, folder, facts = _Client(context), Path(str(context.node_config["folder"])), facts_of(message.content)
     settings = RunSettings.model_validate(facts["settings"])
     base = load_base(settings.model)
     samples = _tokens(_private(client), base, settings)
@@ -109,7 +110,7 @@ def _selected(client: _Client, anchors: ScoreTable, adapter: AdapterState | None
 @_answers
 def judge(message: Message, context: Context) -> RecordDict:
     """Apply several thresholds, each to the column it was fitted on; counts, and metrics where labels are."""
-    client, folder = _client(context), Path(str(context.node_config["folder"]))
+    client, folder = _Client(context), Path(str(context.node_config["folder"]))
     samples = _private(client)
     table, kinds = read_table(folder / "scores.parquet"), _kinds(client, samples)
     verdicts = []
@@ -127,7 +128,7 @@ def judge(message: Message, context: Context) -> RecordDict:
 @_answers
 def fit_round(message: Message, context: Context) -> RecordDict:
     """Train on the part of the data that the arm names; the adapter goes back."""
-    client, folder, facts = _client(context), Path(str(context.node_config["folder"])), facts_of(message.content)
+    client, folder, facts = _Client(context), Path(str(context.node_config["folder"])), facts_of(message.content)
     settings = RunSettings.model_validate(facts["settings"])
     base = load_base(settings.model)
     samples = _private(client)
@@ -150,7 +151,7 @@ def fit_round(message: Message, context: Context) -> RecordDict:
     return pack(None, state, {"num-examples": len(tokens)})
 
 
-def _chosen(facts: dict[str, Any], client: Any, samples: list[Sample], folder: Path) -> list[bool]:
+def _chosen(facts: dict[str, Any], client: _Client, samples: list[Sample], folder: Path) -> list[bool]:
     if facts["arm"] == "mixed":
         return [True] * len(samples)
     if facts["arm"] == "oracle":
@@ -171,10 +172,6 @@ class _Client:
         self.data = str(context.node_config["data"])
         self.labels = str(context.node_config.get("labels") or "")
         self.dialect = str(context.node_config.get("dialect") or "auto")
-
-
-def _client(context: Context) -> _Client:
-    return _Client(context)
 
 
 def _private(client: _Client) -> list[Sample]:

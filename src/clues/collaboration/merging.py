@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import get_peft_model, set_peft_model_state_dict
 from torch import Tensor
 
 from clues.config import LoraSettings, MergingSettings
-from clues.models.adapters import AdapterState
+from clues.models.adapters import AdapterState, adapter_state, detach, peft_config
 from clues.models.base import Base
 
 _PEFT_NAME = {
@@ -59,9 +59,7 @@ def merge(
     total = sum(weights)
     shares = [_peft_weight(settings.method, weight / total, len(weights)) * settings.scale for weight in weights]
     torch.manual_seed(seed)
-    config = LoraConfig(
-        r=lora.r, lora_alpha=lora.alpha, target_modules=list(lora.target_modules), task_type="CAUSAL_LM"
-    )
+    config = peft_config(lora, base.name)
     names = [f"client{index}" for index in range(len(adapters))]
     model = get_peft_model(base.model, config, adapter_name=names[0])
     try:
@@ -74,11 +72,8 @@ def merge(
             options = {"svd_rank": lora.r}
         model.add_weighted_adapter(names, shares, "merged", combination_type=_PEFT_NAME[settings.method], **options)
         merged = model.peft_config["merged"]
-        state = get_peft_model_state_dict(model, adapter_name="merged")
-        state = {name: t.detach().float().cpu().clone() for name, t in state.items()}
-        return state, lora.model_copy(update={"r": merged.r, "alpha": float(merged.lora_alpha)})
+        return adapter_state(model, "merged"), lora.model_copy(
+            update={"r": merged.r, "alpha": float(merged.lora_alpha)}
+        )
     finally:
-        model.unload()
-        if hasattr(base.model, "peft_config"):
-            del base.model.peft_config
-        base.model.requires_grad_(False)
+        detach(base, model)

@@ -28,7 +28,7 @@ def pack(
     """Records under the keys that Flower's strategies expect; tensors must be float32 or float16."""
     records: dict[str, Any] = {}
     if facts is not None:
-        records[_CONFIG] = ConfigRecord({"facts": json.dumps(facts)})
+        records[_CONFIG] = strategy_facts(facts)
     if arrays is not None:
         records[_ARRAYS] = ArrayRecord(dict(arrays))
     if numbers is not None:

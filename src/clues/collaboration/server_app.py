@@ -30,7 +30,7 @@ from clues.data.prompts import tokenize
 from clues.data.samples import as_rows, read_many
 from clues.errors import ProtocolError
 from clues.evaluation.likelihood import evaluate
-from clues.files import Phase, read_json, replace_whole, value_digest, write_json
+from clues.files import Phase, read_json, replace_whole, value_digest, write_json, write_parquet
 from clues.models.adapters import AdapterState, adapter_state, attached, save_adapter
 from clues.models.base import Base, load_base
 from clues.progress import say
@@ -228,12 +228,6 @@ def _write_adapter(state: AdapterState, lora: LoraSettings, base: Base, folder: 
 
 
 def _write_anchors(clients: list[Client], path: Path) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    rows = [
-        {"client": client.id, "anchor": number, **{name: float(v[number]) for name, v in client.anchors.items()}}
-        for client in clients
-        for number in range(len(client.anchors["score"]))
-    ]
-    replace_whole(path, lambda part: pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), part))
+    rows = [(client, number) for client in clients for number in range(len(client.anchors["score"]))]
+    columns = {name: [float(client.anchors[name][number]) for client, number in rows] for name in clients[0].anchors}
+    write_parquet(path, {"client": [c.id for c, _ in rows], "anchor": [number for _, number in rows], **columns})

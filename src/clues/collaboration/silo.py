@@ -18,7 +18,7 @@ from torch import Tensor
 from clues.config import LoraSettings, ScoringSettings, TrainingSettings
 from clues.data.prompts import Tokens
 from clues.data.samples import Sample
-from clues.files import Phase, replace_whole, value_digest, write_jsonl
+from clues.files import Phase, replace_whole, value_digest, write_jsonl, write_parquet
 from clues.models.adapters import AdapterState
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
@@ -178,11 +178,7 @@ def _kept(shards: Path, name: str, compute: Callable[[], Tensor]) -> Tensor:
 
 
 def _write_table(path: Path, tokens: Sequence[Tokens], columns: Mapping[str, Tensor]) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    table = pyarrow.table({"id": [t.id for t in tokens], **{n: v.double().numpy() for n, v in columns.items()}})
-    replace_whole(path, lambda part: pyarrow.parquet.write_table(table, part))
+    write_parquet(path, {"id": [t.id for t in tokens], **{n: v.double().numpy() for n, v in columns.items()}})
 
 
 def _reason(threshold: Threshold, kept: bool) -> str:

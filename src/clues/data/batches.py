@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from clues.data.prompts import Tokens
+from clues.progress import track
 
 IGNORED = -100  # the label transformers leaves out of a loss
 
@@ -56,6 +57,11 @@ def batches(tokens: Sequence[Tokens], batch_size: int, batch_tokens: int) -> Ite
         rows = order[start : start + size]
         yield pad([tokens[row] for row in rows], rows)
         start += size
+
+
+def tracked_batches(tokens: Sequence[Tokens], batch_size: int, batch_tokens: int, what: str) -> Iterator[Batch]:
+    """`batches`, showing how many are done."""
+    return track(batches(tokens, batch_size, batch_tokens), what, batch_count(tokens, batch_size, batch_tokens))
 
 
 def batch_count(tokens: Sequence[Tokens], batch_size: int, batch_tokens: int) -> int:

@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 
-from clues.data.batches import batch_count, batches
+from clues.data.batches import tracked_batches
 from clues.data.prompts import Tokens
 from clues.models.base import Base
 from clues.models.likelihood import sample_losses
-from clues.progress import track
 
 
 def evaluate(model: Any, base: Base, tokens: Sequence[Tokens], batch_tokens: int, what: str) -> dict[str, Any]:
@@ -20,7 +19,7 @@ def evaluate(model: Any, base: Base, tokens: Sequence[Tokens], batch_tokens: int
     losses = torch.zeros(len(tokens))
     model.eval()
     with torch.no_grad():
-        for batch in track(batches(tokens, 64, batch_tokens), what, batch_count(tokens, 64, batch_tokens)):
+        for batch in tracked_batches(tokens, 64, batch_tokens, what):
             moved = batch.to(base.device)
             losses[batch.rows] = sample_losses(model, moved.input_ids, moved.attention_mask, moved.labels).cpu()
     result = {}

@@ -46,7 +46,7 @@ def attached(base: Base, config: Any, state: Mapping[str, Tensor] | None = None,
     if getattr(base.model, "is_quantized", False):
         prepare_model_for_kbit_training(base.model, use_gradient_checkpointing=False)
     try:
-        model = get_peft_model(base.model, _peft_config(config, base.name))
+        model = get_peft_model(base.model, peft_config(config, base.name))
     except ValueError as error:
         raise ConfigError(f"lora.target_modules: {str(error).splitlines()[0]} Name modules of the base.") from None
     try:
@@ -59,17 +59,23 @@ def attached(base: Base, config: Any, state: Mapping[str, Tensor] | None = None,
                 raise ModelError(f"the adapter names modules that {base.name} lacks; use its own base model.")
         yield model
     finally:
-        model.unload()
-        if hasattr(base.model, "peft_config"):
-            del base.model.peft_config
-        base.model.requires_grad_(False)
+        detach(base, model)
 
 
-def adapter_state(model: Any) -> AdapterState:
+def detach(base: Base, model: Any) -> None:
+    """Make the base bare again after PEFT wrapped it as `model`."""
+    model.unload()
+    if hasattr(base.model, "peft_config"):
+        del base.model.peft_config
+    base.model.requires_grad_(False)
+
+
+def adapter_state(model: Any, name: str = "default") -> AdapterState:
     """The adapter's tensors in float32 on the CPU, under PEFT's names."""
     from peft import get_peft_model_state_dict
 
-    return {name: t.detach().float().cpu().clone() for name, t in get_peft_model_state_dict(model).items()}
+    tensors = get_peft_model_state_dict(model, adapter_name=name)
+    return {key: t.detach().float().cpu().clone() for key, t in tensors.items()}
 
 
 def lora_modules(model: Any, pattern: str = "*") -> list[LoraModule]:
@@ -102,9 +108,9 @@ def save_adapter(state: Mapping[str, Tensor], config: Any, base_name: str, folde
 
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: t.contiguous() for name, t in state.items()}, str(folder / "adapter_model.safetensors"))
-    peft_config = _peft_config(config, base_name)
-    peft_config.inference_mode = True
-    peft_config.save_pretrained(str(folder))
+    saved = peft_config(config, base_name)
+    saved.inference_mode = True
+    saved.save_pretrained(str(folder))
 
 
 def load_adapter(folder: Path, base: Base | None = None) -> tuple[AdapterState, Any]:
@@ -129,7 +135,8 @@ def load_adapter(folder: Path, base: Base | None = None) -> tuple[AdapterState, 
     return load_file(str(folder / "adapter_model.safetensors")), config
 
 
-def _peft_config(config: Any, base_name: str) -> Any:
+def peft_config(config: Any, base_name: str) -> Any:
+    """A peft LoraConfig, from LoraSettings or from one that is loaded."""
     from peft import LoraConfig
 
     if not isinstance(config, LoraSettings):

@@ -10,7 +10,7 @@ from typing import Any
 from clues.compare.results import Row, model_rows, model_table, selection_rows, selection_table
 from clues.config import CompareSettings, RunSettings, validated
 from clues.errors import ConfigError
-from clues.files import read_json, refuse_other_run, replace_whole
+from clues.files import read_json, refuse_other_run, replace_whole, write_parquet
 from clues.progress import say
 from clues.recipes.run import run
 
@@ -95,9 +95,5 @@ def _copy(source: Path, target: Path, settings: RunSettings) -> None:
 
 
 def _write(rows: Sequence[Row], path: Path) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
     names = list(dict.fromkeys(name for row in rows for name in row))
-    table = pyarrow.table({name: [row.get(name) for row in rows] for name in names})
-    replace_whole(path, lambda part: pyarrow.parquet.write_table(table, part))
+    write_parquet(path, {name: [row.get(name) for row in rows] for name in names})

@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from clues.config import ScoringSettings
-from clues.data.batches import Batch, batch_count, batches
+from clues.data.batches import Batch, batches, tracked_batches
 from clues.data.prompts import Tokens
 from clues.errors import ConfigError, ScoringError
 from clues.models.adapters import LoraModule, attached, lora_modules
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
-from clues.progress import track
 from clues.scoring.gradients import Transform, add_gradients, batch_products, zero_directions
 from clues.scoring.preconditioners import preconditioner
 
@@ -66,20 +65,16 @@ def score(
             transform = preconditioner(settings.preconditioner, checkpoint, base.device)
             side = transform if settings.apply_to == "both" else None
             directions = weighted_gradients(model, modules, [*validation, *contrasted], shares, settings, side)
-            progress = track(
-                batches(samples, settings.batch_size, settings.batch_tokens),
-                f"scoring, checkpoint {number} of {len(checkpoints)}",
-                batch_count(samples, settings.batch_size, settings.batch_tokens),
-            )
-            rate = checkpoint.learning_rate
-            for batch in progress:
+            what = f"scoring, checkpoint {number} of {len(checkpoints)}"
+            lengths, rate = direction_lengths(directions), checkpoint.learning_rate
+            for batch in tracked_batches(samples, settings.batch_size, settings.batch_tokens, what):
                 name = f"{_gradients_of(settings)}/checkpoint-{number}/{batch.rows[0]}-{len(batch.rows)}"
                 products = remember(name, lambda: _products(model, modules, batch, directions, transform, settings))  # noqa: B023
                 part, size, losses = products[:, :-2], products[:, -2], products[:, -1]
                 _check(losses, batch.rows, samples)
                 dot[batch.rows] += rate * part
                 # A mean over checkpoints, so that a cosine stays between −1 and 1.
-                cosine[batch.rows] += rate / total_rate * cosines(part, size, directions)
+                cosine[batch.rows] += rate / total_rate * cosines(part, size, lengths)
                 loss[batch.rows] += rate / total_rate * losses
                 norm[batch.rows] += rate / total_rate * size
     chosen = dot if settings.similarity == "dot" else cosine
@@ -116,9 +111,13 @@ def _products(
     return torch.cat([found.dot, found.squared_norm.sqrt()[:, None], found.loss[:, None]], dim=1).cpu()
 
 
-def cosines(products: Tensor, norms: Tensor, directions: Mapping[str, Tensor]) -> Tensor:
-    """samples × directions, from inner products (samples × directions) and the samples' norms (samples)."""
-    lengths = torch.as_tensor(sum(v.flatten(1).square().sum(1) for v in directions.values())).sqrt().cpu()
+def direction_lengths(directions: Mapping[str, Tensor]) -> Tensor:
+    """The norm of every direction over all modules: directions, on the CPU."""
+    return torch.as_tensor(sum(v.flatten(1).square().sum(1) for v in directions.values())).sqrt().cpu()
+
+
+def cosines(products: Tensor, norms: Tensor, lengths: Tensor) -> Tensor:
+    """samples × directions, from inner products (samples × directions) and the norms of both sides."""
     return products / (norms[:, None] * lengths[None, :]).clamp(min=torch.finfo(torch.float32).tiny)
 
 

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 
 from clues.config import ScoringSettings
-from clues.data.batches import batch_count, batches
+from clues.data.batches import tracked_batches
 from clues.data.prompts import Tokens
 from clues.models.adapters import LoraModule, attached, lora_modules
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
-from clues.progress import track
 from clues.scoring.clues import direction_shares, domain_weights, weighted_gradients
 from clues.scoring.gradients import batch_products, sample_gradients, tensor_names, zero_directions
 
@@ -81,5 +80,4 @@ def _inverse(
 
 
 def _batches(tokens: Sequence[Tokens], settings: ScoringSettings, what: str) -> Any:
-    size = (settings.batch_size, settings.batch_tokens)
-    return track(batches(tokens, *size), what, batch_count(tokens, *size))
+    return tracked_batches(tokens, settings.batch_size, settings.batch_tokens, what)

@@ -8,19 +8,17 @@ import torch
 from torch import Tensor
 
 from clues.config import ScoringSettings
-from clues.data.batches import batch_count, batches
+from clues.data.batches import tracked_batches
 from clues.data.prompts import Tokens
 from clues.models.base import Base
 from clues.models.likelihood import sample_losses
-from clues.progress import track
 
 
 def base_losses(base: Base, samples: Sequence[Tokens], settings: ScoringSettings, what: str) -> Tensor:
     """Mean response loss under the base model, without any adapter: samples."""
     losses = torch.zeros(len(samples))
-    size = (settings.batch_size, settings.batch_tokens)
     with torch.no_grad():
-        for batch in track(batches(samples, *size), what, batch_count(samples, *size)):
+        for batch in tracked_batches(samples, settings.batch_size, settings.batch_tokens, what):
             moved = batch.to(base.device)
             losses[batch.rows] = sample_losses(base.model, moved.input_ids, moved.attention_mask, moved.labels).cpu()
     return losses

@@ -25,7 +25,14 @@ from clues.data.prompts import Tokens
 from clues.errors import ScoringError
 from clues.files import replace_whole
 from clues.models.adapters import lora_modules
-from clues.scoring.clues import Columns, cosines, direction_shares, domain_weights, weighted_gradients
+from clues.scoring.clues import (
+    Columns,
+    cosines,
+    direction_lengths,
+    direction_shares,
+    domain_weights,
+    weighted_gradients,
+)
 from clues.scoring.gradients import batch_products, capturing
 
 _ROW = "clues_row"
@@ -113,6 +120,7 @@ class InRunScorer(TrainerCallback):
 
             kept = load_file(str(self._keep))
             self._directions = {n.removeprefix("v."): t for n, t in kept.items() if n.startswith("v.")}
+            self._lengths = direction_lengths(self._directions)
             self._state = {n: t for n, t in kept.items() if not n.startswith("v.")}
         self._capture = capturing(self._modules, self._receive)
         self._capture.__enter__()
@@ -149,6 +157,7 @@ class InRunScorer(TrainerCallback):
         was_training = model.training
         model.eval()
         self._directions = weighted_gradients(model, self._modules, self._validation, self._shares, settings)
+        self._lengths = direction_lengths(self._directions)
         device = next(iter(self._directions.values())).device
         dot, norm = torch.zeros_like(self._state["anchor_sum"]), torch.zeros(len(self._anchors))
         for batch in batches(self._anchors, settings.batch_size, settings.batch_tokens):
@@ -224,7 +233,7 @@ class InRunScorer(TrainerCallback):
         self._state["dot"].index_add_(0, batch.rows, batch.rate * dot[:, 0])
 
     def _similarity(self, dot: Tensor, norm: Tensor) -> Tensor:
-        return dot if self._settings.similarity == "dot" else cosines(dot, norm, self._directions)
+        return dot if self._settings.similarity == "dot" else cosines(dot, norm, self._lengths)
 
     def _relative(self, similar: Tensor) -> Tensor:
         return (similar - self._state["anchor_mean"]) / self._state["anchor_std"]
