@@ -8,8 +8,8 @@ demo: $(VENV)/.ready
 	$(VENV)/bin/clues demo --out runs/demo
 
 test: $(VENV)/.ready
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check --no-cache .
+	$(VENV)/bin/ruff format --no-cache --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest -q --durations=10
 

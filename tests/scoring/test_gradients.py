@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scoring_oracle import LORA, checkpoint, flat, plain_gradient, random_state, tokens, transformed
 
 from clues.config import ScoringSettings
 from clues.data.batches import batches, pad
@@ -13,6 +12,7 @@ from clues.models.adapters import attached, lora_modules
 from clues.models.trajectory import Checkpoint
 from clues.scoring.clues import score
 from clues.scoring.gradients import add_gradients, tensor_names, zero_directions
+from scoring_oracle import LORA, checkpoint, flat, plain_gradient, random_state, tokens, transformed
 
 TOLERANCE = 1e-5
 
