@@ -32,6 +32,13 @@ Validation = Annotated[list[str], typer.Option(help="Clean public samples that s
 Anchors = Annotated[list[str], typer.Option(help="A few clean public samples that set the threshold.")]
 Labels = Annotated[str | None, typer.Option(help="The truth (id, quality: good|low, kind), for metrics.")]
 
+Kinds = Annotated[str, typer.Option(help="Of cut, delete, exchange, noise, foreign, wrong-choice.")]
+Severity = Annotated[float, typer.Option(help="Share of a response that is damaged.")]
+
+
+def _list(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
+
 
 def _command(function: Callable[..., None]) -> Callable[..., None]:
     """Errors that are the user's to mend: one sentence on stderr, exit code 2."""
@@ -225,18 +232,45 @@ def corrupt(
     samples: str,
     share: Annotated[float, typer.Option(help="Share of the samples to damage.")],
     out: Annotated[Path, typer.Option(help="The damaged file; labels go to OUT's stem + .labels.jsonl.")],
-    kinds: Annotated[
-        str, typer.Option(help="Of cut, delete, exchange, noise, foreign, wrong-choice.")
-    ] = "cut,delete,exchange",
-    severity: Annotated[float, typer.Option(help="Share of a response that is damaged.")] = 0.5,
+    kinds: Kinds = "cut,delete,exchange",
+    severity: Severity = 0.5,
     seed: Seed = 1,
 ) -> None:
     """Damage a known share of a clean file, with the truth beside it, for benchmarks."""
     from clues.recipes.corrupt import corrupt_file
     from clues.recipes.tables import facts_table, show
 
-    chosen = [kind.strip() for kind in kinds.split(",") if kind.strip()]
-    show(facts_table(str(out), corrupt_file(samples, share, chosen, seed, severity, out)))
+    show(facts_table(str(out), corrupt_file(samples, share, _list(kinds), seed, severity, out)))
+
+
+@app.command(
+    epilog="Example: clues partition icd10.jsonl --by source --clients en,es,fr --domain source --shares 0.2,0.5,0.8 "
+    "--out runs/languages-data"
+)
+@_command
+def partition(
+    samples: str,
+    clients: Annotated[str, typer.Option(help="How many clients; with --by, the values of that field to take.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the clients' and the public files.")],
+    by: Annotated[str | None, typer.Option(help="The field that says whose a sample is.")] = None,
+    domain: Annotated[str | None, typer.Option(help="The field that names a domain; otherwise all are one.")] = None,
+    shares: Annotated[str, typer.Option(help="Share of low quality: one for all, or one a client.")] = "0.5",
+    dirichlet: Annotated[float | None, typer.Option(help="β: spread the one share unevenly over clients.")] = None,
+    kinds: Kinds = "cut,delete,exchange",
+    severity: Severity = 0.5,
+    per_client: Annotated[int, typer.Option(min=2, help="Most samples a client.")] = 40,
+    validation: Annotated[int, typer.Option(min=1, help="Validation samples a domain.")] = 16,
+    anchors: Annotated[int, typer.Option(min=1, help="Anchors a domain.")] = 10,
+    tests: Annotated[int, typer.Option(min=1, help="Held-out test samples a domain.")] = 20,
+    seed: Seed = 1,
+) -> None:
+    """Make an experiment out of a clean file: clients of known quality, public files beside them."""
+    from clues.recipes.partition import partition as recipe
+    from clues.recipes.tables import facts_table, show
+
+    sizes = {"validation": validation, "anchors": anchors, "test": tests}
+    made = recipe(samples, out, clients, by, domain, shares, dirichlet, _list(kinds), severity, sizes, per_client, seed)
+    show(facts_table(str(out), made))
 
 
 @models_app.command("fetch")

@@ -6,7 +6,7 @@ import pytest
 
 from clues.data.corruption import KINDS, corrupt
 from clues.data.samples import Sample
-from clues.data.splitting import dirichlet_shares, same_share, two_groups
+from clues.data.splitting import dirichlet_shares
 from clues.errors import ConfigError, DataError
 
 
@@ -57,9 +57,7 @@ def test_wrong_choice_needs_choices():
         corrupt(plain, 1.0, ["wrong-choice"], 1)
 
 
-def test_shares_over_clients():
-    assert same_share(2, 0.3) == [0.3, 0.3]
-    assert two_groups(4) == [0.7, 0.7, 0.9, 0.9]
+def test_dirichlet_shares_are_uneven_and_keep_their_mean():
     shares = dirichlet_shares(5, 0.5, 0.3, seed=1)
     assert sum(shares) / 5 == pytest.approx(0.5)
     assert all(0 <= share <= 1 for share in shares)

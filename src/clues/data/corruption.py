@@ -69,7 +69,7 @@ def corrupt(
         ConfigError: a kind or number is not known.
         DataError: a sample cannot be damaged in the chosen way (exchange needs two, wrong-choice needs choices).
     """
-    _check(share, kinds, severity)
+    check_damage(share, kinds, severity)
     rng = random.Random(seed)
     chosen = rng.sample(range(len(samples)), round(len(samples) * share))
     kind_of = {row: kinds[position % len(kinds)] for position, row in enumerate(chosen)}
@@ -123,12 +123,13 @@ def _wrong_choice(sample: Sample, record: dict[str, Any], rng: random.Random) ->
     }
 
 
-def _check(share: float, kinds: Sequence[str], severity: float) -> None:
+def check_damage(share: float, kinds: Sequence[str], severity: float) -> None:
+    """Raises ConfigError where a kind is not known or a number is out of its range."""
     wrong = [f"--kinds {kind}: not known; choose among {', '.join(KINDS)}." for kind in kinds if kind not in KINDS]
     if not kinds:
         wrong.append(f"--kinds: is empty; choose among {', '.join(KINDS)}.")
     if not 0 <= share <= 1:
-        wrong.append(f"--share {share}: must lie between 0 and 1.")
+        wrong.append(f"share of low quality, {share}: must lie between 0 and 1.")
     if not 0 < severity <= 1:
         wrong.append(f"--severity {severity}: must lie above 0 and at most 1.")
     if wrong:

@@ -94,7 +94,13 @@ def distinct(definitions: Iterable[Definition]) -> list[Definition]:
 def as_records(definitions: Sequence[Definition], domain: str, rng: random.Random) -> list[dict[str, Any]]:
     questions = _CLINICAL_QUESTIONS if domain == "medical" else _FINANCIAL_QUESTIONS
     return [
-        {"id": d.id, "domain": domain, "prompt": rng.choice(questions).format(d.term), "response": d.text}
+        {
+            "id": d.id,
+            "domain": domain,
+            "silo": d.silo,
+            "prompt": rng.choice(questions).format(d.term),
+            "response": d.text,
+        }
         for d in definitions
     ]
 

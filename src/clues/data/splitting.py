@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-
-
-def same_share(clients: int, share: float) -> list[float]:
-    """One share for all."""
-    return [share] * clients
 
 
 def dirichlet_shares(clients: int, share: float, beta: float, seed: int) -> list[float]:
@@ -24,8 +17,3 @@ def dirichlet_shares(clients: int, share: float, beta: float, seed: int) -> list
         room = 1 - shares
         shares = shares + room * excess / room.sum()
     return [float(value) for value in shares]
-
-
-def two_groups(clients: int, shares: Sequence[float] = (0.7, 0.9)) -> list[float]:
-    """The first half of the clients gets one share, the rest the other."""
-    return [shares[0] if index < clients // 2 else shares[1] for index in range(clients)]

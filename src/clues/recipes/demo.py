@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from clues.config import RunSettings, validated
-from clues.data.corruption import corrupt
 from clues.data.demo import as_records, clinical, financial
-from clues.data.samples import read_samples
-from clues.files import Phase, write_jsonl
+from clues.data.partition import PUBLIC, Client, Damage, deal, set_aside, write_partition
+from clues.files import Phase
 from clues.recipes.run import run
 
 KINDS = ("exchange", "cut", "delete")
@@ -62,31 +61,20 @@ def write_demo_data(
 
     The public files and the tests are clean and share no definition with any client.
     """
-    inputs = [samples, seed, validation, anchors, tests]
-    phase = Phase(folder, "data", inputs)
+    phase = Phase(folder, "data", [samples, seed, validation, anchors, tests])
     if phase.done:
         return folder
     rng = random.Random(seed)
-    public: dict[str, list[dict[str, Any]]] = {"validation": [], "anchors": [], "test": []}
+    public: dict[str, list[dict[str, Any]]] = {part: [] for part in PUBLIC}
+    clients: dict[str, Client] = {}
     for domain, definitions in (("medical", clinical()), ("financial", financial())):
-        rng.shuffle(definitions)
-        aside = {"validation": validation, "anchors": anchors, "test": tests}
-        for part, size in aside.items():
-            public[part] += as_records(definitions[:size], domain, rng)
-            definitions = definitions[size:]
+        sizes = dict(zip(PUBLIC, (validation, anchors, tests), strict=True))
+        parts, left = set_aside(as_records(definitions, domain, rng), sizes, rng)
+        for part in PUBLIC:
+            public[part] += parts[part]
         for name, (client_domain, share) in CLIENTS.items():
             if client_domain == domain:
-                own = [d for d in definitions if d.silo == name][:samples]
-                _write_client(folder, name, as_records(own, domain, rng), share, seed)
-    for part, records in public.items():
-        write_jsonl(folder / f"{part}.jsonl", records)
+                clients[name] = Client(deal(left, [name], samples, by="silo")[name], share)
+    write_partition(folder, clients, public, Damage(KINDS), seed)
     phase.finish()
     return folder
-
-
-def _write_client(folder: Path, name: str, records: list[dict[str, Any]], share: float, seed: int) -> None:
-    file = folder / f"{name}.jsonl"
-    write_jsonl(file, records)
-    mixed, labels = corrupt(read_samples(file), share, KINDS, seed)
-    write_jsonl(file, mixed)
-    write_jsonl(folder / f"{name}.labels.jsonl", labels)

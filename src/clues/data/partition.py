@@ -1,0 +1,96 @@
+"""Benchmark silos out of clean records: clients of known quality, and clean public files beside them."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clues.data.corruption import corrupt
+from clues.data.samples import read_samples
+from clues.errors import DataError
+from clues.files import write_jsonl
+
+PUBLIC = ("validation", "anchors", "test")
+
+
+@dataclass(frozen=True)
+class Client:
+    """A silo to make: its clean records, and the share of them that becomes low-quality."""
+
+    records: Sequence[dict[str, Any]]
+    low: float
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What is done to low-quality samples (`clues.data.corruption`)."""
+
+    kinds: Sequence[str]
+    severity: float = 0.5
+
+
+def set_aside(
+    records: Sequence[dict[str, Any]], sizes: Mapping[str, int], rng: random.Random
+) -> tuple[dict[str, list[dict[str, Any]]], list[dict[str, Any]]]:
+    """Take the public parts out of a domain's records, at random and disjoint.
+
+    Args:
+        sizes: how many samples each of `PUBLIC` gets.
+
+    Returns:
+        (records by part, the records that are left).
+
+    Raises:
+        DataError: there are not enough records.
+    """
+    needed = sum(sizes.values())
+    if needed >= len(records):
+        raise DataError(
+            f"{len(records)} records are too few for {needed} public samples ({', '.join(sizes)}); ask for fewer."
+        )
+    left = list(records)
+    rng.shuffle(left)
+    parts = {}
+    for part, size in sizes.items():
+        parts[part], left = left[:size], left[size:]
+    return parts, left
+
+
+def deal(
+    records: Sequence[dict[str, Any]], clients: Sequence[str], samples: int, by: str | None
+) -> dict[str, list[dict[str, Any]]]:
+    """At most `samples` records for each client: those whose field `by` names it, or dealt in turn.
+
+    Raises:
+        DataError: a client gets fewer than two records.
+    """
+    hands: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for position, record in enumerate(records):
+        hands[str(record.get(by)) if by else clients[position % len(clients)]].append(record)
+    poor = [client for client in clients if len(hands[client]) < 2]
+    if poor:
+        known = f"; field '{by}' names {', '.join(sorted(hands))}" if by else ""
+        raise DataError(f"client {', '.join(poor)}: fewer than two records are left{known}.")
+    return {client: hands[client][:samples] for client in clients}
+
+
+def write_partition(
+    folder: Path,
+    clients: Mapping[str, Client],
+    public: Mapping[str, Sequence[dict[str, Any]]],
+    damage: Damage,
+    seed: int,
+) -> None:
+    """Write CLIENT.jsonl with CLIENT.labels.jsonl for each client, and PART.jsonl for each public part."""
+    for name, client in clients.items():
+        file = folder / f"{name}.jsonl"
+        write_jsonl(file, client.records)
+        mixed, labels = corrupt(read_samples(file), client.low, damage.kinds, seed, damage.severity)
+        write_jsonl(file, mixed)
+        write_jsonl(folder / f"{name}.labels.jsonl", labels)
+    for part, records in public.items():
+        write_jsonl(folder / f"{part}.jsonl", records)
