@@ -20,7 +20,14 @@ Count = Annotated[int, Field(ge=1)]
 
 
 Rule = Literal[
-    "anchor-mean", "anchor-quantile", "anchor-deviation", "anchor-normalised", "ratio", "score", "oracle-ratio"
+    "anchor-mean",
+    "anchor-quantile",
+    "anchor-deviation",
+    "anchor-normalised",
+    "posterior",
+    "ratio",
+    "score",
+    "oracle-ratio",
 ]
 
 

@@ -16,15 +16,25 @@ def sample_losses(
 ) -> Tensor:
     """Loss of every sample of a batch.
 
-    Logits are computed only where the next token is a response token: the hidden states are gathered just
-    before they enter the output embedding, so whatever a model does to its logits afterwards still happens.
-
     Args:
         input_ids, attention_mask, labels: batch × tokens, padded on the right; labels −100 outside responses.
         reduction: mean over a sample's response tokens (the paper), or their sum.
 
     Returns:
         batch, float32, differentiable.
+    """
+    rows, losses = token_losses(model, input_ids, attention_mask, labels)
+    total = torch.zeros(len(labels), device=losses.device).index_add(0, rows, losses)
+    if reduction == "sum":
+        return total
+    return total / torch.bincount(rows, minlength=len(labels)).clamp(min=1)
+
+
+def token_losses(model: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """(the row of every response token of a batch, its negative log-likelihood), in reading order.
+
+    Logits are computed only where the next token is a response token: the hidden states are gathered just
+    before they enter the output embedding, so whatever a model does to its logits afterwards still happens.
     """
     targets = labels[:, 1:]
     rows, positions = (targets != IGNORED).nonzero(as_tuple=True)
@@ -37,8 +47,4 @@ def sample_losses(
         logits = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits
     finally:
         handle.remove()
-    token_losses = functional.cross_entropy(logits[0].float(), targets[rows, positions], reduction="none")
-    total = torch.zeros(len(labels), device=token_losses.device).index_add(0, rows, token_losses)
-    if reduction == "sum":
-        return total
-    return total / torch.bincount(rows, minlength=len(labels)).clamp(min=1)
+    return rows, functional.cross_entropy(logits[0].float(), targets[rows, positions], reduction="none")

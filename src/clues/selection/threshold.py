@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,12 +18,17 @@ AnchorScores = Mapping[str, Tensor]  # by client, anchors
 
 @dataclass(frozen=True)
 class Threshold:
-    """A fitted rule: keep scores of at least `value`, after division by the client's `scale`; or the best `share`."""
+    """A fitted rule: keep scores of at least `value`, after division by the client's `scale`; or the best `share`.
+
+    `prior`: scores are log-odds of being good at even odds, and each client adds the log-odds of its own share of
+    good samples, estimated where the scores are.
+    """
 
     rule: str
     value: float | None = None
     scale: dict[str, float] = field(default_factory=dict)
     share: dict[str, float] = field(default_factory=dict)
+    prior: bool = False
 
     def keep(self, scores: Tensor, client: str) -> Tensor:
         """samples → samples, bool.
@@ -32,6 +38,8 @@ class Threshold:
         """
         if not torch.isfinite(scores).all():
             raise SelectionError(f"client {client}: some scores are not numbers; score again in float32.")
+        if self.prior and self.value is not None:
+            return scores + prior_log_odds(scores) >= self.value
         if self.value is not None:
             return scores / self.scale.get(client, 1.0) >= self.value
         kept = torch.zeros(len(scores), dtype=torch.bool)
@@ -41,6 +49,19 @@ class Threshold:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def prior_log_odds(scores: Tensor, steps: int = 200) -> float:
+    """log π/(1 − π) of the share π of good samples among scores that are log-odds at π = ½: samples.
+
+    The maximum of Σ log(π σ(s) + (1 − π) σ(−s)) by expectation maximisation (Saerens, Latinne and Decaestecker,
+    Neural Computation 14, 2002). One sample more of each kind is counted, so that π is never 0 or 1.
+    """
+    share, scores = 0.5, scores.double()
+    for _ in range(steps):
+        good = torch.sigmoid(scores + math.log(share / (1 - share)))
+        share = (float(good.sum()) + 1) / (len(scores) + 2)
+    return math.log(share / (1 - share))
 
 
 def fit_threshold(
@@ -87,6 +108,11 @@ def _normalised(anchors: AnchorScores, pooled: Tensor, settings: SelectionSettin
     return Threshold("anchor-normalised", float(divided.mean()), scale=scale)
 
 
+def _posterior(anchors: AnchorScores, pooled: Tensor, settings: SelectionSettings, _: Any) -> Threshold:
+    """Even odds of being good, given a client's own share of good samples: for scores that are log-odds (`auto`)."""
+    return Threshold("posterior", 0.0, prior=True)
+
+
 def _ratio(anchors: AnchorScores, pooled: Tensor, settings: SelectionSettings, _: Any) -> Threshold:
     """The best share of every client."""
     return Threshold("ratio", share={client: settings.ratio for client in anchors})
@@ -112,6 +138,7 @@ _RULES: dict[str, _Rule] = {
     "anchor-quantile": _quantile,
     "anchor-deviation": _deviation,
     "anchor-normalised": _normalised,
+    "posterior": _posterior,
     "ratio": _ratio,
     "score": _score,
     "oracle-ratio": _oracle_ratio,

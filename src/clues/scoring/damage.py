@@ -1,0 +1,76 @@
+"""Damaged copies of public samples: what a response looks like that is not good, learnt without a private one.
+
+The copies are made of tokens, so that they need no language and no format, and in general ways: a response
+breaks off, has holes, answers something else, is out of order, or holds tokens that do not belong there.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from clues.data.prompts import Tokens
+
+Body = list[int]
+# (response without its end token, the lost share, response tokens of other samples, randomness) → response
+Way = Callable[[Body, float, list[Body], random.Random], Body]
+
+
+def damaged(samples: Sequence[Tokens], copies: int, seed: int = 0) -> list[Tokens]:
+    """`copies` damaged copies of every sample, the ways taken in turn; from 30 to 70 % of a response is lost.
+
+    The end token stays where it was: at the end. Others' tokens come from samples of the same domain.
+    """
+    rng = random.Random(seed)
+    ways = list(WAYS.values())
+    made = []
+    for row, sample in enumerate(samples):
+        others = [_body(s) for s in samples if s.domain == sample.domain and s.id != sample.id]
+        for copy in range(copies):
+            way = ways[(row * copies + copy) % len(ways)]
+            body = way(_body(sample), rng.uniform(0.3, 0.7), others or [_body(sample)], rng)
+            prompt, end = sample.input_ids[: sample.response_start], sample.input_ids[-1:]
+            made.append(replace(sample, id=f"{sample.id}, damaged {copy + 1}", input_ids=[*prompt, *body, *end]))
+    return made
+
+
+def _body(sample: Tokens) -> Body:
+    return sample.input_ids[sample.response_start : -1]
+
+
+def _cut(body: Body, lost: float, others: list[Body], rng: random.Random) -> Body:
+    return body[: _left(body, lost)]
+
+
+def _delete(body: Body, lost: float, others: list[Body], rng: random.Random) -> Body:
+    return [body[position] for position in sorted(rng.sample(range(len(body)), _left(body, lost)))]
+
+
+def _exchange(body: Body, lost: float, others: list[Body], rng: random.Random) -> Body:
+    return rng.choice(others)
+
+
+def _shuffle(body: Body, lost: float, others: list[Body], rng: random.Random) -> Body:
+    chosen = rng.sample(range(len(body)), len(body) - _left(body, lost))
+    moved = dict(zip(sorted(chosen), chosen, strict=True))
+    return [body[moved.get(position, position)] for position in range(len(body))]
+
+
+def _replace(body: Body, lost: float, others: list[Body], rng: random.Random) -> Body:
+    words = [token for other in others for token in other]
+    chosen = set(rng.sample(range(len(body)), len(body) - _left(body, lost)))
+    return [rng.choice(words) if position in chosen else token for position, token in enumerate(body)]
+
+
+def _left(body: Body, lost: float) -> int:
+    return min(len(body), max(1, round(len(body) * (1 - lost))))
+
+
+WAYS: dict[str, Way] = {
+    "cut": _cut,
+    "delete": _delete,
+    "exchange": _exchange,
+    "shuffle": _shuffle,
+    "replace": _replace,
+}
