@@ -23,8 +23,9 @@ from clues.scoring.gradients import Transform, add_gradients, batch_products, ze
 from clues.scoring.preconditioners import preconditioner
 
 Columns = dict[str, Tensor]  # by name, samples
-# Gives the value kept under a name, or computes and keeps it; a pass that is cut off so goes on where it was.
-Remember = Callable[[str, Callable[[], Tensor]], Tensor]
+# Gives the columns kept under a name, or computes and keeps them; a pass that is cut off so goes on where it was.
+# They are one batch's: `row`, where in the samples each stands, and scalars in float32.
+Remember = Callable[[str, Callable[[], Columns]], Columns]
 
 
 def score(
@@ -57,6 +58,7 @@ def score(
     shares = direction_shares(validation, domain_weights(domains, settings.domain_weights), len(contrasted))
     dot = torch.zeros(len(samples), shares.shape[1])
     cosine, loss, norm = torch.zeros_like(dot), torch.zeros(len(samples)), torch.zeros(len(samples))
+    kept = ["dot", "paper", *(f"dot {domain}" for domain in domains), "norm", "loss"]
     total_rate = sum(checkpoint.learning_rate for checkpoint in checkpoints)
     for number, checkpoint in enumerate(checkpoints, start=1):
         with attached(base, lora_config, checkpoint.state) as model:
@@ -69,8 +71,14 @@ def score(
             lengths, rate = direction_lengths(directions), checkpoint.learning_rate
             for batch in tracked_batches(samples, settings.batch_size, settings.batch_tokens, what):
                 name = f"{_gradients_of(settings)}/checkpoint-{number}/{batch.rows[0]}-{len(batch.rows)}"
-                products = remember(name, lambda: _products(model, modules, batch, directions, transform, settings))  # noqa: B023
-                part, size, losses = products[:, :-2], products[:, -2], products[:, -1]
+
+                def compute(batch: Batch = batch) -> Columns:
+                    products = _products(model, modules, batch, directions, transform, settings)  # noqa: B023
+                    return {"row": torch.tensor(batch.rows), **dict(zip(kept, products.unbind(1), strict=True))}
+
+                found = remember(name, compute)
+                part = torch.stack([found[name] for name in kept[:-2]], dim=1)
+                size, losses = found["norm"], found["loss"]
                 _check(losses, batch.rows, samples)
                 dot[batch.rows] += rate * part
                 # A mean over checkpoints, so that a cosine stays between −1 and 1.
