@@ -22,6 +22,7 @@ from clues.files import Phase, replace_whole, value_digest, write_jsonl, write_p
 from clues.models.adapters import AdapterState
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
+from clues.processes import once, wait
 from clues.scoring.clues import Columns
 from clues.scoring.methods import Data, Trained, method
 from clues.selection.threshold import Threshold
@@ -53,6 +54,8 @@ def score_silo(
 ) -> tuple[ScoreTable, ScoreTable]:
     """Score private samples and anchors in one pass; write scores.parquet and anchors.parquet.
 
+    Called in every process of a silo, each scores a share of the batches.
+
     Returns:
         (table of the samples, table of the anchors). Done already with the same inputs, they are read.
     """
@@ -63,7 +66,9 @@ def score_silo(
         "settings": settings.model_dump(exclude={"batch_size", "batch_tokens"}),
     }
     phase = Phase(folder, "scores", inputs)
-    if not phase.done:
+    done = phase.done
+    wait()  # all have looked before one of them finishes it
+    if not done:
         apart = {"method", "similarity", "batch_size", "batch_tokens", "keep_passes"}
         same = inputs | {"settings": settings.model_dump(exclude=apart)}
         shards = folder / ".shards" / value_digest(same)[:16]
@@ -71,11 +76,15 @@ def score_silo(
         trained, data = Trained(base, checkpoints, lora_config), Data(samples, anchors, validation)
         together = method(settings.method).score(trained, data, settings, remember)
         split = len(samples)
-        _write_table(folder / "scores.parquet", samples, {n: v[:split] for n, v in together.items()})
-        _write_table(folder / "anchors.parquet", anchors, {n: v[split:] for n, v in together.items()})
-        phase.finish()
-        if not settings.keep_passes:
-            shutil.rmtree(folder / ".shards", ignore_errors=True)
+
+        def write() -> None:
+            _write_table(folder / "scores.parquet", samples, {n: v[:split] for n, v in together.items()})
+            _write_table(folder / "anchors.parquet", anchors, {n: v[split:] for n, v in together.items()})
+            phase.finish()
+            if not settings.keep_passes:
+                shutil.rmtree(folder / ".shards", ignore_errors=True)
+
+        once(write)
     return read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
 
 

@@ -5,6 +5,7 @@ S(z) = Σ_t η_t ⟨∇ℓ(z; φ_t), v_t⟩ with v_t = Σ_m w_m · mean over V_m
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from clues.config import ScoringSettings
-from clues.data.batches import Batch, batches, tracked_batches
+from clues.data.batches import Batch, batches, spread_batches
 from clues.data.prompts import Tokens
 from clues.errors import ConfigError, ScoringError
 from clues.models.adapters import LoraModule, attached, lora_modules
@@ -69,22 +70,18 @@ def score(
             directions = weighted_gradients(model, modules, [*validation, *contrasted], shares, settings, side)
             what = f"scoring, checkpoint {number} of {len(checkpoints)}"
             lengths, rate = direction_lengths(directions), checkpoint.learning_rate
-            for batch in tracked_batches(samples, settings.batch_size, settings.batch_tokens, what):
-                name = f"{_gradients_of(settings)}/checkpoint-{number}/{batch.rows[0]}-{len(batch.rows)}"
-
-                def compute(batch: Batch = batch) -> Columns:
-                    products = _products(model, modules, batch, directions, transform, settings)  # noqa: B023
-                    return {"row": torch.tensor(batch.rows), **dict(zip(kept, products.unbind(1), strict=True))}
-
-                found = remember(name, compute)
+            products = functools.partial(_products, model, modules, directions, transform, settings, kept)
+            shard = f"{_gradients_of(settings)}/checkpoint-{number}"
+            remembered = functools.partial(_remembered, remember, shard, products)
+            for found in spread_batches(samples, settings.batch_size, settings.batch_tokens, what, remembered):
+                rows, size, losses = found["row"], found["norm"], found["loss"]
                 part = torch.stack([found[name] for name in kept[:-2]], dim=1)
-                size, losses = found["norm"], found["loss"]
-                _check(losses, batch.rows, samples)
-                dot[batch.rows] += rate * part
+                _check(losses, rows.tolist(), samples)
+                dot[rows] += rate * part
                 # A mean over checkpoints, so that a cosine stays between −1 and 1.
-                cosine[batch.rows] += rate / total_rate * cosines(part, size, lengths)
-                loss[batch.rows] += rate / total_rate * losses
-                norm[batch.rows] += rate / total_rate * size
+                cosine[rows] += rate / total_rate * cosines(part, size, lengths)
+                loss[rows] += rate / total_rate * losses
+                norm[rows] += rate / total_rate * size
     chosen = dot if settings.similarity == "dot" else cosine
     return {
         "score": chosen[:, 0],
@@ -97,15 +94,20 @@ def score(
     }
 
 
+def _remembered(remember: Remember, shard: str, products: Callable[[Batch], Columns], batch: Batch) -> Columns:
+    return remember(f"{shard}/{batch.rows[0]}-{len(batch.rows)}", lambda: products(batch))
+
+
 def _products(
     model: Any,
     modules: list[LoraModule],
-    batch: Batch,
     directions: Mapping[str, Tensor],
     transform: Transform | None,
     settings: ScoringSettings,
-) -> Tensor:
-    """samples × (directions + 2), on the CPU: inner products, norm, loss. Halves the batch where memory runs out."""
+    names: Sequence[str],
+    batch: Batch,
+) -> Columns:
+    """`row`, and inner products, norm and loss under `names`, on the CPU. Halves the batch where memory runs out."""
     device = next(iter(directions.values())).device
     try:
         found = batch_products(model, modules, batch.to(device), directions, transform, settings.loss_reduction)
@@ -114,9 +116,10 @@ def _products(
             raise ScoringError(
                 "scoring: one sample alone does not fit into memory; lower data.max_tokens or use model.quantization."
             ) from None
-        halves = [_products(model, modules, half, directions, transform, settings) for half in batch.halves()]
-        return torch.cat(halves)
-    return torch.cat([found.dot, found.squared_norm.sqrt()[:, None], found.loss[:, None]], dim=1).cpu()
+        one, two = (_products(model, modules, directions, transform, settings, names, b) for b in batch.halves())
+        return {name: torch.cat([one[name], two[name]]) for name in one}
+    columns = torch.cat([found.dot, found.squared_norm.sqrt()[:, None], found.loss[:, None]], dim=1).cpu()
+    return {"row": torch.tensor(batch.rows), **dict(zip(names, columns.unbind(1), strict=True))}
 
 
 def direction_lengths(directions: Mapping[str, Tensor]) -> Tensor:
