@@ -83,14 +83,18 @@ class ScoringSettings(Settings):
     contrast: Annotated[int, Field(ge=0)] = 0  # own samples whose mean gradient is taken off; 0: none, the paper
     modules: str = "*"
     domain_weights: dict[str, float] = {}
+    by: Literal["none", "layer", "module"] = "none"  # one more column for each: what it contributes to `dot`
     batch_size: Count = 16
     batch_tokens: Count = 4096
     keep_passes: bool = False  # keep the scalars of every batch, for other methods on the same gradients
 
     @model_validator(mode="after")
     def _in_run(self) -> ScoringSettings:
-        if self.walk == "in-run" and (self.method != "clues" or self.preconditioner != "none" or self.contrast):
-            raise ValueError("scoring.walk: in-run is method clues without preconditioner and contrast; leave these.")
+        others = self.preconditioner != "none" or self.contrast or self.by != "none"
+        if self.walk == "in-run" and (self.method != "clues" or others):
+            raise ValueError(
+                "scoring.walk: in-run is method clues without preconditioner, contrast and by; leave these."
+            )
         return self
 
 

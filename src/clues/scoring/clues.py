@@ -21,6 +21,7 @@ from clues.models.adapters import LoraModule, attached, lora_modules
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
 from clues.scoring.gradients import Transform, add_gradients, batch_products, zero_directions
+from clues.scoring.parts import part_names
 from clues.scoring.preconditioners import preconditioner
 
 Columns = dict[str, Tensor]  # by name, samples
@@ -48,7 +49,8 @@ def score(
     Returns:
         `score`, and under each domain's name the score against that domain alone; whichever similarity was
         chosen, `dot` and `cosine`; `paper`, the plain Σ_t η_t ⟨∇ℓ, v_t⟩; `loss` and `norm`, the sample's loss and
-        the norm of its gradient, averaged over the checkpoints with weights η_t.
+        the norm of its gradient, averaged over the checkpoints with weights η_t; and for every part that
+        `settings.by` asks for what it contributes to `dot`.
 
     Raises:
         ConfigError: unknown module glob or domain weight, or moments that the trajectory lacks.
@@ -59,7 +61,8 @@ def score(
     shares = direction_shares(validation, domain_weights(domains, settings.domain_weights), len(contrasted))
     dot = torch.zeros(len(samples), shares.shape[1])
     cosine, loss, norm = torch.zeros_like(dot), torch.zeros(len(samples)), torch.zeros(len(samples))
-    kept = ["dot", "paper", *(f"dot {domain}" for domain in domains), "norm", "loss"]
+    parts: Columns = {}
+    products = ["dot", "paper", *(f"dot {domain}" for domain in domains)]
     total_rate = sum(checkpoint.learning_rate for checkpoint in checkpoints)
     for number, checkpoint in enumerate(checkpoints, start=1):
         with attached(base, lora_config, checkpoint.state) as model:
@@ -70,18 +73,21 @@ def score(
             directions = weighted_gradients(model, modules, [*validation, *contrasted], shares, settings, side)
             what = f"scoring, checkpoint {number} of {len(checkpoints)}"
             lengths, rate = direction_lengths(directions), checkpoint.learning_rate
-            products = functools.partial(_products, model, modules, directions, transform, settings, kept)
+            part_of = part_names(modules, settings.by)
+            compute = functools.partial(_columns, model, modules, directions, transform, settings, products, part_of)
             shard = f"{_gradients_of(settings)}/checkpoint-{number}"
-            remembered = functools.partial(_remembered, remember, shard, products)
+            remembered = functools.partial(_remembered, remember, shard, compute)
             for found in spread_batches(samples, settings.batch_size, settings.batch_tokens, what, remembered):
                 rows, size, losses = found["row"], found["norm"], found["loss"]
-                part = torch.stack([found[name] for name in kept[:-2]], dim=1)
+                part = torch.stack([found[name] for name in products], dim=1)
                 _check(losses, rows.tolist(), samples)
                 dot[rows] += rate * part
                 # A mean over checkpoints, so that a cosine stays between −1 and 1.
                 cosine[rows] += rate / total_rate * cosines(part, size, lengths)
                 loss[rows] += rate / total_rate * losses
                 norm[rows] += rate / total_rate * size
+                for name in dict.fromkeys(part_of.values()):
+                    parts.setdefault(name, torch.zeros(len(samples)))[rows] += rate * found[name]
     chosen = dot if settings.similarity == "dot" else cosine
     return {
         "score": chosen[:, 0],
@@ -91,35 +97,41 @@ def score(
         "paper": dot[:, 1],
         "loss": loss,
         "norm": norm,
+        **parts,
     }
 
 
-def _remembered(remember: Remember, shard: str, products: Callable[[Batch], Columns], batch: Batch) -> Columns:
-    return remember(f"{shard}/{batch.rows[0]}-{len(batch.rows)}", lambda: products(batch))
+def _remembered(remember: Remember, shard: str, compute: Callable[[Batch], Columns], batch: Batch) -> Columns:
+    return remember(f"{shard}/{batch.rows[0]}-{len(batch.rows)}", lambda: compute(batch))
 
 
-def _products(
+def _columns(
     model: Any,
     modules: list[LoraModule],
     directions: Mapping[str, Tensor],
     transform: Transform | None,
     settings: ScoringSettings,
     names: Sequence[str],
+    part_of: Mapping[str, str],
     batch: Batch,
 ) -> Columns:
-    """`row`, and inner products, norm and loss under `names`, on the CPU. Halves the batch where memory runs out."""
+    """`row`, the inner products by `names`, parts, `norm` and `loss`, on the CPU; in halves if memory runs out."""
     device = next(iter(directions.values())).device
     try:
-        found = batch_products(model, modules, batch.to(device), directions, transform, settings.loss_reduction)
+        found = batch_products(
+            model, modules, batch.to(device), directions, transform, settings.loss_reduction, part_of
+        )
     except torch.OutOfMemoryError:
         if len(batch.rows) == 1:
             raise ScoringError(
                 "scoring: one sample alone does not fit into memory; lower data.max_tokens or use model.quantization."
             ) from None
-        one, two = (_products(model, modules, directions, transform, settings, names, b) for b in batch.halves())
+        halve = functools.partial(_columns, model, modules, directions, transform, settings, names, part_of)
+        one, two = map(halve, batch.halves())
         return {name: torch.cat([one[name], two[name]]) for name in one}
-    columns = torch.cat([found.dot, found.squared_norm.sqrt()[:, None], found.loss[:, None]], dim=1).cpu()
-    return {"row": torch.tensor(batch.rows), **dict(zip(names, columns.unbind(1), strict=True))}
+    columns = dict(zip(names, found.dot.unbind(1), strict=True)) | found.parts
+    columns |= {"norm": found.squared_norm.sqrt(), "loss": found.loss}
+    return {"row": torch.tensor(batch.rows), **{name: values.cpu() for name, values in columns.items()}}
 
 
 def direction_lengths(directions: Mapping[str, Tensor]) -> Tensor:
