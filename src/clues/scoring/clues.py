@@ -23,6 +23,7 @@ from clues.models.trajectory import Checkpoint
 from clues.scoring.gradients import Transform, add_gradients, batch_products, zero_directions
 from clues.scoring.parts import part_names
 from clues.scoring.preconditioners import preconditioner
+from clues.scoring.projection import project_directions, projected_products
 
 Columns = dict[str, Tensor]  # by name, samples
 # Gives the columns kept under a name, or computes and keeps them; a pass that is cut off so goes on where it was.
@@ -71,6 +72,8 @@ def score(
             transform = preconditioner(settings.preconditioner, checkpoint, base.device)
             side = transform if settings.apply_to == "both" else None
             directions = weighted_gradients(model, modules, [*validation, *contrasted], shares, settings, side)
+            if settings.projection:
+                directions = project_directions(directions, settings.projection)
             what = f"scoring, checkpoint {number} of {len(checkpoints)}"
             lengths, rate = direction_lengths(directions), checkpoint.learning_rate
             part_of = part_names(modules, settings.by)
@@ -118,9 +121,11 @@ def _columns(
     """`row`, the inner products by `names`, parts, `norm` and `loss`, on the CPU; in halves if memory runs out."""
     device = next(iter(directions.values())).device
     try:
-        found = batch_products(
-            model, modules, batch.to(device), directions, transform, settings.loss_reduction, part_of
-        )
+        moved, reduction = batch.to(device), settings.loss_reduction
+        if settings.projection:
+            found = projected_products(model, modules, moved, directions, transform, reduction)
+        else:
+            found = batch_products(model, modules, moved, directions, transform, reduction, part_of)
     except torch.OutOfMemoryError:
         if len(batch.rows) == 1:
             raise ScoringError(
