@@ -54,11 +54,11 @@ def finished(processes: list[subprocess.Popen[str]]) -> list[tuple[str, str]]:
 
 SCRIPT = """
 import os
-from clues.processes import count, is_main, main_first, once, spread
+from clues.processes import is_main_process, main_first, once, process_count, spread
 done = []
 found = list(spread(range(5), lambda n: done.append(n) or n * n, "", 5))
-once(lambda: done.append(("once", count(), "RANK" in os.environ)))
-print(count(), is_main(), main_first(lambda: 7), sorted(found), done)
+once(lambda: done.append(("once", process_count(), "RANK" in os.environ)))
+print(process_count(), is_main_process(), main_first(lambda: 7), sorted(found), done)
 """
 
 

@@ -14,7 +14,7 @@ import typer
 
 from clues.config import Rule
 from clues.errors import CluesError, ConfigError
-from clues.processes import count, is_main
+from clues.processes import is_main_process, process_count
 from clues.progress import say
 
 app = typer.Typer(
@@ -48,7 +48,7 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> None:
         try:
-            if count() > 1 and function.__name__ != "score":
+            if process_count() > 1 and function.__name__ != "score":
                 raise ConfigError(f"clues {function.__name__}: runs in one process; start it without a launcher.")
             function(*arguments, **options)
         except CluesError as error:
@@ -159,7 +159,7 @@ def score(
         **_model(model),
     }
     summary = recipe(validated(ScoreSettings, values, set_ or []), out)
-    if is_main():
+    if is_main_process():
         show(facts_table(f"Scores in {out}", summary))
 
 

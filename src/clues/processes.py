@@ -21,16 +21,16 @@ R = TypeVar("R")
 _LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # how a launcher tells a process its place
 
 
-def count() -> int:
+def process_count() -> int:
     """How many processes were launched together; no library is loaded to find out."""
     return int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in _LAUNCHED[:3]) else 1
 
 
-def is_main() -> bool:
-    return count() == 1 or bool(state().is_main_process)
+def is_main_process() -> bool:
+    return process_count() == 1 or bool(process_state().is_main_process)
 
 
-def state() -> Any:
+def process_state() -> Any:
     """accelerate's PartialState: the process group, joined on the first call, and the device of this process."""
     import torch
     from accelerate import PartialState
@@ -42,12 +42,12 @@ def state() -> Any:
 
 def mute_others() -> None:
     """Only the main process shows progress and notes; an error is told by whoever meets it."""
-    console.quiet = not is_main()
+    console.quiet = not is_main_process()
 
 
 def once(work: Callable[[], object]) -> None:
     """The main process does `work`, as a process of its own; all go on when it is done."""
-    if is_main():
+    if is_main_process():
         with _alone():
             work()
     wait()
@@ -55,15 +55,15 @@ def once(work: Callable[[], object]) -> None:
 
 def wait() -> None:
     """Go on when every process is here."""
-    if count() > 1:
-        state().wait_for_everyone()
+    if process_count() > 1:
+        process_state().wait_for_everyone()
 
 
 def main_first(work: Callable[[], R]) -> R:
     """`work` in every process, in the main process before the others: it may fill a cache."""
-    if count() == 1:
+    if process_count() == 1:
         return work()
-    with state().main_process_first():
+    with process_state().main_process_first():
         return work()
 
 
@@ -73,12 +73,12 @@ def spread(items: Iterable[T], compute: Callable[[T], R], what: str, total: int)
     In one process results come one by one, in order; in several after the last, those of one process together.
     Progress is shown as `what`, of `total` items.
     """
-    if count() == 1:
+    if process_count() == 1:
         yield from map(compute, track(items, what, total))
         return
     from accelerate.utils import gather_object
 
-    index, processes = state().process_index, count()
+    index, processes = process_state().process_index, process_count()
     own = track(islice(items, index, None, processes), what, len(range(index, total, processes)))
     yield from gather_object([compute(item) for item in own])
 
@@ -86,7 +86,7 @@ def spread(items: Iterable[T], compute: Callable[[T], R], what: str, total: int)
 @contextmanager
 def _alone() -> Iterator[None]:
     """Hide the other processes from libraries: the Trainer would divide every batch among them."""
-    if count() == 1:
+    if process_count() == 1:
         yield
         return
     from accelerate.state import AcceleratorState
@@ -98,4 +98,4 @@ def _alone() -> Iterator[None]:
     finally:
         os.environ.update(hidden)
         AcceleratorState._reset_state(reset_partial_state=True)
-        state()
+        process_state()
