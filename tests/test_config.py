@@ -43,6 +43,27 @@ def test_settings_that_do_not_fit_together(change, message):
         validated(RunSettings, values | change)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["scoring.walk=in-run", "scoring.by=layer"], "scoring.walk: in-run is method clues without"),
+        (["scoring.projection=64"], "scoring.projection: is for method less, or clues with preconditioner adam"),
+        (
+            ["scoring.method=paper", "scoring.preconditioner=adam", "scoring.projection=64"],
+            "scoring.projection: is for",
+        ),
+        (["scoring.method=less", "scoring.projection=64", "scoring.by=layer"], "scoring.by: projected gradients have"),
+        (["scoring.method=less", "scoring.projection=-1"], "scoring.projection: input should be greater"),
+        (["scoring.by=tensor"], "scoring.by: input should be 'none', 'layer' or 'module'"),
+    ],
+)
+def test_scoring_settings_that_do_not_fit_together(change, message):
+    with pytest.raises(ConfigError, match=message):
+        validated(ScoreSettings, VALUES, change)
+    for allowed in (["scoring.method=less"], ["scoring.method=clues", "scoring.preconditioner=adam"]):
+        assert validated(ScoreSettings, VALUES, [*allowed, "scoring.projection=64"]).scoring.projection == 64
+
+
 def test_broken_toml_and_missing_files_are_named(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.toml: no such file"):
         read_toml(tmp_path / "none.toml")

@@ -9,14 +9,14 @@ import clues
 
 SOURCE = Path(clues.__file__).parent
 FLOORS = [
-    {"config", "errors", "files", "progress", "packages"},
+    {"config", "errors", "files", "progress", "packages", "processes"},
     {"data", "models"},
     {"scoring", "selection"},
     {"training", "evaluation"},
     {"collaboration"},
     {"report", "compare"},
     {"recipes"},
-    {"cli", "__init__"},
+    {"cli", "__init__", "__main__"},
 ]
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
 

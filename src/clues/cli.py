@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 
 from clues.config import Rule
 from clues.errors import CluesError, ConfigError
+from clues.processes import is_main_process, process_count
 from clues.progress import say
 
 app = typer.Typer(
@@ -46,9 +48,11 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> None:
         try:
+            if process_count() > 1 and function.__name__ != "score":
+                raise ConfigError(f"clues {function.__name__}: runs in one process; start it without a launcher.")
             function(*arguments, **options)
         except CluesError as error:
-            say(f"Error: {error}")
+            print(f"Error: {error}", file=sys.stderr)  # not by `say`: only the main process may speak there
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             say("Stopped. The same command goes on from here.")
@@ -154,7 +158,9 @@ def score(
         "scoring": {"method": method} | ({"batch_size": batch_size} if batch_size else {}),
         **_model(model),
     }
-    show(facts_table(f"Scores in {out}", recipe(validated(ScoreSettings, values, set_ or []), out)))
+    summary = recipe(validated(ScoreSettings, values, set_ or []), out)
+    if is_main_process():
+        show(facts_table(f"Scores in {out}", summary))
 
 
 @app.command(epilog="Example: clues select runs/mine --threshold anchor-mean --labels mixed.labels.jsonl")

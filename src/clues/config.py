@@ -87,17 +87,27 @@ class ScoringSettings(Settings):
     preconditioner: Literal["none", "adam-frozen", "adam"] = "none"
     apply_to: Literal["both", "train"] = "both"
     loss_reduction: Literal["mean", "sum"] = "mean"
+    projection: Annotated[int, Field(ge=0)] = 0  # dimensions that Adam directions are projected to; 0: exact
     contrast: Annotated[int, Field(ge=0)] = 0  # own samples whose mean gradient is taken off; 0: none, the paper
     modules: str = "*"
     domain_weights: dict[str, float] = {}
+    by: Literal["none", "layer", "module"] = "none"  # one more column for each: what it contributes to `dot`
     batch_size: Count = 16
     batch_tokens: Count = 4096
     keep_passes: bool = False  # keep the scalars of every batch, for other methods on the same gradients
 
     @model_validator(mode="after")
-    def _in_run(self) -> ScoringSettings:
-        if self.walk == "in-run" and (self.method != "clues" or self.preconditioner != "none" or self.contrast):
-            raise ValueError("scoring.walk: in-run is method clues without preconditioner and contrast; leave these.")
+    def _consistent(self) -> ScoringSettings:
+        wrong: list[str] = []
+        others = self.preconditioner != "none" or self.contrast or self.by != "none"
+        if self.walk == "in-run" and (self.method != "clues" or others):
+            wrong.append("scoring.walk: in-run is method clues without preconditioner, contrast and by; leave these.")
+        if self.projection and self.method != "less" and (self.method, self.preconditioner) != ("clues", "adam"):
+            wrong.append("scoring.projection: is for method less, or clues with preconditioner adam; use 0 elsewhere.")
+        if self.projection and self.by != "none":
+            wrong.append("scoring.by: projected gradients have no parts; use none, or scoring.projection 0.")
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return self
 
 

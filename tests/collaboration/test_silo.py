@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -48,6 +50,30 @@ def test_a_pass_that_was_cut_off_does_no_batch_twice(tables, tmp_path, monkeypat
     assert len(calls) == 12 + 1  # twelve batches, one of them begun twice
     for one, two in zip(whole, again, strict=True):
         assert all(torch.equal(one.columns[name], two.columns[name]) for name in one.columns)
+
+
+def test_finished_batches_can_be_read_while_the_pass_goes_on(tables, tmp_path, monkeypatch):
+    (whole, _), original, calls = tables(tmp_path / "whole"), scoring.batch_products, []
+
+    def cut(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(scoring, "batch_products", cut)
+    with pytest.raises(KeyboardInterrupt):
+        tables(tmp_path / "cut")
+    shards = [pyarrow.parquet.read_table(path) for path in (tmp_path / "cut" / ".shards").rglob("*.parquet")]
+    rows = pyarrow.concat_tables(shards).to_pylist()
+    assert len(shards) == 5
+    assert list(rows[0]) == ["id", "row", "dot", "paper", "dot public", "norm", "loss"]
+    own = [row for row in rows if row["row"] < len(whole.ids)]
+    assert own
+    for row in own:  # both checkpoints hold the same adapter
+        assert whole.ids[row["row"]] == row["id"]
+        assert whole.columns["loss"][row["row"]].item() == pytest.approx(row["loss"], rel=1e-6)
+        assert whole.columns["dot"][row["row"]].item() == pytest.approx(0.75 * row["dot"], rel=1e-6)
 
 
 def test_only_scores_stay_on_the_disk(tables, tmp_path):

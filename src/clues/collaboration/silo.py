@@ -22,6 +22,8 @@ from clues.files import Phase, replace_whole, value_digest, write_jsonl, write_p
 from clues.models.adapters import AdapterState
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
+from clues.processes import once, wait
+from clues.scoring.clues import Columns
 from clues.scoring.methods import Data, Trained, method
 from clues.selection.threshold import Threshold
 from clues.training.fit import fit, fit_trajectory
@@ -52,6 +54,8 @@ def score_silo(
 ) -> tuple[ScoreTable, ScoreTable]:
     """Score private samples and anchors in one pass; write scores.parquet and anchors.parquet.
 
+    Called in every process of a silo, each scores a share of the batches.
+
     Returns:
         (table of the samples, table of the anchors). Done already with the same inputs, they are read.
     """
@@ -62,18 +66,25 @@ def score_silo(
         "settings": settings.model_dump(exclude={"batch_size", "batch_tokens"}),
     }
     phase = Phase(folder, "scores", inputs)
-    if not phase.done:
+    done = phase.done
+    wait()  # all have looked before one of them finishes it
+    if not done:
         apart = {"method", "similarity", "batch_size", "batch_tokens", "keep_passes"}
         same = inputs | {"settings": settings.model_dump(exclude=apart)}
         shards = folder / ".shards" / value_digest(same)[:16]
+        remember = functools.partial(_kept, shards, [t.id for t in [*samples, *anchors]])
         trained, data = Trained(base, checkpoints, lora_config), Data(samples, anchors, validation)
-        together = method(settings.method).score(trained, data, settings, functools.partial(_kept, shards))
+        together = method(settings.method).score(trained, data, settings, remember)
         split = len(samples)
-        _write_table(folder / "scores.parquet", samples, {n: v[:split] for n, v in together.items()})
-        _write_table(folder / "anchors.parquet", anchors, {n: v[split:] for n, v in together.items()})
-        phase.finish()
-        if not settings.keep_passes:
-            shutil.rmtree(folder / ".shards", ignore_errors=True)
+
+        def write() -> None:
+            _write_table(folder / "scores.parquet", samples, {n: v[:split] for n, v in together.items()})
+            _write_table(folder / "anchors.parquet", anchors, {n: v[split:] for n, v in together.items()})
+            phase.finish()
+            if not settings.keep_passes:
+                shutil.rmtree(folder / ".shards", ignore_errors=True)
+
+        once(write)
     return read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
 
 
@@ -165,16 +176,18 @@ def score_in_run(
     return read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
 
 
-def _kept(shards: Path, name: str, compute: Callable[[], Tensor]) -> Tensor:
-    """The shard of that name, or what is computed and then kept: scalars of a batch, never a gradient."""
-    from safetensors.torch import load_file, save_file
+def _kept(shards: Path, ids: Sequence[str], name: str, compute: Callable[[], Columns]) -> Columns:
+    """The shard of that name, or what is computed and then kept: scalars of a batch with its ids, never a gradient."""
+    import pyarrow.parquet
 
-    file = shards / f"{name}.safetensors"
+    file = shards / f"{name}.parquet"
     if not file.is_file():
-        value = compute()
-        replace_whole(file, lambda part: save_file({"value": value.contiguous()}, str(part)))
-        return value
-    return load_file(str(file))["value"]
+        columns = compute()
+        names = [ids[row] for row in columns["row"].tolist()]
+        write_parquet(file, {"id": names, **{n: values.numpy() for n, values in columns.items()}})
+        return columns
+    table = pyarrow.parquet.read_table(file).drop_columns("id")
+    return {n: torch.tensor(table[n].to_numpy()) for n in table.column_names}
 
 
 def _write_table(path: Path, tokens: Sequence[Tokens], columns: Mapping[str, Tensor]) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from clues.data.prompts import Tokens
+from clues.processes import spread
 from clues.progress import track
+
+R = TypeVar("R")
 
 IGNORED = -100  # the label transformers leaves out of a loss
 
@@ -62,6 +66,14 @@ def batches(tokens: Sequence[Tokens], batch_size: int, batch_tokens: int) -> Ite
 def tracked_batches(tokens: Sequence[Tokens], batch_size: int, batch_tokens: int, what: str) -> Iterator[Batch]:
     """`batches`, showing how many are done."""
     return track(batches(tokens, batch_size, batch_tokens), what, batch_count(tokens, batch_size, batch_tokens))
+
+
+def spread_batches(
+    tokens: Sequence[Tokens], batch_size: int, batch_tokens: int, what: str, compute: Callable[[Batch], R]
+) -> Iterator[R]:
+    """`compute` of every batch; several processes share the batches, and each gets all results."""
+    count = batch_count(tokens, batch_size, batch_tokens)
+    return spread(batches(tokens, batch_size, batch_tokens), compute, what, count)
 
 
 def batch_count(tokens: Sequence[Tokens], batch_size: int, batch_tokens: int) -> int:

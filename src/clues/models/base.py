@@ -12,6 +12,7 @@ import torch
 from clues.config import ModelSettings
 from clues.errors import ModelError
 from clues.models import embedded
+from clues.processes import main_first, process_count, process_state
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def load_base(settings: ModelSettings) -> Base:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # a bar of its own beside ours
-    source = str(embedded.fetch()) if settings.id == embedded.NAME else settings.id
+    source = str(main_first(embedded.fetch)) if settings.id == embedded.NAME else settings.id
     device = _device(settings.device)
     where = {"revision": settings.revision or "main", "gguf_file": settings.gguf_file}
     try:
@@ -68,7 +69,10 @@ def _device(name: str) -> str:
             raise ModelError(f"model.device: '{name}' is no device; use auto, cpu, cuda or cuda:N.") from None
         if device.type == "cuda" and not torch.cuda.is_available():
             raise ModelError(f"model.device: '{name}' is not there; use auto or cpu.")
-        return name
+        if name != "cuda" or process_count() == 1:
+            return name
+    if process_count() > 1:  # each process has a card of its own
+        return str(process_state().device)
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from clues.collaboration.silo import ScoreTable, read_table, score_in_run, score_silo, write_selection
+from clues.collaboration.silo import read_table, score_in_run, score_silo, write_selection
 from clues.config import ScoreSettings, SelectionSettings, read_toml, validated
 from clues.data.prompts import tokenize
 from clues.data.samples import Sample, overlap, read_many, read_samples
@@ -14,6 +14,7 @@ from clues.files import claim_folder, read_json, refuse_other_run, value_digest,
 from clues.models.adapters import check_modules, load_adapter
 from clues.models.base import Base, load_base
 from clues.models.trajectory import Checkpoint, load_trajectory
+from clues.processes import mute_others, once
 from clues.recipes.provenance import write_provenance
 from clues.recipes.run import warn_of_overlap
 from clues.report.pages import write_samples_page
@@ -29,6 +30,8 @@ ALONE = "me"
 def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     """Score every sample of a file; write scores.parquet, anchors.parquet and the trajectory to `out`.
 
+    Under `accelerate launch` or `torchrun` the main process trains and writes, and every process scores a share.
+
     Returns:
         A summary: number of samples and anchors, mean scores of both.
 
@@ -37,7 +40,8 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     """
     # The size of a batch changes how fast scores come, not what they are: a run is the same without it.
     config = settings.model_dump(mode="json", exclude={"scoring": {"batch_size", "batch_tokens"}})
-    refuse_other_run(out, config)
+    mute_others()
+    once(lambda: refuse_other_run(out, config))
     chosen = method(settings.scoring.method)
     if settings.trajectory and settings.adapter:
         raise ConfigError("trajectory, adapter: give one of the two, or none to train a trajectory.")
@@ -54,22 +58,25 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     )
     trained = _trained(settings, base)
     check_modules(base, trained[1] if trained else settings.lora, settings.scoring.modules)
-    claim_folder(out, config)
-    write_provenance(out)
+    once(lambda: claim_folder(out, config))
+    once(lambda: write_provenance(out))
     if settings.scoring.walk == "in-run":
         public = (public_v, public_a, settings.training, settings.scoring, settings.seed, out)
-        return _summary(out, samples, *score_in_run(base, settings.lora, private, *public))
+        once(lambda: score_in_run(base, settings.lora, private, *public))
+        return _summary(out, samples)
     if trained is None and not chosen.trajectory:
         trained = [], settings.lora
     if trained is None:
-        fit_trajectory(base, settings.lora, private, settings.training, settings.seed, out / "trajectory")
+        folder, seed = out / "trajectory", settings.seed
+        once(lambda: fit_trajectory(base, settings.lora, private, settings.training, seed, folder))
         trained = load_trajectory(out / "trajectory", base)
-    table, anchor_table = score_silo(base, *trained, private, public_v, public_a, settings.scoring, out)
-    return _summary(out, samples, table, anchor_table)
+    score_silo(base, *trained, private, public_v, public_a, settings.scoring, out)
+    return _summary(out, samples)
 
 
-def _summary(out: Path, samples: list[Sample], table: ScoreTable, anchors: ScoreTable) -> dict[str, Any]:
-    write_json(out / "samples.json", {"sha256": _digest(samples)})
+def _summary(out: Path, samples: list[Sample]) -> dict[str, Any]:
+    once(lambda: write_json(out / "samples.json", {"sha256": _digest(samples)}))
+    table, anchors = read_table(out / "scores.parquet"), read_table(out / "anchors.parquet")
     return {
         "samples": len(table.ids),
         "anchors": len(anchors.ids),

@@ -5,6 +5,7 @@ S(z) = Σ_t η_t ⟨∇ℓ(z; φ_t), v_t⟩ with v_t = Σ_m w_m · mean over V_m
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,18 +14,21 @@ import torch
 from torch import Tensor
 
 from clues.config import ScoringSettings
-from clues.data.batches import Batch, batches, tracked_batches
+from clues.data.batches import Batch, batches, spread_batches
 from clues.data.prompts import Tokens
 from clues.errors import ConfigError, ScoringError
 from clues.models.adapters import LoraModule, attached, lora_modules
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
 from clues.scoring.gradients import Transform, add_gradients, batch_products, zero_directions
+from clues.scoring.parts import part_names
 from clues.scoring.preconditioners import preconditioner
+from clues.scoring.projection import project_directions, projected_products
 
 Columns = dict[str, Tensor]  # by name, samples
-# Gives the value kept under a name, or computes and keeps it; a pass that is cut off so goes on where it was.
-Remember = Callable[[str, Callable[[], Tensor]], Tensor]
+# Gives the columns kept under a name, or computes and keeps them; a pass that is cut off so goes on where it was.
+# They are one batch's: `row`, where in the samples each stands, and scalars in float32.
+Remember = Callable[[str, Callable[[], Columns]], Columns]
 
 
 def score(
@@ -46,7 +50,8 @@ def score(
     Returns:
         `score`, and under each domain's name the score against that domain alone; whichever similarity was
         chosen, `dot` and `cosine`; `paper`, the plain Σ_t η_t ⟨∇ℓ, v_t⟩; `loss` and `norm`, the sample's loss and
-        the norm of its gradient, averaged over the checkpoints with weights η_t.
+        the norm of its gradient, averaged over the checkpoints with weights η_t; and for every part that
+        `settings.by` asks for what it contributes to `dot`.
 
     Raises:
         ConfigError: unknown module glob or domain weight, or moments that the trajectory lacks.
@@ -57,6 +62,8 @@ def score(
     shares = direction_shares(validation, domain_weights(domains, settings.domain_weights), len(contrasted))
     dot = torch.zeros(len(samples), shares.shape[1])
     cosine, loss, norm = torch.zeros_like(dot), torch.zeros(len(samples)), torch.zeros(len(samples))
+    parts: Columns = {}
+    products = ["dot", "paper", *(f"dot {domain}" for domain in domains)]
     total_rate = sum(checkpoint.learning_rate for checkpoint in checkpoints)
     for number, checkpoint in enumerate(checkpoints, start=1):
         with attached(base, lora_config, checkpoint.state) as model:
@@ -65,18 +72,25 @@ def score(
             transform = preconditioner(settings.preconditioner, checkpoint, base.device)
             side = transform if settings.apply_to == "both" else None
             directions = weighted_gradients(model, modules, [*validation, *contrasted], shares, settings, side)
+            if settings.projection:
+                directions = project_directions(directions, settings.projection)
             what = f"scoring, checkpoint {number} of {len(checkpoints)}"
             lengths, rate = direction_lengths(directions), checkpoint.learning_rate
-            for batch in tracked_batches(samples, settings.batch_size, settings.batch_tokens, what):
-                name = f"{_gradients_of(settings)}/checkpoint-{number}/{batch.rows[0]}-{len(batch.rows)}"
-                products = remember(name, lambda: _products(model, modules, batch, directions, transform, settings))  # noqa: B023
-                part, size, losses = products[:, :-2], products[:, -2], products[:, -1]
-                _check(losses, batch.rows, samples)
-                dot[batch.rows] += rate * part
+            part_of = part_names(modules, settings.by)
+            compute = functools.partial(_columns, model, modules, directions, transform, settings, products, part_of)
+            shard = f"{_gradients_of(settings)}/checkpoint-{number}"
+            remembered = functools.partial(_remembered, remember, shard, compute)
+            for found in spread_batches(samples, settings.batch_size, settings.batch_tokens, what, remembered):
+                rows, size, losses = found["row"], found["norm"], found["loss"]
+                part = torch.stack([found[name] for name in products], dim=1)
+                _check(losses, rows.tolist(), samples)
+                dot[rows] += rate * part
                 # A mean over checkpoints, so that a cosine stays between −1 and 1.
-                cosine[batch.rows] += rate / total_rate * cosines(part, size, lengths)
-                loss[batch.rows] += rate / total_rate * losses
-                norm[batch.rows] += rate / total_rate * size
+                cosine[rows] += rate / total_rate * cosines(part, size, lengths)
+                loss[rows] += rate / total_rate * losses
+                norm[rows] += rate / total_rate * size
+                for name in dict.fromkeys(part_of.values()):
+                    parts.setdefault(name, torch.zeros(len(samples)))[rows] += rate * found[name]
     chosen = dot if settings.similarity == "dot" else cosine
     return {
         "score": chosen[:, 0],
@@ -86,29 +100,43 @@ def score(
         "paper": dot[:, 1],
         "loss": loss,
         "norm": norm,
+        **parts,
     }
 
 
-def _products(
+def _remembered(remember: Remember, shard: str, compute: Callable[[Batch], Columns], batch: Batch) -> Columns:
+    return remember(f"{shard}/{batch.rows[0]}-{len(batch.rows)}", lambda: compute(batch))
+
+
+def _columns(
     model: Any,
     modules: list[LoraModule],
-    batch: Batch,
     directions: Mapping[str, Tensor],
     transform: Transform | None,
     settings: ScoringSettings,
-) -> Tensor:
-    """samples × (directions + 2), on the CPU: inner products, norm, loss. Halves the batch where memory runs out."""
+    names: Sequence[str],
+    part_of: Mapping[str, str],
+    batch: Batch,
+) -> Columns:
+    """`row`, the inner products by `names`, parts, `norm` and `loss`, on the CPU; in halves if memory runs out."""
     device = next(iter(directions.values())).device
     try:
-        found = batch_products(model, modules, batch.to(device), directions, transform, settings.loss_reduction)
+        moved, reduction = batch.to(device), settings.loss_reduction
+        if settings.projection:
+            found = projected_products(model, modules, moved, directions, transform, reduction)
+        else:
+            found = batch_products(model, modules, moved, directions, transform, reduction, part_of)
     except torch.OutOfMemoryError:
         if len(batch.rows) == 1:
             raise ScoringError(
                 "scoring: one sample alone does not fit into memory; lower data.max_tokens or use model.quantization."
             ) from None
-        halves = [_products(model, modules, half, directions, transform, settings) for half in batch.halves()]
-        return torch.cat(halves)
-    return torch.cat([found.dot, found.squared_norm.sqrt()[:, None], found.loss[:, None]], dim=1).cpu()
+        halve = functools.partial(_columns, model, modules, directions, transform, settings, names, part_of)
+        one, two = map(halve, batch.halves())
+        return {name: torch.cat([one[name], two[name]]) for name in one}
+    columns = dict(zip(names, found.dot.unbind(1), strict=True)) | found.parts
+    columns |= {"norm": found.squared_norm.sqrt(), "loss": found.loss}
+    return {"row": torch.tensor(batch.rows), **{name: values.cpu() for name, values in columns.items()}}
 
 
 def direction_lengths(directions: Mapping[str, Tensor]) -> Tensor:

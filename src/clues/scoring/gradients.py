@@ -34,12 +34,14 @@ Transform = Callable[[str, Tensor], Tensor]
 class Products:
     """Inner products of per-sample gradients with directions.
 
-    `dot`: samples × directions; `squared_norm`: samples; `loss`: samples.
+    `dot`: samples × directions; `squared_norm`: samples; `loss`: samples; `parts`: by name, samples: what a part of
+    the adapter contributes to the product with the first direction.
     """
 
     dot: Tensor
     squared_norm: Tensor
     loss: Tensor
+    parts: dict[str, Tensor]
 
 
 def tensor_names(modules: list[LoraModule]) -> list[str]:
@@ -88,25 +90,31 @@ def batch_products(
     directions: Mapping[str, Tensor],
     transform: Transform | None = None,
     reduction: Literal["mean", "sum"] = "mean",
+    part_of: Mapping[str, str] | None = None,
 ) -> Products:
     """⟨g_i, V_d⟩, ‖g_i‖² and ℓ_i of every sample of a batch, with g_i transformed first where asked.
 
     Args:
         directions: by tensor name, directions × parameter shape.
+        part_of: the part that each tensor belongs to, by tensor name, where parts are wanted.
     """
     size = len(batch.rows)
     count = len(next(iter(directions.values())))
     dot = torch.zeros(size, count, device=batch.input_ids.device)
     squared_norm = torch.zeros(size, device=batch.input_ids.device)
+    parts = {part: torch.zeros_like(squared_norm) for part in (part_of or {}).values()}
 
     def receive(name: str, gradient: Tensor) -> None:
         gradient = transform(name, gradient) if transform else gradient
         flat = gradient.flatten(1)
-        dot.add_(flat @ directions[name].flatten(1).T)
+        products = flat @ directions[name].flatten(1).T
+        dot.add_(products)
+        if part_of:
+            parts[part_of[name]].add_(products[:, 0])
         squared_norm.add_(flat.square().sum(1))
 
     loss = sample_gradients(model, modules, batch, receive, reduction)
-    return Products(dot, squared_norm, loss)
+    return Products(dot, squared_norm, loss, parts)
 
 
 def add_gradients(

@@ -135,7 +135,7 @@ METHODS = {
     ),
     "combined": Method("CLUES' cosine and the base model's loss, against the anchors", _OURS, _combined),
     "less": Method(
-        "LESS without projection: cosine of Adam directions with the validation gradient",
+        "LESS: cosine of Adam directions with the validation gradient",
         "arXiv 2402.04333",
         _with(similarity="cosine", preconditioner="adam", apply_to="train", contrast=0),
     ),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clues.config import ScoringSettings
-from clues.data.batches import tracked_batches
+from clues.data.batches import Batch, spread_batches
 from clues.data.prompts import Tokens
 from clues.models.base import Base
 from clues.models.likelihood import sample_losses
@@ -16,11 +16,15 @@ from clues.models.likelihood import sample_losses
 
 def base_losses(base: Base, samples: Sequence[Tokens], settings: ScoringSettings, what: str) -> Tensor:
     """Mean response loss under the base model, without any adapter: samples."""
+
+    def compute(batch: Batch) -> tuple[list[int], Tensor]:
+        moved = batch.to(base.device)
+        return batch.rows, sample_losses(base.model, moved.input_ids, moved.attention_mask, moved.labels).cpu()
+
     losses = torch.zeros(len(samples))
     with torch.no_grad():
-        for batch in tracked_batches(samples, settings.batch_size, settings.batch_tokens, what):
-            moved = batch.to(base.device)
-            losses[batch.rows] = sample_losses(base.model, moved.input_ids, moved.attention_mask, moved.labels).cpu()
+        for rows, found in spread_batches(samples, settings.batch_size, settings.batch_tokens, what, compute):
+            losses[rows] = found
     return losses
 
 

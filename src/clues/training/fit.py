@@ -162,7 +162,7 @@ def total_steps(samples: int, settings: TrainingSettings) -> int:
 
 
 def _arguments(folder: Path, base: Base, settings: TrainingSettings, seed: int) -> TrainingArguments:
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=settings.steps or -1,
         num_train_epochs=settings.epochs,
@@ -185,6 +185,9 @@ def _arguments(folder: Path, base: Base, settings: TrainingSettings, seed: int) 
         remove_unused_columns=False,
         dataloader_pin_memory=base.device.type == "cuda",
     )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # one process trains on one card; Trainer would divide batches by nn.DataParallel
+    return arguments
 
 
 def _printer() -> type:
