@@ -24,7 +24,8 @@ def ratio(values: Sequence[float], floor: Sequence[float]) -> str:
 
 def difference(found: torch.Tensor, known: torch.Tensor) -> float:
     """Largest difference relative to the largest product, over the directions that both have."""
-    known = known[:, : found.shape[1]]
+    both = min(found.shape[1], known.shape[1])
+    found, known = found[:, :both], known[:, :both]
     return float((found - known).abs().max() / known.abs().max())
 
 
@@ -44,7 +45,7 @@ def comparison(names: Sequence[str], records: Sequence[Record], floor: Record, k
     rows = []
     for name, record in zip(names, records, strict=True):
         if record.error:
-            rows.append([name, f"could not run: {record.error}", *[""] * 6])
+            rows.append([name, f"could not run: {record.error}", *[""] * 5])
             continue
         collecting = statistics.median(c / s for c, s in zip(record.collecting, record.seconds, strict=True))
         rows.append(
@@ -53,22 +54,22 @@ def comparison(names: Sequence[str], records: Sequence[Record], floor: Record, k
                 ratio(record.seconds, floor.seconds),
                 agreement(record.scores, known.scores),
                 megabytes(record.peak) if record.peak else "not measured",
-                megabytes(max(0, record.peak - record.loaded)) if record.peak else "",
                 megabytes(record.disk),
                 f"{record.startup:.0f}",
                 f"{collecting:.0%}" if collecting >= 0.005 else "",
             ]
         )
     head = ["way", "ratio to forward only (median; least–most)", "largest relative difference from ours"]
-    head += ["peak memory, MB", "of it above the loaded model, MB", "written to disk, MB"]
+    head += ["peak memory, MB", "written to disk, MB"]
     table([*head, "start-up, s", "of the time in Python's garbage collector"], rows)
 
 
 def growth(axis: str, values: Sequence[int], ways: Sequence[str], records: Sequence[Sequence[Record]]) -> None:
-    """`records`: by value, then by way, the first way being the floor."""
+    """`records`: by value, then by way, the first two ways being the floor and ours."""
     head = [axis]
     for way in ways[1:]:
         head += [f"{way}, to forward only", f"{way}, to the first row", "peak memory, MB", "on disk, MB"]
+    head += ["largest relative difference"]
     rows = []
     for value, (floor, *others) in zip(values, records, strict=True):
         row = [str(value)]
@@ -79,5 +80,5 @@ def growth(axis: str, values: Sequence[int], ways: Sequence[str], records: Seque
                 continue
             row += [ratio(record.seconds, floor.seconds), ratio(record.seconds, first.seconds)]
             row += [megabytes(record.peak), megabytes(record.disk)]
-        rows.append(row)
+        rows.append([*row, agreement(others[-1].scores, others[0].scores)])
     table(head, rows)

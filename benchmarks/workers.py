@@ -26,7 +26,6 @@ class Record:
     """What was measured of one contender; sizes in bytes. `error`: why it could not run."""
 
     startup: float = 0.0
-    loaded: int = 0
     seconds: list[float] = field(default_factory=list)
     collecting: list[float] = field(default_factory=list)  # of the seconds, in Python's garbage collector
     peak: int = 0
@@ -45,7 +44,7 @@ def measure(contenders: Sequence[tuple[str, Setting]], repeats: int, folder: Pat
         process = context.Process(target=_serve, args=(name, setting, folder / str(number), theirs), daemon=True)
         process.start()
         theirs.close()
-        record.loaded = _ask(ours, record).get("loaded", 0)
+        _ask(ours, record)
         record.startup = time.perf_counter() - started
         records.append(record)
         pipes.append(ours)
@@ -90,7 +89,7 @@ def _serve(name: str, setting: Setting, folder: Path, pipe: Any) -> None:
     try:
         with way_of(name)(prepare(setting), folder) as run:
             inputs, collecting = _size(folder), _clock_collector()
-            pipe.send({"loaded": _memory("VmRSS")})
+            pipe.send({"ready": True})
             while pipe.recv() == "run":
                 _forget_peak()
                 collecting[0] = 0.0
@@ -101,7 +100,7 @@ def _serve(name: str, setting: Setting, folder: Path, pipe: Any) -> None:
                     {
                         "seconds": seconds,
                         "collecting": collecting[0],
-                        "peak": _memory("VmHWM"),
+                        "peak": _peak(),
                         "disk": _size(folder) - inputs,
                         "scores": scores.numpy().copy(),
                     }
@@ -126,12 +125,12 @@ def _clock_collector() -> list[float]:
     return total
 
 
-def _memory(what: str) -> int:
-    """VmRSS or VmHWM, its peak. Not getrusage: there a process inherits the peak of the one that started it."""
+def _peak() -> int:
+    """Of resident memory. Not getrusage: there a process inherits the peak of the one that started it."""
     if not _STATUS.exists():  # not Linux: not measured
         return 0
     sizes = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
-    return int(sizes[what].split()[0]) * 1024
+    return int(sizes["VmHWM"].split()[0]) * 1024
 
 
 def _forget_peak() -> None:
