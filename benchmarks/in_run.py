@@ -1,0 +1,55 @@
+"""Training an epoch with and without in-run scoring."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from setting import Setting, prepare
+from tables import ratio, table
+
+from clues.config import ScoringSettings, TrainingSettings
+from clues.training.fit import fit
+from clues.training.in_run import InRunScorer
+
+
+def in_run(setting: Setting, epochs: float, repeats: int) -> None:
+    data = prepare(setting)
+    training = TrainingSettings(epochs=epochs, checkpoints=1)
+    scoring = ScoringSettings(walk="in-run", refreshes=4)
+    refreshing: list[float] = []
+
+    def watch(trainer: Any) -> InRunScorer:
+        scorer = InRunScorer(trainer, data.validation, data.validation[:1], scoring)
+        refresh = scorer._refresh
+
+        def timed(steps: float) -> None:
+            started = time.perf_counter()
+            refresh(steps)
+            refreshing.append(time.perf_counter() - started)
+
+        scorer._refresh = timed  # type: ignore[method-assign]
+        return scorer
+
+    seconds = alternate(
+        {
+            "training": lambda: fit(data.base, data.lora, data.samples, training, 1),
+            "training with in-run scoring": lambda: fit(data.base, data.lora, data.samples, training, 1, watch=watch),
+        },
+        repeats,
+    )
+    share = sum(refreshing) / sum(seconds["training"])
+    notes = {"training with in-run scoring": f"of it the refreshes {share:.3f}"}
+    rows = [[name, ratio(values, seconds["training"]), notes.get(name, "")] for name, values in seconds.items()]
+    table(["way", "ratio to training (median; least–most)", ""], rows)
+
+
+def alternate(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - started)
+    return seconds
