@@ -14,7 +14,7 @@ from clues.data.prompts import Tokens
 from clues.errors import ConfigError
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
-from clues.scoring import clues, datainf, ifd, perplexity
+from clues.scoring import auto, clues, datainf, ifd, perplexity
 from clues.scoring.clues import Columns, Remember
 
 
@@ -120,6 +120,19 @@ def _combined(trained: Trained, data: Data, settings: ScoringSettings, remember:
     return columns | {"score": score, "base_loss": loss}
 
 
+def _auto(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
+    return auto.score(
+        trained.base,
+        trained.checkpoints,
+        trained.lora_config,
+        data.samples,
+        data.anchors,
+        data.validation,
+        settings,
+        remember,
+    )
+
+
 def _against_anchors(values: Tensor, start: int) -> Tensor:
     anchors = values[start:]
     return (values - anchors.mean()) / anchors.std(correction=0).clamp(min=torch.finfo(torch.float32).tiny)
@@ -127,6 +140,7 @@ def _against_anchors(values: Tensor, start: int) -> Tensor:
 
 _OURS = "CLUES, arXiv 2507.03004"
 METHODS = {
+    "auto": Method("the odds of being good, from gradients and likelihoods, learnt on public samples", _OURS, _auto),
     "clues": Method("CLUES with the chosen settings", _OURS, _clues),
     "paper": Method(
         "CLUES as published: plain inner products",

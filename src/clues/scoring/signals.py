@@ -5,38 +5,49 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from clues.config import ScoringSettings
-from clues.data.batches import tracked_batches
+from clues.data.batches import Batch, spread_batches
 from clues.data.prompts import Tokens
+from clues.models.base import Base
 from clues.models.likelihood import token_losses
+from clues.scoring.clues import Columns, Remember
 
 SIGNALS = ("loss", "peak", "end")
 
 
 def likelihood_signals(
-    model: Any, samples: Sequence[Tokens], settings: ScoringSettings, what: str
-) -> dict[str, Tensor]:
-    """Three readings of a response's token losses, by name: samples.
+    base: Base, samples: Sequence[Tokens], settings: ScoringSettings, what: str, remember: Remember, name: str
+) -> Columns:
+    """Three readings of a response's token losses under the base model, by name: samples.
 
     `loss`: their mean. `peak`: the mean of the highest quarter; holes and foreign tokens show there. `end`: the
     loss of the last token; a response that breaks off is not expected to end.
     """
-    found = torch.zeros(len(SIGNALS), len(samples))
-    device = next(model.parameters()).device
+
+    def compute(batch: Batch) -> Columns:
+        moved = batch.to(base.device)
+        rows, losses = token_losses(base.model, moved.input_ids, moved.attention_mask, moved.labels)
+        readings = torch.stack([_readings(losses[rows == row]) for row in range(len(batch.rows))], dim=1).cpu()
+        return {"row": torch.tensor(batch.rows), **dict(zip(SIGNALS, readings, strict=True))}
+
+    def remembered(batch: Batch) -> Columns:
+        return remember(f"{name}/{batch.rows[0]}-{len(batch.rows)}", lambda: compute(batch))
+
+    found = {signal: torch.zeros(len(samples)) for signal in SIGNALS}
     with torch.no_grad():
-        for batch in tracked_batches(samples, settings.batch_size, settings.batch_tokens, what):
-            moved = batch.to(device)
-            rows, losses = token_losses(model, moved.input_ids, moved.attention_mask, moved.labels)
-            for position, row in enumerate(batch.rows):
-                own = losses[rows == position]
-                highest = own.topk(max(1, len(own) // 4)).values
-                found[:, row] = torch.stack([own.mean(), highest.mean(), own[-1]]).cpu()
-    return dict(zip(SIGNALS, found, strict=True))
+        for part in spread_batches(samples, settings.batch_size, settings.batch_tokens, what, remembered):
+            for signal in SIGNALS:
+                found[signal][part["row"]] = part[signal]
+    return found
+
+
+def _readings(losses: Tensor) -> Tensor:
+    highest = losses.topk(max(1, len(losses) // 4)).values
+    return torch.stack([losses.mean(), highest.mean(), losses[-1]])
 
 
 def with_other_prompts(samples: Sequence[Tokens], public: Sequence[Tokens], seed: int = 0) -> list[Tokens]:

@@ -1,0 +1,117 @@
+"""The default score: the log-odds that a sample is good, from gradient and likelihood signals together.
+
+Each damage shows in another signal: words that are missing in the loss, an answer to something else in what the
+prompt gains, a response that breaks off in its end, and all of them somewhat in the agreement of gradients. How
+much each tells is learnt on public samples alone: clean ones against damaged copies of them (`damage.py`), by
+logistic regression in which no signal may count against its meaning. The client's private samples take no part
+in that, and their quality need not be known.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clues.config import ScoringSettings
+from clues.data.prompts import Tokens
+from clues.models.base import Base
+from clues.models.trajectory import Checkpoint
+from clues.scoring import clues
+from clues.scoring.calibration import log_odds, standardised
+from clues.scoring.clues import Columns, Remember
+from clues.scoring.damage import damaged
+from clues.scoring.signals import likelihood_signals, with_other_prompts
+
+_HALF = " / half "
+
+
+def score(
+    base: Base,
+    checkpoints: Sequence[Checkpoint],
+    lora_config: Any,
+    samples: Sequence[Tokens],
+    anchors: Sequence[Tokens],
+    validation: Sequence[Tokens],
+    settings: ScoringSettings,
+    remember: Remember,
+) -> Columns:
+    """Score samples and then anchors.
+
+    Returns:
+        `score`, the log-odds of being good if good and damaged were equally frequent; and the signals it is made of,
+        in standard deviations of the clean public samples of a sample's domain, more being better: `agreement`, the
+        cosine with the domain's validation gradient; minus `loss`, `peak` and `end` (`likelihood_signals`) of the
+        base model and the `trained loss` along the trajectory; `gain`, what the prompt gains over another one.
+    """
+    halves = [replace(t, domain=f"{t.domain}{_HALF}{half}") for t, half in _halved(validation)]
+    public = [*anchors, *halves]
+    copies = damaged([*anchors, *validation])
+    every = [*samples, *public, *[replace(c, domain=p.domain) for c, p in zip(copies, public, strict=True)]]
+
+    def kept(name: str, compute: Callable[[], Columns]) -> Columns:
+        return remember(f"auto/{name}", compute)
+
+    plain = settings.model_copy(update={"similarity": "cosine", "contrast": 0, "domain_weights": {}, "by": "none"})
+    found = clues.score(base, checkpoints, lora_config, every, halves, plain, remember=kept)
+    domains = _domains(every, found)
+    own = [replace(t, domain=domain) for t, domain in zip(every, domains, strict=True)]
+    likelihood = likelihood_signals(base, own, settings, "likelihood of the base model", kept, "own")
+    moved = with_other_prompts(own, [*anchors, *validation])
+    other = likelihood_signals(base, moved, settings, "likelihood after other prompts", kept, "other")
+    signals = {
+        "agreement": _agreement(every, domains, found),
+        "loss": -likelihood["loss"],
+        "trained loss": -found["loss"],
+        "peak": -likelihood["peak"],
+        "end": -likelihood["end"],
+        "gain": other["loss"] - likelihood["loss"],
+    }
+    row, split = torch.arange(len(every)), len(samples)
+    clean = (row >= split) & (row < split + len(public))
+    comparable = standardised(torch.stack(list(signals.values()), dim=1), domains, clean)
+    scored = split + len(anchors)
+    columns = dict(zip(signals, comparable[:scored].unbind(1), strict=True))
+    return {"score": log_odds(comparable, clean, row >= split + len(public))[:scored], **columns}
+
+
+def _halved(validation: Sequence[Tokens]) -> list[tuple[Tokens, int]]:
+    """Every validation sample with the half of its domain it belongs to.
+
+    A validation sample is compared with the half it is not in, as it would agree with itself.
+    """
+    seen: dict[str, int] = defaultdict(int)
+    halved = []
+    for tokens in validation:
+        halved.append((tokens, seen[tokens.domain] % 2))
+        seen[tokens.domain] += 1
+    return halved
+
+
+def _agreement(every: Sequence[Tokens], domains: Sequence[str], found: Columns) -> Tensor:
+    """The mean cosine with the halves of the own domain's validation set that a sample is not in: samples."""
+    values = torch.zeros(len(every))
+    for row, (tokens, domain) in enumerate(zip(every, domains, strict=True)):
+        halves = [name for name in found if name.startswith(domain + _HALF)]
+        apart = [name for name in halves if name != tokens.domain] or halves
+        values[row] = torch.stack([found[name][row] for name in apart]).mean()
+    return values
+
+
+def _domains(every: Sequence[Tokens], found: Columns) -> list[str]:
+    """The validation domain of every sample: its own where that is one, else the one its file agrees with most."""
+    halves = defaultdict(list)
+    for name in found:
+        if _HALF in name:
+            halves[name.split(_HALF)[0]].append(found[name])
+    agreement = {domain: torch.stack(columns).mean(0) for domain, columns in halves.items()}
+    chosen: dict[str, str] = {}
+    for domain in dict.fromkeys(tokens.domain.split(_HALF)[0] for tokens in every):
+        rows = [row for row, tokens in enumerate(every) if tokens.domain == domain]
+        known = domain in agreement
+        chosen[domain] = domain if known else max(agreement, key=lambda name: float(agreement[name][rows].mean()))
+    return [chosen[tokens.domain.split(_HALF)[0]] for tokens in every]
