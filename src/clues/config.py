@@ -154,6 +154,8 @@ class EvaluationSettings(Settings):
     tests: list[str] = []
     arms: list[Literal["base", "mixed", "selected", "oracle", "ratio"]] = ["base", "mixed", "selected"]
     batch_tokens: Count = 4096
+    generate: Annotated[int, Field(ge=0)] = 0  # most tokens of a generated answer; 0: none, as it costs time
+    generate_samples: Count | None = None  # tests of each domain that are answered, the first; all where not given
 
 
 class RunSettings(Settings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -139,8 +140,12 @@ def test_train_merge_evaluate(clues, tiny_model, files):
             len(name) + ord(name[0]),
         )
     clues("merge", files / "one/adapter", files / "two/adapter", "--out", files / "merged", "--model", tiny_model)
-    result = clues("evaluate", files / "clean.jsonl", "--adapter", files / "merged", "--model", tiny_model)
-    assert "nll" in result.output
+    evaluate = ("evaluate", files / "clean.jsonl", "--adapter", files / "merged", "--model", tiny_model)
+    assert "nll" in clues(*evaluate).output
+    answered = clues(*evaluate, "--generate", 3, "--set", "evaluation.generate_samples=2").output
+    assert re.search(r"answers +│ +2 ", answered)
+    for figure in ("nll", "token_f1", "rouge_l"):
+        assert figure in answered
 
 
 @pytest.mark.parametrize(
@@ -206,7 +211,7 @@ def config(clues, tiny_model, write_samples, tmp_path):
 @pytest.mark.parametrize(
     "mode",
     [
-        ["collaboration.mode=merging"],
+        ["collaboration.mode=merging", "evaluation.generate=3", "evaluation.generate_samples=2"],
         ["scoring.walk=in-run", "merging.method=exact"],
         ["collaboration.mode=federated", "collaboration.rounds=2"],
         ["collaboration.mode=federated", "collaboration.rounds=2", "collaboration.strategy=fedprox"],
@@ -223,6 +228,7 @@ def test_run_keeps_the_contract_and_repeats_to_the_same_numbers(clues, config, t
     for figures in one["evaluation"].values():
         assert set(figures) == {"base", "mixed", "selected", "oracle", "ratio"}
         assert figures["mixed"]["nll"] < figures["base"]["nll"]
+        assert all(("rouge_l" in found) == ("evaluation.generate=3" in mode) for found in figures.values())
     check_folder(tmp_path / "one", base)
 
 

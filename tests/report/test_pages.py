@@ -26,3 +26,16 @@ def test_the_run_page_works_without_labels_and_without_tests(tmp_path):
     text = (tmp_path / "a.html").read_text()
     assert "<td>a</td><td>3</td><td>2</td>" in text
     assert "Held-out" not in text
+
+
+def test_the_run_page_shows_each_figure_that_was_measured(tmp_path):
+    metrics = {
+        "clients": {},
+        "threshold": {"rule": "ratio", "value": None},
+        "variants": {},
+        "evaluation": {"x": {"base": {"nll": 1.5, "token_f1": 0.25, "rouge_l": 0.125}}},
+    }
+    write_run_page(tmp_path / "a.html", metrics, {"seed": 1})
+    text = (tmp_path / "a.html").read_text()
+    for title, figure in (("Held-out NLL", "1.500"), ("Token F1", "0.250"), ("ROUGE-L", "0.125")):
+        assert f"<td>{figure}</td>" in text[text.index(title) :].split("</table>")[0]

@@ -29,7 +29,7 @@ from clues.config import LoraSettings, RunSettings, SelectionSettings
 from clues.data.prompts import tokenize
 from clues.data.samples import as_rows, read_many
 from clues.errors import ProtocolError
-from clues.evaluation.likelihood import evaluate
+from clues.evaluation.held_out import evaluate_tests
 from clues.files import Phase, read_json, replace_whole, value_digest, write_json, write_parquet
 from clues.models.adapters import AdapterState, adapter_state, attached, save_adapter
 from clues.models.base import Base, load_base
@@ -189,7 +189,7 @@ def _start(base: Base, settings: RunSettings) -> AdapterState:
 def _evaluate(
     settings: RunSettings, base: Base, models: Mapping[str, tuple[AdapterState, LoraSettings]], server: Path
 ) -> dict[str, Any]:
-    """By domain and arm, the held-out NLL."""
+    """By domain and arm, what is measured on the held-out tests."""
     if not settings.evaluation.tests:
         return {}
     tests = read_many(settings.evaluation.tests, settings.data.dialect)
@@ -198,11 +198,12 @@ def _evaluate(
     for arm in settings.evaluation.arms:
         state, lora = models.get(arm, (None, settings.lora))
         sums = {} if state is None else {name: float(t.double().norm()) for name, t in state.items()}
-        phase = Phase(server / "evaluation", arm, [sums, value_digest([t.input_ids for t in tokens]), base.name])
+        asked = settings.evaluation.model_dump(include={"generate", "generate_samples"})
+        phase = Phase(server / "evaluation", arm, [sums, value_digest([t.input_ids for t in tokens]), base.name, asked])
         file = server / "evaluation" / f"{arm}.json"
         if not phase.done:
             with attached(base, lora, state, settings.seed) as model:  # a fresh adapter changes nothing: B = 0
-                write_json(file, evaluate(model, base, tokens, settings.evaluation.batch_tokens, f"evaluating {arm}"))
+                write_json(file, evaluate_tests(model, base, tests, tokens, settings.evaluation, arm))
             phase.finish()
         for domain, figures in read_json(file).items():
             result.setdefault(domain, {})[arm] = figures

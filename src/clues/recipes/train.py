@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from clues.collaboration.merging import merge
-from clues.config import DataSettings, LoraSettings, MergingSettings, ModelSettings, TrainSettings
+from clues.config import (
+    DataSettings,
+    EvaluationSettings,
+    LoraSettings,
+    MergingSettings,
+    ModelSettings,
+    TrainSettings,
+)
 from clues.data.prompts import tokenize
 from clues.data.samples import read_many, read_samples
 from clues.errors import ConfigError, OutputError
-from clues.evaluation.likelihood import evaluate
+from clues.evaluation.held_out import evaluate_tests
+from clues.evaluation.overlap import rouge_package
 from clues.files import claim_folder, replace_whole
 from clues.models.adapters import attached, load_adapter, save_adapter
 from clues.models.base import load_base
@@ -57,14 +65,28 @@ def merge_folders(
 
 
 def evaluate_file(
-    tests: Sequence[str], adapter: Path | None, model: ModelSettings, data: DataSettings
+    tests: Sequence[str],
+    adapter: Path | None,
+    model: ModelSettings,
+    data: DataSettings,
+    settings: EvaluationSettings | None = None,
 ) -> dict[str, Any]:
-    """By domain of the test samples: NLL, perplexity, number of samples; of the base model, or with an adapter."""
+    """By domain of the test samples: NLL, perplexity, number of samples; of the base model, or with an adapter.
+
+    Args:
+        settings: `generate` and `generate_samples` ask for generated answers too; tests and arms play no part.
+
+    Raises:
+        CluesError: a file or the adapter cannot be used, or answers need a package that is missing.
+    """
+    chosen = settings or EvaluationSettings()
+    if chosen.generate:
+        rouge_package()
     samples = read_many(tests, data.dialect)
     base = load_base(model)
     tokens = tokenize(samples, base.tokenizer, data.max_tokens)
     if adapter is None:
-        return evaluate(base.model, base, tokens, 4096, "evaluating")
+        return evaluate_tests(base.model, base, samples, tokens, chosen, "")
     state, config = load_adapter(adapter, base)
     with attached(base, config, state) as adapted:
-        return evaluate(adapted, base, tokens, 4096, "evaluating")
+        return evaluate_tests(adapted, base, samples, tokens, chosen, "")
