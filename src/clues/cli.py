@@ -199,6 +199,8 @@ def merge(
     adapters: list[Path],
     out: Path = typer.Option(...),
     method: Annotated[str, typer.Option(help="ties, exact, svd, linear, dare-linear or dare-ties.")] = "ties",
+    weights: Annotated[str, typer.Option(help="equal, or learned on --data.")] = "equal",
+    data: Annotated[list[str] | None, typer.Option(help="Public samples to learn on; may be given again.")] = None,
     model: Model = None,
     seed: Seed = 1,
     set_: Set = None,
@@ -208,9 +210,9 @@ def merge(
     from clues.recipes.train import merge_folders
 
     overrides = [override.removeprefix("merging.") for override in set_ or []]
-    settings = validated(MergingSettings, {"method": method}, overrides)
+    settings = validated(MergingSettings, {"method": method, "weights": weights}, overrides)
     which = validated(ModelSettings, {"id": model} if model else {})
-    print(f"Adapter: {merge_folders(adapters, which, settings, seed, out)}")
+    print(f"Adapter: {merge_folders(adapters, which, settings, seed, out, data or [])}")
 
 
 @app.command(epilog="Example: clues evaluate test.jsonl --adapter runs/demo/server/global")

@@ -126,7 +126,9 @@ class MergingSettings(Settings):
 
     method: Literal["linear", "ties", "dare-linear", "dare-ties", "svd", "exact"] = "ties"
     density: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
-    weights: Literal["equal", "samples"] = "equal"
+    weights: Literal["equal", "samples", "learned"] = "equal"  # learned: on the public samples (the paper's adaptive)
+    weight_steps: Count = 30  # learned: steps of Adam, each a pass over the public samples
+    weight_learning_rate: Positive = 0.1
     scale: Positive = 1.0
 
 

@@ -139,7 +139,15 @@ def test_train_merge_evaluate(clues, tiny_model, files):
             "--seed",
             len(name) + ord(name[0]),
         )
-    clues("merge", files / "one/adapter", files / "two/adapter", "--out", files / "merged", "--model", tiny_model)
+    merge = ("merge", files / "one/adapter", files / "two/adapter", "--model", tiny_model, "--out")
+    clues(*merge, files / "merged")
+    learned = ("--weights", "learned", "--set", "merging.weight_steps=2")
+    shown = clues(*merge, files / "learned", *learned, "--data", files / "anchors.jsonl").stderr
+    assert re.search(r"Merge weights 0\.\d+, 0\.\d+: public loss", shown)
+    assert (files / "learned/adapter_model.safetensors").is_file()
+    for wrong in (learned, ("--data", files / "anchors.jsonl")):
+        assert "need each other" in clues(*merge, files / "no", *wrong, code=2).stderr
+    assert "use equal or learned" in clues(*merge, files / "no", "--weights", "samples", code=2).stderr
     evaluate = ("evaluate", files / "clean.jsonl", "--adapter", files / "merged", "--model", tiny_model)
     assert "nll" in clues(*evaluate).output
     answered = clues(*evaluate, "--generate", 3, "--set", "evaluation.generate_samples=2").output
@@ -212,7 +220,7 @@ def config(clues, tiny_model, write_samples, tmp_path):
     "mode",
     [
         ["collaboration.mode=merging", "evaluation.generate=3", "evaluation.generate_samples=2"],
-        ["scoring.walk=in-run", "merging.method=exact"],
+        ["scoring.walk=in-run", "merging.method=exact", "merging.weights=learned", "merging.weight_steps=2"],
         ["collaboration.mode=federated", "collaboration.rounds=2"],
         ["collaboration.mode=federated", "collaboration.rounds=2", "collaboration.strategy=fedprox"],
     ],
@@ -223,6 +231,12 @@ def test_run_keeps_the_contract_and_repeats_to_the_same_numbers(clues, config, t
     clues("run", tmp_path / "one" / "config.toml", "--out", tmp_path / "two")
     one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
     assert one == two
+    merged = {"mixed", "selected", "oracle", "ratio"} if "collaboration.mode=federated" not in mode else set()
+    assert set(one["merge_weights"]) == merged
+    for weights in one["merge_weights"].values():
+        assert set(weights) <= set(one["clients"])
+        assert sum(weights.values()) == pytest.approx(1)
+        assert (len(set(weights.values())) == 1) == ("merging.weights=learned" not in mode) or len(weights) == 1
     for client in one["clients"].values():
         assert {"precision", "recall", "f1", "auroc", "kept", "dropped"} <= set(client["selection"])
     for figures in one["evaluation"].values():

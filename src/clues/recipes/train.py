@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from clues.collaboration.merge_weights import learn_weights
 from clues.collaboration.merging import merge
 from clues.config import (
     DataSettings,
@@ -44,11 +45,27 @@ def train(settings: TrainSettings, out: Path) -> Path:
 
 
 def merge_folders(
-    adapters: Sequence[Path], model: ModelSettings, settings: MergingSettings, seed: int, out: Path
+    adapters: Sequence[Path],
+    model: ModelSettings,
+    settings: MergingSettings,
+    seed: int,
+    out: Path,
+    data: Sequence[str] = (),
 ) -> Path:
-    """Merge adapters of one base and shape into `out`."""
+    """Merge adapters of one base and shape into `out`.
+
+    Args:
+        data: files of public samples; `settings.weights` learned needs them, equal weights use none.
+
+    Raises:
+        CluesError: too few adapters, adapters that do not fit, data that cannot be used, or `out` is there already.
+    """
     if len(adapters) < 2:
         raise ConfigError("clues merge: give at least two adapter folders.")
+    if settings.weights == "samples":
+        raise ConfigError("merging.weights: folders do not say how many samples they saw; use equal or learned.")
+    if (settings.weights == "learned") != bool(data):
+        raise ConfigError("clues merge: --weights learned and --data, a file of public samples, need each other.")
     if out.exists():
         raise OutputError(f"{out}: exists already; choose another --out.")
     base = load_base(model)
@@ -59,7 +76,12 @@ def merge_folders(
             raise ConfigError(f"{folder}: has other modules or another rank than {adapters[0]}; train them alike.")
     config = loaded[0][1]
     lora = LoraSettings(r=config.r, alpha=config.lora_alpha, target_modules=sorted(config.target_modules))
-    state, merged = merge(base, [s for s, _ in loaded], lora, [1.0] * len(loaded), settings, seed)
+    states = [state for state, _ in loaded]
+    weights = [1.0] * len(states)
+    if data:
+        tokens = tokenize(read_many(data), base.tokenizer, DataSettings().max_tokens)
+        weights = learn_weights(base, states, lora, tokens, settings)
+    state, merged = merge(base, states, lora, weights, settings, seed)
     replace_whole(out, lambda part: save_adapter(state, merged, base.name, part))
     return out
 
