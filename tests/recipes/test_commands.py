@@ -300,23 +300,40 @@ def test_validate_lists_every_error_at_once(clues, config):
     assert "valid; 3 clients" in clues("validate", config).output
 
 
-def test_compare_shares_the_training_and_goes_on(clues, config, tmp_path):
-    experiment = tomllib.loads(config.read_text())
-    experiment["compare"] = {"methods": ["clues", "ppl", "random"], "seeds": [1, 2]}
-    experiment["evaluation"]["arms"] = ["base", "mixed", "selected", "oracle"]
-    path = tmp_path / "experiment.toml"
-    path.write_text(tomli_w.dumps(experiment))
+@pytest.fixture
+def experiment(config, tmp_path):
+    """A file of settings with a table `compare` of the given content."""
+
+    def write(**compare):
+        values = tomllib.loads(config.read_text()) | {"compare": compare}
+        values["evaluation"]["arms"] = ["base", "mixed", "selected", "oracle"]
+        path = tmp_path / "experiment.toml"
+        path.write_text(tomli_w.dumps(values))
+        return path
+
+    return write
+
+
+def parquet(path):
+    return pyarrow.parquet.read_table(path).to_pylist()
+
+
+def test_compare_shares_the_training_and_goes_on(clues, experiment, tmp_path):
+    path = experiment(methods=["clues", "ppl", "random"], seeds=[1, 2])
     out = tmp_path / "compared"
     shown = clues("compare", path, "--out", out).output
     for method in ("clues", "ppl", "random"):
         assert f"| {method} | anchor-mean |" in shown
-        assert f"| {method} | merging | selected |" in shown
-    rows = pyarrow.parquet.read_table(out / "selection.parquet").to_pylist()
+        assert f"| selected | {method} |" in shown
+    assert shown.count("| mixed | – |") == 3  # two domains and their mean
+    rows = parquet(out / "selection.parquet")
     assert {(row["method"], row["seed"]) for row in rows} == {
         (m, s) for m in ("clues", "ppl", "random") for s in (1, 2)
     }
-    mixed = [r for r in pyarrow.parquet.read_table(out / "models.parquet").to_pylist() if r["arm"] == "mixed"]
+    mixed = [r for r in parquet(out / "models.parquet") if r["arm"] == "mixed"]
     assert len({(row["seed"], row["domain"], row["nll"]) for row in mixed}) == len(mixed) / 3
+    assert "| selected | clues |" in shown
+    assert '<td class="label">selected</td>' in (out / "results.html").read_text()
     before = {p: p.stat().st_mtime_ns for p in out.rglob("metrics.json")}
     assert clues("compare", path, "--out", out).output.endswith(shown[shown.index("# Selection") :])
     assert {p: p.stat().st_mtime_ns for p in out.rglob("metrics.json")} == before

@@ -7,18 +7,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clues.compare.results import Row, model_rows, model_table, selection_rows, selection_table
+from clues.compare.rows import Row, cost_rows, model_rows, selection_rows
+from clues.compare.tables import markdown, tables
 from clues.config import CompareSettings, RunSettings, validated
 from clues.errors import ConfigError
 from clues.files import read_json, refuse_other_run, replace_whole, write_parquet
 from clues.progress import say
 from clues.recipes.run import run
+from clues.report.pages import write_compare_page
 
 _SHARED = ("trajectory", "adapters", ".shards")  # trained adapters and passes over gradients, for every method
 
 
 def compare(experiment: Mapping[str, Any], out: Path, overrides: Sequence[str] = ()) -> str:
-    """Run every combination (finished ones are read), write selection.parquet, models.parquet and results.md.
+    """Run every combination; finished ones are read.
+
+    Writes selection.parquet, models.parquet, costs.parquet (a row a run and client or domain and arm), and the tables
+    made of them in results.md and results.html.
 
     Args:
         experiment: the settings of a run with a table `compare`; `{seed}` in the name of a file is replaced.
@@ -40,18 +45,20 @@ def compare(experiment: Mapping[str, Any], out: Path, overrides: Sequence[str] =
         refuse_other_run(Path(settings.out), settings.model_dump(mode="json"))
     selection: list[Row] = []
     models: list[Row] = []
+    costs: list[Row] = []
     for number, (seed, mode, method, settings) in enumerate(plan, start=1):
         say(f"Run {number} of {len(plan)}: method {method}, {mode}, seed {seed}")
-        labels = {"seed": seed, "mode": mode, "method": method}
+        labels = {"seed": seed, "mode": mode, "variant": "", "method": method}
         metrics = _run_once(settings, out / f"seed-{seed}" / mode / "shared")
         selection += selection_rows(metrics, labels)
         models += model_rows(metrics, labels)
-    _write(selection, out / "selection.parquet")
-    _write(models, out / "models.parquet")
-    text = f"# Selection\n\n{selection_table(selection)}\n"
-    if models:
-        text += f"\n# Held-out NLL, nats a token\n\n{model_table(models)}\n"
+        costs += cost_rows(_costs(settings), labels)
+    for name, rows in (("selection", selection), ("models", models), ("costs", costs)):
+        _write(rows, out / f"{name}.parquet")
+    shown = tables(selection, models, costs)
+    text = markdown(shown)
     replace_whole(out / "results.md", lambda part: part.write_text(text, encoding="utf-8"))
+    write_compare_page(out / "results.html", shown)
     return text
 
 
@@ -92,6 +99,12 @@ def _copy(source: Path, target: Path, settings: RunSettings) -> None:
         for part in _SHARED:
             if (source / client.id / part).is_dir():
                 shutil.copytree(source / client.id / part, target / client.id / part, dirs_exist_ok=True)
+
+
+def _costs(settings: RunSettings) -> dict[str, Any]:
+    """By client, what its scoring cost; of scoring while training nothing is known."""
+    files = {client.id: Path(settings.out) / "clients" / client.id / "costs.json" for client in settings.clients}
+    return {client: read_json(file) for client, file in files.items() if file.is_file()}
 
 
 def _write(rows: Sequence[Row], path: Path) -> None:

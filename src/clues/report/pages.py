@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
+from clues.compare.tables import Table
 from clues.files import replace_whole
 
 # What is measured of a model on the held-out tests, by its name in metrics.json.
@@ -42,6 +43,11 @@ def write_samples_page(path: Path, rows: Sequence[Mapping[str, Any]], selection:
         selection: what selection.json holds.
     """
     _write(path, "samples.html", rows=sorted(rows, key=lambda row: row["score"]), selection=selection)
+
+
+def write_compare_page(path: Path, tables: Sequence[Table]) -> None:
+    """The tables of a comparison. It holds no text of a sample."""
+    _write(path, "compare.html", tables=tables)
 
 
 def _write(path: Path, template: str, **values: Any) -> None:
