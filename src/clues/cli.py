@@ -108,7 +108,7 @@ def compare(
     out: Path = typer.Option(...),
     set_: Set = None,
 ) -> None:
-    """Methods × collaborations × seeds, every threshold beside each other; goes on where it was."""
+    """Methods × collaborations × variants × seeds, every threshold beside each other; goes on where it was."""
     from clues.config import read_toml
     from clues.recipes.compare import compare as recipe
 

@@ -339,6 +339,64 @@ def test_compare_shares_the_training_and_goes_on(clues, experiment, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in out.rglob("metrics.json")} == before
 
 
+def test_compare_merges_the_same_adapters_in_every_variant(clues, experiment, tmp_path, monkeypatch):
+    import clues.collaboration.silo as silo
+
+    calls = []
+    for name in ("fit", "method"):
+        monkeypatch.setattr(silo, name, counting(calls, name, getattr(silo, name)))
+    variants = [
+        {"name": "ties"},
+        {"name": "exact", "merging": {"method": "exact"}},
+        {"name": "learned", "merging": {"method": "exact", "weights": "learned", "weight_steps": 2}},
+    ]
+    path = experiment(methods=["clues"], seeds=[1], variants=variants)
+    out = tmp_path / "compared"
+    shown = clues("compare", path, "--out", out).output
+    # Three clients, each trained on what it keeps and on the oracle's part, and scored, in the first variant alone.
+    assert 3 <= calls.count("fit") <= 6
+    assert calls.count("method") == 3
+    selected = {r["variant"]: r["nll"] for r in parquet(out / "models.parquet") if r["arm"] == "selected"}
+    assert len(set(selected.values())) == 3
+    selection = [row for row in parquet(out / "selection.parquet") if row["client"] == "a"]
+    assert len({row["auroc"] for row in selection}) == 1
+    assert "| selected | clues | learned |" in shown
+    assert shown.count("| oracle | clues |") == 9  # each variant merges the oracle's adapters in its own way
+    costs = parquet(out / "costs.parquet")
+    assert {row["variant"] for row in costs} == {"ties", "exact", "learned"}
+    # Ten own samples, three anchors and three validation samples a domain, at two checkpoints.
+    assert {(row["forward"], row["backward"]) for row in costs} == {((10 + 6 + 6) * 2, (10 + 6 + 6) * 2)}
+    metrics = json.loads((out / "seed-1/merging/learned/clues/metrics.json").read_text())
+    assert len(set(metrics["merge_weights"]["mixed"].values())) == 3
+
+
+def counting(calls, name, function):
+    def counted(*arguments, **options):
+        calls.append(name)
+        return function(*arguments, **options)
+
+    return counted
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        ([{"merging": {"method": "exact"}}], "variants.0.name: is required"),
+        ([{"name": "a"}, {"name": "a"}], "compare.variants.name: two variants share a name"),
+        ([{"name": "a", "seed": 3}], "compare.variants: 'a' sets seed; leave that to [compare] itself"),
+        ([{"name": "a", "scoring": {"method": "ppl"}}], "compare.variants: 'a' sets scoring.method"),
+        ([{"name": "a", "mergin": {"method": "ties"}}], "did you mean 'merging'"),
+        ([{"name": "a", "merging": {"method": "mean"}}], "merging.method"),
+        ([{"name": "a", "merging": "ties"}], "merging"),
+    ],
+)
+def test_wrong_variants_are_told_before_anything_is_run(clues, experiment, tmp_path, variants, message):
+    path = experiment(methods=["random"], variants=variants)
+    shown = clues("compare", path, "--out", tmp_path / "compared", code=2).stderr
+    assert message in shown
+    assert not (tmp_path / "compared").exists()
+
+
 def test_help_shows_examples(clues):
     for command in ("demo", "run", "score", "select", "train", "merge", "evaluate", "corrupt", "validate", "compare"):
         assert "Example: clues " + command in clues(command, "--help").output
