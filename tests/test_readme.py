@@ -50,6 +50,19 @@ def test_the_settings_it_shows_are_valid_and_all_defaults_are_true(write_samples
             assert str(settings[table][name]) == value.strip("`"), key
 
 
+def test_the_variants_that_the_experiments_show_are_valid():
+    import tomllib
+
+    from clues.config import CompareSettings, RunSettings, validated
+
+    text = (ROOT / "experiments/README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.+?)```", text, re.S)
+    chosen = validated(CompareSettings, tomllib.loads(example)["compare"])
+    public = {"validation": ["v"], "anchors": ["a"], "clients": [{"id": "a", "data": "d"}]}
+    weights = [validated(RunSettings, public | variant.changes).merging.weights for variant in chosen.variants]
+    assert weights == ["equal", "equal", "learned"]
+
+
 def test_the_methods_it_names_are_those_of_the_registry():
     from clues.scoring.methods import METHODS
 

@@ -73,14 +73,14 @@ def demo(
     """The main job at small scale: four clients, two fields, the embedded model, real data."""
     from clues.recipes.demo import data_folder, write_demo_data
     from clues.recipes.demo import demo as recipe
-    from clues.recipes.tables import evaluation_table, remark, selection_table, show, variants_table
+    from clues.recipes.tables import evaluation_tables, remark, selection_table, show, variants_table
 
     if data_only:
         print(f"Data: {write_demo_data(data_folder(out), samples, seed)}")
         return
     settings, metrics = recipe(out, samples, seed, set_ or [])
     rule = f"{settings.scoring.similarity}, {settings.selection.threshold}"
-    show(selection_table(metrics, f"Selection ({rule})"), variants_table(metrics), evaluation_table(metrics))
+    show(selection_table(metrics, f"Selection ({rule})"), variants_table(metrics), *evaluation_tables(metrics))
     print(remark(metrics))
 
 
@@ -94,13 +94,11 @@ def run(
 ) -> None:
     """A whole collaboration: score, select, train together, evaluate."""
     from clues.recipes.run import run as recipe
-    from clues.recipes.tables import evaluation_table, selection_table, show
+    from clues.recipes.tables import evaluation_tables, selection_table, show
 
     settings = _run_settings(config, out, engine, set_)
     metrics = recipe(settings, Path(settings.out))
-    show(selection_table(metrics, "Selection"))
-    if metrics["evaluation"]:
-        show(evaluation_table(metrics))
+    show(selection_table(metrics, "Selection"), *evaluation_tables(metrics))
 
 
 @app.command(epilog="Example: clues compare experiments/two-domains.toml --out runs/two-domains")
@@ -110,7 +108,7 @@ def compare(
     out: Path = typer.Option(...),
     set_: Set = None,
 ) -> None:
-    """Methods × collaborations × seeds, every threshold beside each other; goes on where it was."""
+    """Methods × collaborations × variants × seeds, every threshold beside each other; goes on where it was."""
     from clues.config import read_toml
     from clues.recipes.compare import compare as recipe
 
@@ -201,6 +199,8 @@ def merge(
     adapters: list[Path],
     out: Path = typer.Option(...),
     method: Annotated[str, typer.Option(help="ties, exact, svd, linear, dare-linear or dare-ties.")] = "ties",
+    weights: Annotated[str, typer.Option(help="equal, or learned on --data.")] = "equal",
+    data: Annotated[list[str] | None, typer.Option(help="Public samples to learn on; may be given again.")] = None,
     model: Model = None,
     seed: Seed = 1,
     set_: Set = None,
@@ -210,9 +210,9 @@ def merge(
     from clues.recipes.train import merge_folders
 
     overrides = [override.removeprefix("merging.") for override in set_ or []]
-    settings = validated(MergingSettings, {"method": method}, overrides)
+    settings = validated(MergingSettings, {"method": method, "weights": weights}, overrides)
     which = validated(ModelSettings, {"id": model} if model else {})
-    print(f"Adapter: {merge_folders(adapters, which, settings, seed, out)}")
+    print(f"Adapter: {merge_folders(adapters, which, settings, seed, out, data or [])}")
 
 
 @app.command(epilog="Example: clues evaluate test.jsonl --adapter runs/demo/server/global")
@@ -220,15 +220,19 @@ def merge(
 def evaluate(
     tests: list[str],
     adapter: Annotated[Path | None, typer.Option(help="An adapter's folder; the base model without it.")] = None,
+    generate: Annotated[int, typer.Option(min=0, help="Also answer, in at most so many tokens: F1, ROUGE-L.")] = 0,
     model: Model = None,
+    set_: Set = None,
 ) -> None:
-    """Held-out NLL and perplexity by domain."""
-    from clues.config import DataSettings, ModelSettings, validated
+    """Held-out NLL and perplexity by domain; token F1 and ROUGE-L of generated answers."""
+    from clues.config import DataSettings, EvaluationSettings, ModelSettings, validated
     from clues.recipes.tables import facts_table, show
     from clues.recipes.train import evaluate_file
 
+    overrides = [override.removeprefix("evaluation.") for override in set_ or []]
+    settings = validated(EvaluationSettings, {"generate": generate}, overrides)
     which = validated(ModelSettings, {"id": model} if model else {})
-    for domain, figures in evaluate_file(tests, adapter, which, DataSettings()).items():
+    for domain, figures in evaluate_file(tests, adapter, which, DataSettings(), settings).items():
         show(facts_table(domain, figures))
 
 

@@ -126,7 +126,9 @@ class MergingSettings(Settings):
 
     method: Literal["linear", "ties", "dare-linear", "dare-ties", "svd", "exact"] = "ties"
     density: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
-    weights: Literal["equal", "samples"] = "equal"
+    weights: Literal["equal", "samples", "learned"] = "equal"  # learned: on the public samples (the paper's adaptive)
+    weight_steps: Count = 30  # learned: steps of Adam, each a pass over the public samples
+    weight_learning_rate: Positive = 0.1
     scale: Positive = 1.0
 
 
@@ -154,6 +156,8 @@ class EvaluationSettings(Settings):
     tests: list[str] = []
     arms: list[Literal["base", "mixed", "selected", "oracle", "ratio"]] = ["base", "mixed", "selected"]
     batch_tokens: Count = 4096
+    generate: Annotated[int, Field(ge=0)] = 0  # most tokens of a generated answer; 0: none, as it costs time
+    generate_samples: Count | None = None  # tests of each domain that are answered, the first; all where not given
 
 
 class RunSettings(Settings):
@@ -198,12 +202,44 @@ class RunSettings(Settings):
         return self
 
 
+class VariantSettings(BaseModel):
+    """A name, and beside it whatever settings of a run it changes: `merging = { method = "exact" }`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    def sets(self, table: str, key: str) -> bool:
+        changed = self.changes.get(table)
+        return isinstance(changed, Mapping) and key in changed
+
+
 class CompareSettings(Settings):
-    """What `clues compare` runs: every method in every mode with every seed."""
+    """What `clues compare` runs: every method in every mode with every seed, and each of these in every variant."""
 
     methods: Annotated[list[str], Field(min_length=1)]
     modes: Annotated[list[Literal["merging", "federated"]], Field(min_length=1)] = ["merging"]
     seeds: Annotated[list[int], Field(min_length=1)] = [1, 2, 3]
+    variants: list[VariantSettings] = []
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> CompareSettings:
+        names = [variant.name for variant in self.variants]
+        if len(set(names)) != len(names):
+            raise ValueError("compare.variants.name: two variants share a name; give each its own.")
+        for variant in self.variants:
+            wrong = sorted({"seed", "out", "compare"} & set(variant.changes))
+            wrong += ["scoring.method"] if variant.sets("scoring", "method") else []
+            wrong += ["collaboration.mode"] if variant.sets("collaboration", "mode") and len(self.modes) > 1 else []
+            if wrong:
+                raise ValueError(
+                    f"compare.variants: '{variant.name}' sets {', '.join(wrong)}; leave that to [compare] itself."
+                )
+        return self
 
 
 class ScoreSettings(Settings):

@@ -46,12 +46,12 @@ def write_toml(path: Path, value: Mapping[str, Any]) -> None:
     replace_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def write_parquet(path: Path, columns: Mapping[str, Any]) -> None:
-    """Write columns of equal length, by name."""
+def write_parquet(path: Path, columns: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> None:
+    """Write columns of equal length, by name; `notes` go into the metadata of the schema."""
     import pyarrow
     import pyarrow.parquet
 
-    table = pyarrow.table(dict(columns))
+    table = pyarrow.table(dict(columns), metadata=notes)
     replace_whole(path, lambda part: pyarrow.parquet.write_table(table, part))
 
 

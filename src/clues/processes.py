@@ -83,6 +83,15 @@ def spread(items: Iterable[T], compute: Callable[[T], R], what: str, total: int)
     yield from gather_object([compute(item) for item in own])
 
 
+def gathered(value: R) -> list[R]:
+    """The values of all processes, in every process."""
+    if process_count() == 1:
+        return [value]
+    from accelerate.utils import gather_object
+
+    return list(gather_object([value]))
+
+
 @contextmanager
 def _alone() -> Iterator[None]:
     """Hide the other processes from libraries: the Trainer would divide every batch among them."""

@@ -13,6 +13,7 @@ from clues.config import LoraSettings, ScoringSettings
 from clues.data.prompts import tokenize
 from clues.data.samples import read_samples
 from clues.errors import ScoringError
+from clues.files import read_json
 from clues.models.adapters import adapter_state, attached
 from clues.models.trajectory import Checkpoint
 
@@ -30,7 +31,7 @@ def tables(base, write_samples):
         generator = torch.Generator().manual_seed(1)
         state = {n: torch.randn(t.shape, generator=generator) for n, t in adapter_state(model).items()}
     points = [Checkpoint(state, 0.5), Checkpoint(state, 0.25)]
-    return lambda folder: score_silo(base, points, LORA, samples, public, public, SETTINGS, folder)
+    return lambda folder, settings=SETTINGS: score_silo(base, points, LORA, samples, public, public, settings, folder)
 
 
 def test_a_pass_that_was_cut_off_does_no_batch_twice(tables, tmp_path, monkeypatch):
@@ -50,6 +51,10 @@ def test_a_pass_that_was_cut_off_does_no_batch_twice(tables, tmp_path, monkeypat
     assert len(calls) == 12 + 1  # twelve batches, one of them begun twice
     for one, two in zip(whole, again, strict=True):
         assert all(torch.equal(one.columns[name], two.columns[name]) for name in one.columns)
+    costs = [read_json(tmp_path / name / "costs.json") for name in ("whole", "cut")]
+    # Twelve samples, four anchors and four of the validation set, at two checkpoints; what was kept is counted too.
+    assert [(cost["forward"], cost["backward"]) for cost in costs] == [(40, 40)] * 2
+    assert all(cost["seconds"] > 0 for cost in costs)
 
 
 def test_finished_batches_can_be_read_while_the_pass_goes_on(tables, tmp_path, monkeypatch):
@@ -78,7 +83,15 @@ def test_finished_batches_can_be_read_while_the_pass_goes_on(tables, tmp_path, m
 
 def test_only_scores_stay_on_the_disk(tables, tmp_path):
     tables(tmp_path / "run")
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [".scores.done", "anchors.parquet", "scores.parquet"]
+    names = sorted(p.name for p in (tmp_path / "run").iterdir())
+    assert names == [".scores.done", "anchors.parquet", "costs.json", "scores.parquet"]
+
+
+@pytest.mark.parametrize(("method", "passes"), [("ppl", 16), ("ifd", 32), ("random", 0)])
+def test_methods_without_gradients_cost_no_backward_pass(tables, tmp_path, method, passes):
+    tables(tmp_path / "run", SETTINGS.model_copy(update={"method": method}))
+    cost = read_json(tmp_path / "run" / "costs.json")
+    assert (cost["forward"], cost["backward"]) == (passes, 0)
 
 
 def test_a_batch_is_halved_where_memory_runs_out(tables, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -138,9 +139,21 @@ def test_train_merge_evaluate(clues, tiny_model, files):
             "--seed",
             len(name) + ord(name[0]),
         )
-    clues("merge", files / "one/adapter", files / "two/adapter", "--out", files / "merged", "--model", tiny_model)
-    result = clues("evaluate", files / "clean.jsonl", "--adapter", files / "merged", "--model", tiny_model)
-    assert "nll" in result.output
+    merge = ("merge", files / "one/adapter", files / "two/adapter", "--model", tiny_model, "--out")
+    clues(*merge, files / "merged")
+    learned = ("--weights", "learned", "--set", "merging.weight_steps=2")
+    shown = clues(*merge, files / "learned", *learned, "--data", files / "anchors.jsonl").stderr
+    assert re.search(r"Merge weights 0\.\d+, 0\.\d+: public loss", shown)
+    assert (files / "learned/adapter_model.safetensors").is_file()
+    for wrong in (learned, ("--data", files / "anchors.jsonl")):
+        assert "need each other" in clues(*merge, files / "no", *wrong, code=2).stderr
+    assert "use equal or learned" in clues(*merge, files / "no", "--weights", "samples", code=2).stderr
+    evaluate = ("evaluate", files / "clean.jsonl", "--adapter", files / "merged", "--model", tiny_model)
+    assert "nll" in clues(*evaluate).output
+    answered = clues(*evaluate, "--generate", 3, "--set", "evaluation.generate_samples=2").output
+    assert re.search(r"answers +│ +2 ", answered)
+    for figure in ("nll", "token_f1", "rouge_l"):
+        assert figure in answered
 
 
 @pytest.mark.parametrize(
@@ -206,8 +219,8 @@ def config(clues, tiny_model, write_samples, tmp_path):
 @pytest.mark.parametrize(
     "mode",
     [
-        ["collaboration.mode=merging"],
-        ["scoring.walk=in-run", "merging.method=exact"],
+        ["collaboration.mode=merging", "evaluation.generate=3", "evaluation.generate_samples=2"],
+        ["scoring.walk=in-run", "merging.method=exact", "merging.weights=learned", "merging.weight_steps=2"],
         ["collaboration.mode=federated", "collaboration.rounds=2"],
         ["collaboration.mode=federated", "collaboration.rounds=2", "collaboration.strategy=fedprox"],
     ],
@@ -218,11 +231,18 @@ def test_run_keeps_the_contract_and_repeats_to_the_same_numbers(clues, config, t
     clues("run", tmp_path / "one" / "config.toml", "--out", tmp_path / "two")
     one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
     assert one == two
+    merged = {"mixed", "selected", "oracle", "ratio"} if "collaboration.mode=federated" not in mode else set()
+    assert set(one["merge_weights"]) == merged
+    for weights in one["merge_weights"].values():
+        assert set(weights) <= set(one["clients"])
+        assert sum(weights.values()) == pytest.approx(1)
+        assert (len(set(weights.values())) == 1) == ("merging.weights=learned" not in mode) or len(weights) == 1
     for client in one["clients"].values():
         assert {"precision", "recall", "f1", "auroc", "kept", "dropped"} <= set(client["selection"])
     for figures in one["evaluation"].values():
         assert set(figures) == {"base", "mixed", "selected", "oracle", "ratio"}
         assert figures["mixed"]["nll"] < figures["base"]["nll"]
+        assert all(("rouge_l" in found) == ("evaluation.generate=3" in mode) for found in figures.values())
     check_folder(tmp_path / "one", base)
 
 
@@ -280,26 +300,101 @@ def test_validate_lists_every_error_at_once(clues, config):
     assert "valid; 3 clients" in clues("validate", config).output
 
 
-def test_compare_shares_the_training_and_goes_on(clues, config, tmp_path):
-    experiment = tomllib.loads(config.read_text())
-    experiment["compare"] = {"methods": ["clues", "ppl", "random"], "seeds": [1, 2]}
-    experiment["evaluation"]["arms"] = ["base", "mixed", "selected", "oracle"]
-    path = tmp_path / "experiment.toml"
-    path.write_text(tomli_w.dumps(experiment))
+@pytest.fixture
+def experiment(config, tmp_path):
+    """A file of settings with a table `compare` of the given content."""
+
+    def write(**compare):
+        values = tomllib.loads(config.read_text()) | {"compare": compare}
+        values["evaluation"]["arms"] = ["base", "mixed", "selected", "oracle"]
+        path = tmp_path / "experiment.toml"
+        path.write_text(tomli_w.dumps(values))
+        return path
+
+    return write
+
+
+def parquet(path):
+    return pyarrow.parquet.read_table(path).to_pylist()
+
+
+def test_compare_shares_the_training_and_goes_on(clues, experiment, tmp_path):
+    path = experiment(methods=["clues", "ppl", "random"], seeds=[1, 2])
     out = tmp_path / "compared"
     shown = clues("compare", path, "--out", out).output
     for method in ("clues", "ppl", "random"):
         assert f"| {method} | anchor-mean |" in shown
-        assert f"| {method} | merging | selected |" in shown
-    rows = pyarrow.parquet.read_table(out / "selection.parquet").to_pylist()
+        assert f"| selected | {method} |" in shown
+    assert shown.count("| mixed | – |") == 3  # two domains and their mean
+    rows = parquet(out / "selection.parquet")
     assert {(row["method"], row["seed"]) for row in rows} == {
         (m, s) for m in ("clues", "ppl", "random") for s in (1, 2)
     }
-    mixed = [r for r in pyarrow.parquet.read_table(out / "models.parquet").to_pylist() if r["arm"] == "mixed"]
+    mixed = [r for r in parquet(out / "models.parquet") if r["arm"] == "mixed"]
     assert len({(row["seed"], row["domain"], row["nll"]) for row in mixed}) == len(mixed) / 3
+    assert "| selected | clues |" in shown
+    assert '<td class="label">selected</td>' in (out / "results.html").read_text()
     before = {p: p.stat().st_mtime_ns for p in out.rglob("metrics.json")}
     assert clues("compare", path, "--out", out).output.endswith(shown[shown.index("# Selection") :])
     assert {p: p.stat().st_mtime_ns for p in out.rglob("metrics.json")} == before
+
+
+def test_compare_merges_the_same_adapters_in_every_variant(clues, experiment, tmp_path, monkeypatch):
+    import clues.collaboration.silo as silo
+
+    calls = []
+    for name in ("fit", "method"):
+        monkeypatch.setattr(silo, name, counting(calls, name, getattr(silo, name)))
+    variants = [
+        {"name": "ties"},
+        {"name": "exact", "merging": {"method": "exact"}},
+        {"name": "learned", "merging": {"method": "exact", "weights": "learned", "weight_steps": 2}},
+    ]
+    path = experiment(methods=["clues"], seeds=[1], variants=variants)
+    out = tmp_path / "compared"
+    shown = clues("compare", path, "--out", out).output
+    # Three clients, each trained on what it keeps and on the oracle's part, and scored, in the first variant alone.
+    assert 3 <= calls.count("fit") <= 6
+    assert calls.count("method") == 3
+    selected = {r["variant"]: r["nll"] for r in parquet(out / "models.parquet") if r["arm"] == "selected"}
+    assert len(set(selected.values())) == 3
+    selection = [row for row in parquet(out / "selection.parquet") if row["client"] == "a"]
+    assert len({row["auroc"] for row in selection}) == 1
+    assert "| selected | clues | learned |" in shown
+    assert shown.count("| oracle | clues |") == 9  # each variant merges the oracle's adapters in its own way
+    costs = parquet(out / "costs.parquet")
+    assert {row["variant"] for row in costs} == {"ties", "exact", "learned"}
+    # Ten own samples, three anchors and three validation samples a domain, at two checkpoints.
+    assert {(row["forward"], row["backward"]) for row in costs} == {((10 + 6 + 6) * 2, (10 + 6 + 6) * 2)}
+    metrics = json.loads((out / "seed-1/merging/learned/clues/metrics.json").read_text())
+    assert len(set(metrics["merge_weights"]["mixed"].values())) == 3
+
+
+def counting(calls, name, function):
+    def counted(*arguments, **options):
+        calls.append(name)
+        return function(*arguments, **options)
+
+    return counted
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        ([{"merging": {"method": "exact"}}], "variants.0.name: is required"),
+        ([{"name": "a"}, {"name": "a"}], "compare.variants.name: two variants share a name"),
+        ([{"name": "a", "seed": 3}], "compare.variants: 'a' sets seed; leave that to [compare] itself"),
+        ([{"name": "a", "scoring": {"method": "ppl"}}], "compare.variants: 'a' sets scoring.method"),
+        ([{"name": "a", "mergin": {"method": "ties"}}], "did you mean 'merging'"),
+        ([{"name": "a", "merging": {"method": "mean"}}], "merging.method"),
+        ([{"name": "a", "merging": "ties"}], "merging"),
+    ],
+)
+def test_wrong_variants_are_told_before_anything_is_run(clues, experiment, tmp_path, variants, message):
+    path = experiment(methods=["random"], variants=variants)
+    shown = clues("compare", path, "--out", tmp_path / "compared", code=2).stderr
+    assert message in shown
+    assert not (tmp_path / "compared").exists()
 
 
 def test_help_shows_examples(clues):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from clues.report.pages import write_run_page, write_samples_page
+from clues.compare.tables import Table
+from clues.report.pages import write_compare_page, write_run_page, write_samples_page
 
 
 def test_the_samples_page_shows_the_worst_first_and_escapes_their_text(tmp_path):
@@ -26,3 +27,26 @@ def test_the_run_page_works_without_labels_and_without_tests(tmp_path):
     text = (tmp_path / "a.html").read_text()
     assert "<td>a</td><td>3</td><td>2</td>" in text
     assert "Held-out" not in text
+
+
+def test_the_run_page_shows_each_figure_that_was_measured(tmp_path):
+    metrics = {
+        "clients": {},
+        "threshold": {"rule": "ratio", "value": None},
+        "variants": {},
+        "evaluation": {"x": {"base": {"nll": 1.5, "token_f1": 0.25, "rouge_l": 0.125}}},
+    }
+    write_run_page(tmp_path / "a.html", metrics, {"seed": 1})
+    text = (tmp_path / "a.html").read_text()
+    for title, figure in (("Held-out NLL", "1.500"), ("Token F1", "0.250"), ("ROUGE-L", "0.125")):
+        assert f"<td>{figure}</td>" in text[text.index(title) :].split("</table>")[0]
+
+
+def test_the_comparison_page_shows_every_table_and_fetches_nothing(tmp_path):
+    shown = [Table("Selection", 1, ["method", "f1"], [["<b>", "0.5"]], "a note"), Table("Cost", 1, ["method"], [])]
+    write_compare_page(tmp_path / "a.html", shown)
+    text = (tmp_path / "a.html").read_text()
+    assert '<td class="label">&lt;b&gt;</td><td>0.5</td>' in text
+    assert text.index("a note") < text.index("<h2>Cost</h2>")
+    assert "http" not in text
+    assert "<script" not in text

@@ -12,6 +12,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 from torch import Tensor
 
+from clues.collaboration.merge_weights import learn_weights
 from clues.collaboration.merging import merge
 from clues.collaboration.messages import (
     ANCHOR_COLUMNS,
@@ -29,7 +30,7 @@ from clues.config import LoraSettings, RunSettings, SelectionSettings
 from clues.data.prompts import tokenize
 from clues.data.samples import as_rows, read_many
 from clues.errors import ProtocolError
-from clues.evaluation.likelihood import evaluate
+from clues.evaluation.held_out import evaluate_tests
 from clues.files import Phase, read_json, replace_whole, value_digest, write_json, write_parquet
 from clues.models.adapters import AdapterState, adapter_state, attached, save_adapter
 from clues.models.base import Base, load_base
@@ -74,6 +75,7 @@ def coordinate(grid: Grid, settings: RunSettings, out: Path) -> dict[str, Any]:
     ]
     base = load_base(settings.model)
     models: dict[str, tuple[AdapterState, LoraSettings]] = {}
+    weights: dict[str, dict[str, float]] = {}
     rounds: list[AdapterState] = []
     if settings.collaboration.mode == "federated":
         say("Phase 1: rounds on all data; the global model of every round is a checkpoint of the trajectory.")
@@ -88,13 +90,19 @@ def coordinate(grid: Grid, settings: RunSettings, out: Path) -> dict[str, Any]:
         if arm == "base" or arm in models:
             continue
         rule = _ratio(settings, clients) if arm == "ratio" else threshold
-        models[arm] = _train(grid, settings, clients, base, arm, rule)
+        if settings.collaboration.mode == "federated":
+            say(f"Phase 2: rounds on '{arm}'.")
+            models[arm] = federate(grid, settings, arm, rule, _start(base, settings))[-1], settings.lora
+        else:
+            state, lora, weights[arm] = _train_and_merge(grid, settings, clients, base, arm, rule)
+            models[arm] = state, lora
     for name, (state, lora) in models.items():
         _write_adapter(state, lora, base, server / "global" if name == "selected" else server / "adapters" / name)
     metrics = {
         "clients": {client.id: {"samples": client.samples, "selection": selection[client.id]} for client in clients},
         "threshold": threshold.as_dict(),
         "variants": variants,
+        "merge_weights": weights,
         "evaluation": _evaluate(settings, base, models, server),
     }
     write_json(out / "metrics.json", metrics)
@@ -160,13 +168,11 @@ def _shown(settings: RunSettings) -> Sequence[str]:
     return ("paper", "dot", "cosine") if settings.scoring.contrast else ("paper", "cosine")
 
 
-def _train(
+def _train_and_merge(
     grid: Grid, settings: RunSettings, clients: list[Client], base: Base, arm: str, threshold: Threshold
-) -> tuple[AdapterState, LoraSettings]:
-    """One model trained together on the part of the data that the arm names."""
-    say(f"Phase 2: training together on '{arm}'.")
-    if settings.collaboration.mode == "federated":
-        return federate(grid, settings, arm, threshold, _start(base, settings))[-1], settings.lora
+) -> tuple[AdapterState, LoraSettings, dict[str, float]]:
+    """Every client trains on the part of its data that the arm names; (merged, its settings, weights by client)."""
+    say(f"Phase 2: training on '{arm}', then merging.")
     states = [client.adapter for client in clients]
     counts = [client.samples for client in clients]
     if arm != "mixed":  # the trajectories of the selection phase end where training on everything ends
@@ -174,11 +180,26 @@ def _train(
         replies = _ask(grid, FIT, pack(facts), [client.node for client in clients])
         states = [arrays_of(reply.content) for reply in replies]
         counts = [int(numbers_of(reply.content)["num-examples"]) for reply in replies]
-    trained = [(state, count) for state, count in zip(states, counts, strict=True) if count]
+    trained = [(client.id, state, n) for client, state, n in zip(clients, states, counts, strict=True) if n]
     if not trained:
         raise ProtocolError("training: no client kept any sample; loosen selection.threshold.")
-    weights = [count if settings.merging.weights == "samples" else 1 for _, count in trained]
-    return merge(base, [state for state, _ in trained], settings.lora, weights, settings.merging, settings.seed)
+    adapters = [state for _, state, _ in trained]
+    weights = _weights(settings, base, adapters, [count for *_, count in trained])
+    merged, lora = merge(base, adapters, settings.lora, weights, settings.merging, settings.seed)
+    return merged, lora, {who: weight / sum(weights) for (who, *_), weight in zip(trained, weights, strict=True)}
+
+
+def _weights(
+    settings: RunSettings, base: Base, adapters: Sequence[AdapterState], counts: Sequence[int]
+) -> Sequence[float]:
+    """What `merging.weights` names, one an adapter."""
+    if settings.merging.weights == "samples":
+        return counts
+    if settings.merging.weights == "equal" or len(adapters) == 1:
+        return [1.0] * len(adapters)
+    public = read_many([*settings.anchors, *settings.validation], settings.data.dialect)
+    tokens = tokenize(public, base.tokenizer, settings.data.max_tokens)
+    return learn_weights(base, adapters, settings.lora, tokens, settings.merging, settings.evaluation.batch_tokens)
 
 
 def _start(base: Base, settings: RunSettings) -> AdapterState:
@@ -189,7 +210,7 @@ def _start(base: Base, settings: RunSettings) -> AdapterState:
 def _evaluate(
     settings: RunSettings, base: Base, models: Mapping[str, tuple[AdapterState, LoraSettings]], server: Path
 ) -> dict[str, Any]:
-    """By domain and arm, the held-out NLL."""
+    """By domain and arm, what is measured on the held-out tests."""
     if not settings.evaluation.tests:
         return {}
     tests = read_many(settings.evaluation.tests, settings.data.dialect)
@@ -198,11 +219,12 @@ def _evaluate(
     for arm in settings.evaluation.arms:
         state, lora = models.get(arm, (None, settings.lora))
         sums = {} if state is None else {name: float(t.double().norm()) for name, t in state.items()}
-        phase = Phase(server / "evaluation", arm, [sums, value_digest([t.input_ids for t in tokens]), base.name])
+        asked = settings.evaluation.model_dump(include={"generate", "generate_samples"})
+        phase = Phase(server / "evaluation", arm, [sums, value_digest([t.input_ids for t in tokens]), base.name, asked])
         file = server / "evaluation" / f"{arm}.json"
         if not phase.done:
             with attached(base, lora, state, settings.seed) as model:  # a fresh adapter changes nothing: B = 0
-                write_json(file, evaluate(model, base, tokens, settings.evaluation.batch_tokens, f"evaluating {arm}"))
+                write_json(file, evaluate_tests(model, base, tests, tokens, settings.evaluation, arm))
             phase.finish()
         for domain, figures in read_json(file).items():
             result.setdefault(domain, {})[arm] = figures

@@ -6,23 +6,25 @@
 from __future__ import annotations
 
 import functools
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from clues.collaboration.costs import Cost, measured
 from clues.config import LoraSettings, ScoringSettings, TrainingSettings
 from clues.data.prompts import Tokens
 from clues.data.samples import Sample
-from clues.files import Phase, replace_whole, value_digest, write_jsonl, write_parquet
+from clues.files import Phase, replace_whole, value_digest, write_json, write_jsonl, write_parquet
 from clues.models.adapters import AdapterState
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
-from clues.processes import once, wait
+from clues.processes import gathered, once, wait
 from clues.scoring.clues import Columns
 from clues.scoring.methods import Data, Trained, method
 from clues.selection.threshold import Threshold
@@ -52,7 +54,7 @@ def score_silo(
     settings: ScoringSettings,
     folder: Path,
 ) -> tuple[ScoreTable, ScoreTable]:
-    """Score private samples and anchors in one pass; write scores.parquet and anchors.parquet.
+    """Score private samples and anchors in one pass; write scores.parquet, anchors.parquet, and costs.json.
 
     Called in every process of a silo, each scores a share of the batches.
 
@@ -72,14 +74,18 @@ def score_silo(
         apart = {"method", "similarity", "batch_size", "batch_tokens", "keep_passes"}
         same = inputs | {"settings": settings.model_dump(exclude=apart)}
         shards = folder / ".shards" / value_digest(same)[:16]
-        remember = functools.partial(_kept, shards, [t.id for t in [*samples, *anchors]])
+        earlier: list[Cost] = []
+        remember = functools.partial(_kept, shards, [t.id for t in [*samples, *anchors]], base, earlier)
         trained, data = Trained(base, checkpoints, lora_config), Data(samples, anchors, validation)
-        together = method(settings.method).score(trained, data, settings, remember)
+        with measured(base) as cost:
+            together = method(settings.method).score(trained, data, settings, remember)
+        costs = gathered(sum(earlier, cost))
         split = len(samples)
 
         def write() -> None:
             _write_table(folder / "scores.parquet", samples, {n: v[:split] for n, v in together.items()})
             _write_table(folder / "anchors.parquet", anchors, {n: v[split:] for n, v in together.items()})
+            write_json(folder / "costs.json", asdict(sum(costs, Cost())))
             phase.finish()
             if not settings.keep_passes:
                 shutil.rmtree(folder / ".shards", ignore_errors=True)
@@ -176,18 +182,26 @@ def score_in_run(
     return read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
 
 
-def _kept(shards: Path, ids: Sequence[str], name: str, compute: Callable[[], Columns]) -> Columns:
-    """The shard of that name, or what is computed and then kept: scalars of a batch with its ids, never a gradient."""
+def _kept(
+    shards: Path, ids: Sequence[str], base: Base, earlier: list[Cost], name: str, compute: Callable[[], Columns]
+) -> Columns:
+    """The shard of that name, or what is computed and then kept: scalars of a batch with its ids, never a gradient.
+
+    What a kept shard had cost is added to `earlier`, so that scoring costs the same whoever paid for it.
+    """
     import pyarrow.parquet
 
     file = shards / f"{name}.parquet"
     if not file.is_file():
-        columns = compute()
-        names = [ids[row] for row in columns["row"].tolist()]
-        write_parquet(file, {"id": names, **{n: values.numpy() for n, values in columns.items()}})
+        with measured(base) as cost:
+            columns = compute()
+        names = [ids[row] if row < len(ids) else "public" for row in columns["row"].tolist()]
+        told = {"cost": json.dumps(asdict(cost))}
+        write_parquet(file, {"id": names, **{n: values.numpy() for n, values in columns.items()}}, told)
         return columns
-    table = pyarrow.parquet.read_table(file).drop_columns("id")
-    return {n: torch.tensor(table[n].to_numpy()) for n in table.column_names}
+    table = pyarrow.parquet.read_table(file)
+    earlier.append(Cost(**json.loads((table.schema.metadata or {}).get(b"cost", b"{}"))))
+    return {n: torch.tensor(table[n].to_numpy()) for n in table.column_names if n != "id"}
 
 
 def _write_table(path: Path, tokens: Sequence[Tokens], columns: Mapping[str, Tensor]) -> None:

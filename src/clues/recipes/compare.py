@@ -1,24 +1,44 @@
-"""`clues compare`: methods × collaborations × seeds on one set of clients, every threshold beside each other."""
+"""`clues compare`: methods × collaborations × variants × seeds on one set of clients, all beside each other."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clues.compare.results import Row, model_rows, model_table, selection_rows, selection_table
+from clues.compare.rows import Row, cost_rows, model_rows, selection_rows
+from clues.compare.tables import markdown, tables
 from clues.config import CompareSettings, RunSettings, validated
 from clues.errors import ConfigError
-from clues.files import read_json, refuse_other_run, replace_whole, write_parquet
+from clues.files import read_json, refuse_other_run, replace_whole, value_digest, write_parquet
 from clues.progress import say
 from clues.recipes.run import run
+from clues.report.pages import write_compare_page
 
-_SHARED = ("trajectory", "adapters", ".shards")  # trained adapters and passes over gradients, for every method
+# What another run of the same training has made already: its adapters, and passes over gradients.
+_TRAINED = ("trajectory", "adapters", ".shards")
+# What a run that scores alike has made as well, the marker last: a copy that is cut short looks unfinished.
+_SCORED = ("scores.parquet", "anchors.parquet", "costs.json", ".scores.done")
+
+
+@dataclass(frozen=True)
+class _Planned:
+    labels: dict[str, Any]
+    settings: RunSettings
+    shared: Path
+
+    @property
+    def out(self) -> Path:
+        return Path(self.settings.out)
 
 
 def compare(experiment: Mapping[str, Any], out: Path, overrides: Sequence[str] = ()) -> str:
-    """Run every combination (finished ones are read), write selection.parquet, models.parquet and results.md.
+    """Run every combination; finished ones are read.
+
+    Writes selection.parquet, models.parquet, costs.parquet (a row a run and client or domain and arm), and the tables
+    made of them in results.md and results.html.
 
     Args:
         experiment: the settings of a run with a table `compare`; `{seed}` in the name of a file is replaced.
@@ -30,42 +50,75 @@ def compare(experiment: Mapping[str, Any], out: Path, overrides: Sequence[str] =
         CluesError: settings or data are wrong; all combinations are checked before the first is run.
     """
     chosen = validated(CompareSettings, experiment.get("compare", {}))
+    variants = {variant.name: variant.changes for variant in chosen.variants} or {"": {}}
     plan = [
-        (seed, mode, method, _settings(experiment, seed, mode, method, out, overrides))
+        _planned(experiment, seed, mode, method, name, changes, out, overrides)
         for seed in chosen.seeds
         for mode in chosen.modes
+        for name, changes in variants.items()
         for method in chosen.methods
     ]
-    for *_, settings in plan:
-        refuse_other_run(Path(settings.out), settings.model_dump(mode="json"))
+    for planned in plan:
+        refuse_other_run(planned.out, planned.settings.model_dump(mode="json"))
     selection: list[Row] = []
     models: list[Row] = []
-    for number, (seed, mode, method, settings) in enumerate(plan, start=1):
-        say(f"Run {number} of {len(plan)}: method {method}, {mode}, seed {seed}")
-        labels = {"seed": seed, "mode": mode, "method": method}
-        metrics = _run_once(settings, out / f"seed-{seed}" / mode / "shared")
-        selection += selection_rows(metrics, labels)
-        models += model_rows(metrics, labels)
-    _write(selection, out / "selection.parquet")
-    _write(models, out / "models.parquet")
-    text = f"# Selection\n\n{selection_table(selection)}\n"
-    if models:
-        text += f"\n# Held-out NLL, nats a token\n\n{model_table(models)}\n"
+    costs: list[Row] = []
+    for number, planned in enumerate(plan, start=1):
+        say(f"Run {number} of {len(plan)}: " + ", ".join(f"{k} {v}" for k, v in planned.labels.items() if v != ""))
+        metrics = _run_once(planned)
+        selection += selection_rows(metrics, planned.labels)
+        models += model_rows(metrics, planned.labels)
+        costs += cost_rows(_costs(planned), planned.labels)
+    for name, rows in (("selection", selection), ("models", models), ("costs", costs)):
+        _write(rows, out / f"{name}.parquet")
+    shown = tables(selection, models, costs)
+    text = markdown(shown)
     replace_whole(out / "results.md", lambda part: part.write_text(text, encoding="utf-8"))
+    write_compare_page(out / "results.html", shown)
     return text
 
 
-def _settings(
-    experiment: Mapping[str, Any], seed: int, mode: str, method: str, out: Path, overrides: Sequence[str]
-) -> RunSettings:
-    values = {key: value for key, value in _for_seed(experiment, seed).items() if key != "compare"}
-    for table in ("collaboration", "scoring"):
-        if not isinstance(values.get(table, {}), dict):
-            raise ConfigError(f"{table}: is not a table of settings; write [{table}].")
-    values["seed"], values["out"] = seed, str(out / f"seed-{seed}" / mode / method)
-    values["collaboration"] = {**values.get("collaboration", {}), "mode": mode}
-    values["scoring"] = {**values.get("scoring", {}), "method": method, "keep_passes": True}
-    return validated(RunSettings, values, overrides)
+def _planned(
+    experiment: Mapping[str, Any],
+    seed: int,
+    mode: str,
+    method: str,
+    variant: str,
+    changes: Mapping[str, Any],
+    out: Path,
+    overrides: Sequence[str],
+) -> _Planned:
+    values = _merged(_for_seed(experiment, seed), {"seed": seed, "collaboration": {"mode": mode}})
+    values = _merged(values, {"scoring": {"method": method, "keep_passes": True}})
+    values = _merged(values, _for_seed(changes, seed))
+    del values["compare"]
+    folder = out / f"seed-{seed}"
+    values["out"] = str(folder / mode / variant / method)
+    settings = validated(RunSettings, values, overrides)
+    # Runs whose clients train alike share what was trained, whatever they score, merge or evaluate by.
+    training = settings.model_dump(
+        mode="json", include={"clients", "model", "lora", "data", "training", "collaboration"}
+    )
+    labels = {"seed": seed, "mode": settings.collaboration.mode, "variant": variant, "method": method}
+    return _Planned(labels, settings, folder / "shared" / value_digest(training)[:16])
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`values`, with the settings that `changes` names in their place; tables are merged key by key.
+
+    Raises:
+        ConfigError: one has a table of settings where the other has none.
+    """
+    result = dict(values)
+    for key, value in changes.items():
+        held = result.get(key, {})
+        if isinstance(value, Mapping):
+            if not isinstance(held, Mapping):
+                raise ConfigError(f"{key}: is not a table of settings; write [{key}].")
+            result[key] = _merged(held, value)
+        else:
+            result[key] = value
+    return result
 
 
 def _for_seed(value: Any, seed: int) -> Any:
@@ -76,22 +129,41 @@ def _for_seed(value: Any, seed: int) -> Any:
     return [_for_seed(item, seed) for item in value] if isinstance(value, list) else value
 
 
-def _run_once(settings: RunSettings, shared: Path) -> dict[str, Any]:
-    """Run, with the trajectories and adapters that another method's run has trained already."""
-    folder = Path(settings.out)
-    if (folder / "metrics.json").is_file():
-        metrics: dict[str, Any] = read_json(folder / "metrics.json")
+def _run_once(planned: _Planned) -> dict[str, Any]:
+    """Run, with what the other runs have trained, scored and evaluated already."""
+    if (planned.out / "metrics.json").is_file():
+        metrics: dict[str, Any] = read_json(planned.out / "metrics.json")
         return metrics
-    metrics = run(settings, folder, prepare=lambda: _copy(shared, folder / "clients", settings))
-    _copy(folder / "clients", shared, settings)
+    metrics = run(planned.settings, planned.out, prepare=lambda: _share(planned, fetch=True))
+    _share(planned, fetch=False)
     return metrics
 
 
-def _copy(source: Path, target: Path, settings: RunSettings) -> None:
-    for client in settings.clients:
-        for part in _SHARED:
-            if (source / client.id / part).is_dir():
-                shutil.copytree(source / client.id / part, target / client.id / part, dirs_exist_ok=True)
+def _share(planned: _Planned, fetch: bool) -> None:
+    """Copy what is shared into the run (`fetch`), or from it; what does not fit is made anew, by its digest."""
+    scoring = value_digest(planned.settings.scoring.model_dump())[:16]
+    pairs = [(planned.out / "server" / "evaluation", planned.shared / "evaluation")]
+    for client in planned.settings.clients:
+        own, shared = planned.out / "clients" / client.id, planned.shared / client.id
+        pairs += [(own / part, shared / part) for part in _TRAINED]
+        pairs += [(own / part, shared / "scores" / scoring / part) for part in _SCORED]
+    for own, shared in pairs:
+        source, target = (shared, own) if fetch else (own, shared)
+        _copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, or every file of a folder; markers last, so that a copy that is cut short looks unfinished."""
+    files = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
+    for file in sorted(files, key=lambda path: path.suffix == ".done"):
+        place = target / file.relative_to(source)
+        replace_whole(place, lambda part: shutil.copyfile(file, part))  # noqa: B023
+
+
+def _costs(planned: _Planned) -> dict[str, Any]:
+    """By client, what its scoring cost; of scoring while training nothing is known."""
+    files = {client.id: planned.out / "clients" / client.id / "costs.json" for client in planned.settings.clients}
+    return {client: read_json(file) for client, file in files.items() if file.is_file()}
 
 
 def _write(rows: Sequence[Row], path: Path) -> None:

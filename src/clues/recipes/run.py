@@ -12,6 +12,7 @@ from flwr.app import Context, RecordDict
 from clues.config import RunSettings
 from clues.data.samples import overlap, read_many, read_samples
 from clues.errors import ConfigError
+from clues.evaluation.overlap import rouge_package
 from clues.files import claim_folder, read_json, refuse_other_run
 from clues.models.adapters import check_modules
 from clues.models.base import load_base
@@ -64,6 +65,8 @@ def run(settings: RunSettings, out: Path, prepare: Callable[[], None] = lambda: 
 
 def _check(settings: RunSettings) -> None:
     """Read every file, and try the adapter on the base, before anything heavy: on one machine all of it is here."""
+    if settings.evaluation.generate:
+        rouge_package()
     public = read_many([*settings.validation, *settings.anchors], settings.data.dialect)
     tests = read_many(settings.evaluation.tests, settings.data.dialect) if settings.evaluation.tests else []
     leaked = overlap(public, tests)

@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from clues.report.pages import EVALUATED
+
 
 def show(*tables: Table) -> None:
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
@@ -57,13 +59,19 @@ def remark(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def evaluation_table(metrics: Mapping[str, Any]) -> Table:
-    """A row a domain, a column an arm: held-out NLL of clean pairs, nats a token."""
-    arms = list(dict.fromkeys(arm for figures in metrics["evaluation"].values() for arm in figures))
-    table = _table("Held-out NLL (nats a token, lower is better)", ["domain", *arms])
-    for domain, figures in metrics["evaluation"].items():
-        table.add_row(domain, *[_number(figures[arm]["nll"]) for arm in arms])
-    return table
+def evaluation_tables(metrics: Mapping[str, Any]) -> list[Table]:
+    """Of each figure that was measured a table: a row a domain, a column an arm."""
+    domains = metrics["evaluation"]
+    arms = list(dict.fromkeys(arm for figures in domains.values() for arm in figures))
+    tables = []
+    for key, title in EVALUATED.items():
+        if not any(key in figures[arm] for figures in domains.values() for arm in arms):
+            continue
+        table = _table(title, ["domain", *arms])
+        for domain, figures in domains.items():
+            table.add_row(domain, *[_number(figures[arm].get(key)) for arm in arms])
+        tables.append(table)
+    return tables
 
 
 def facts_table(title: str, facts: Mapping[str, Any]) -> Table:

@@ -8,8 +8,15 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
+from clues.compare.tables import Table
 from clues.files import replace_whole
 
+# What is measured of a model on the held-out tests, by its name in metrics.json.
+EVALUATED = {
+    "nll": "Held-out NLL (nats a token, lower is better)",
+    "token_f1": "Token F1 of generated answers (higher is better)",
+    "rouge_l": "ROUGE-L of generated answers (higher is better)",
+}
 _PAGES = Environment(loader=PackageLoader("clues.report", "templates"), autoescape=True, trim_blocks=True)
 _PAGES.filters["figure"] = lambda value: "–" if value is None else f"{value:.3f}"
 
@@ -23,7 +30,9 @@ def write_run_page(path: Path, metrics: Mapping[str, Any], settings: Mapping[str
     clients = metrics["clients"]
     kinds = sorted({kind for client in clients.values() for kind in client["selection"].get("auroc_by_kind", {})})
     arms = list(dict.fromkeys(arm for figures in metrics["evaluation"].values() for arm in figures))
-    _write(path, "run.html", metrics=metrics, kinds=kinds, arms=arms, settings=settings)
+    measured = {key for figures in metrics["evaluation"].values() for found in figures.values() for key in found}
+    evaluated = {key: title for key, title in EVALUATED.items() if key in measured}
+    _write(path, "run.html", metrics=metrics, kinds=kinds, arms=arms, evaluated=evaluated, settings=settings)
 
 
 def write_samples_page(path: Path, rows: Sequence[Mapping[str, Any]], selection: Mapping[str, Any]) -> None:
@@ -34,6 +43,11 @@ def write_samples_page(path: Path, rows: Sequence[Mapping[str, Any]], selection:
         selection: what selection.json holds.
     """
     _write(path, "samples.html", rows=sorted(rows, key=lambda row: row["score"]), selection=selection)
+
+
+def write_compare_page(path: Path, tables: Sequence[Table]) -> None:
+    """The tables of a comparison. It holds no text of a sample."""
+    _write(path, "compare.html", tables=tables)
 
 
 def _write(path: Path, template: str, **values: Any) -> None:

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from clues.config import EvaluationSettings, LoraSettings
+from clues.data.prompts import tokenize
+from clues.data.samples import read_samples
+from clues.evaluation import generation
+from clues.evaluation.generation import evaluate_answers, generate
+from clues.models.adapters import adapter_state, attached
+
+LENGTH = 8
+
+
+@pytest.fixture
+def samples(write_samples):
+    return [*read_samples(write_samples("x.jsonl", 4)), *read_samples(write_samples("y.jsonl", 3))]
+
+
+@pytest.fixture
+def tokens(base, samples):
+    return tokenize(samples, base.tokenizer, 64)
+
+
+@pytest.fixture
+def model(base):
+    """With an adapter large enough that answers differ from prompt to prompt."""
+    lora = LoraSettings(r=2, alpha=4)
+    generator = torch.Generator().manual_seed(5)
+    with attached(base, lora) as fresh:
+        state = {n: torch.randn(t.shape, generator=generator) for n, t in adapter_state(fresh).items()}
+    with attached(base, lora, state) as adapted:
+        yield adapted
+
+
+def one_by_one(model, base, item):
+    """The most likely next token, again and again, without padding and without a cache."""
+    ids = item.input_ids[: item.response_start]
+    answer = []
+    while len(answer) < LENGTH:
+        with torch.no_grad():
+            token = int(model(input_ids=torch.tensor([ids + answer])).logits[0, -1].argmax())
+        if token == base.tokenizer.eos_token_id:
+            break
+        answer.append(token)
+    return answer
+
+
+def text(base, answer):
+    return base.tokenizer.decode(answer, skip_special_tokens=True).strip()
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 4096])
+def test_batches_of_unequal_prompts_answer_as_each_prompt_alone(model, base, tokens, batch_tokens):
+    expected = [text(base, one_by_one(model, base, item)) for item in tokens]
+    assert len({item.response_start for item in tokens}) > 1
+    assert len(set(expected)) > 1
+    assert generate(model, base, tokens, LENGTH, batch_tokens, "answers") == expected
+
+
+def test_an_answer_ends_at_each_end_that_the_model_names(model, base, tokens, monkeypatch):
+    whole = one_by_one(model, base, tokens[0])
+    stop = whole[-1]
+    monkeypatch.setattr(model.generation_config, "eos_token_id", [1, stop])
+    assert generate(model, base, tokens[:1], LENGTH, 4096, "answers") == [text(base, whole[: whole.index(stop)])]
+
+
+def test_figures_are_means_by_domain_of_the_first_samples(model, base, samples, tokens, monkeypatch):
+    told = {s.id: s.response if s.id == "x.jsonl-0" else "nothing like it" for s in samples}
+    monkeypatch.setattr(generation, "generate", lambda _m, _b, asked, *_: [told[t.id] for t in asked])
+    found = evaluate_answers(model, base, samples, tokens, EvaluationSettings(generate=4, generate_samples=2), "")
+    assert found == {
+        "x": {"token_f1": 0.5, "rouge_l": 0.5, "answers": 2},
+        "y": {"token_f1": 0.0, "rouge_l": 0.0, "answers": 2},
+    }
