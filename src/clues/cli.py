@@ -79,7 +79,7 @@ def demo(
         print(f"Data: {write_demo_data(data_folder(out), samples, seed)}")
         return
     settings, metrics = recipe(out, samples, seed, set_ or [])
-    rule = f"{settings.scoring.similarity}, {settings.selection.threshold}"
+    rule = f"{settings.scoring.method}, {metrics['threshold']['rule']}"
     show(selection_table(metrics, f"Selection ({rule})"), variants_table(metrics), *evaluation_tables(metrics))
     print(remark(metrics))
 
@@ -131,7 +131,7 @@ def score(
     anchors: Anchors,
     out: Annotated[Path, typer.Option(help="The run's folder.")],
     model: Model = None,
-    method: Annotated[str, typer.Option(help="The scoring method; --method help names them all.")] = "clues",
+    method: Annotated[str | None, typer.Option(help="The scoring method; --method help names them all.")] = None,
     trajectory: Annotated[str | None, typer.Option(help="A trajectory recorded before.")] = None,
     adapter: Annotated[str | None, typer.Option(help="Score at this adapter alone.")] = None,
     train: Annotated[bool, typer.Option("--train", help="Train a trajectory first; the default.")] = False,
@@ -153,7 +153,7 @@ def score(
         "anchors": anchors,
         "trajectory": trajectory,
         "adapter": adapter,
-        "scoring": {"method": method} | ({"batch_size": batch_size} if batch_size else {}),
+        "scoring": {name: value for name, value in (("method", method), ("batch_size", batch_size)) if value},
         **_model(model),
     }
     summary = recipe(validated(ScoreSettings, values, set_ or []), out)
@@ -260,7 +260,7 @@ def corrupt(
 @_command
 def partition(
     samples: str,
-    clients: Annotated[str, typer.Option(help="How many clients; with --by, the values of that field to take.")],
+    clients: Annotated[str, typer.Option(help="How many, or their names; with --by, values of that field.")],
     out: Annotated[Path, typer.Option(help="A new folder for the clients' and the public files.")],
     by: Annotated[str | None, typer.Option(help="The field that says whose a sample is.")] = None,
     domain: Annotated[str | None, typer.Option(help="The field that names a domain; otherwise all are one.")] = None,
@@ -269,18 +269,34 @@ def partition(
     kinds: Kinds = "cut,delete,exchange",
     severity: Severity = 0.5,
     per_client: Annotated[int, typer.Option(min=2, help="Most samples a client.")] = 40,
+    max_words: Annotated[int | None, typer.Option(min=1, help="Leave out longer responses.")] = None,
     validation: Annotated[int, typer.Option(min=1, help="Validation samples a domain.")] = 16,
     anchors: Annotated[int, typer.Option(min=1, help="Anchors a domain.")] = 10,
     tests: Annotated[int, typer.Option(min=1, help="Held-out test samples a domain.")] = 20,
     seed: Seed = 1,
 ) -> None:
     """Make an experiment out of a clean file: clients of known quality, public files beside them."""
+    from clues.config import PartitionSettings, validated
     from clues.recipes.partition import partition as recipe
     from clues.recipes.tables import facts_table, show
 
-    sizes = {"validation": validation, "anchors": anchors, "test": tests}
-    made = recipe(samples, out, clients, by, domain, shares, dirichlet, _list(kinds), severity, sizes, per_client, seed)
-    show(facts_table(str(out), made))
+    numbered = not by and clients.isdigit()
+    values = {
+        "seed": seed,
+        "clients": [f"client-{n + 1}" for n in range(int(clients))] if numbered else _list(clients),
+        "by": by,
+        "domain": domain,
+        "shares": _list(shares),
+        "dirichlet": dirichlet,
+        "kinds": _list(kinds),
+        "severity": severity,
+        "per_client": per_client,
+        "max_words": max_words,
+        "validation": validation,
+        "anchors": anchors,
+        "tests": tests,
+    }
+    show(facts_table(str(out), recipe(samples, validated(PartitionSettings, values), out)))
 
 
 @models_app.command("fetch")

@@ -80,7 +80,7 @@ class TrainingSettings(Settings):
 class ScoringSettings(Settings):
     """The score of a sample (CLUES, arXiv 2507.03004)."""
 
-    method: str = "clues"
+    method: str = "auto"
     walk: Literal["checkpoint", "in-run"] = "checkpoint"
     refreshes: Count = 4  # in-run: how often the validation direction is computed anew
     similarity: Literal["dot", "cosine"] = "cosine"
@@ -95,6 +95,13 @@ class ScoringSettings(Settings):
     batch_size: Count = 16
     batch_tokens: Count = 4096
     keep_passes: bool = False  # keep the scalars of every batch, for other methods on the same gradients
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_run_is_clues(cls, values: Any) -> Any:
+        """In-run scoring is method clues: naming the one is enough."""
+        in_run = isinstance(values, Mapping) and values.get("walk") == "in-run"
+        return {"method": "clues", **values} if in_run else values
 
     @model_validator(mode="after")
     def _consistent(self) -> ScoringSettings:
@@ -114,7 +121,7 @@ class ScoringSettings(Settings):
 class SelectionSettings(Settings):
     """The rule that turns anchor scores into a threshold."""
 
-    threshold: Rule = "anchor-quantile"
+    threshold: Rule | None = None  # none named: the scoring method's own
     quantile: Share = 0.1
     deviations: float = 2.0
     ratio: Share = 0.5
@@ -239,6 +246,32 @@ class CompareSettings(Settings):
                 raise ValueError(
                     f"compare.variants: '{variant.name}' sets {', '.join(wrong)}; leave that to [compare] itself."
                 )
+        return self
+
+
+class PartitionSettings(Settings):
+    """An experiment's data out of one clean file: `clues partition`."""
+
+    seed: int = 1
+    clients: Annotated[list[str], Field(min_length=1)]  # names; with `by`, values of that field
+    by: str | None = None
+    domain: str | None = None  # the field that names a domain; none: all samples are of one
+    shares: Annotated[list[Share], Field(min_length=1)] = [0.5]  # of low quality: one for all, or one a client
+    dirichlet: Positive | None = None  # β: spreads the one share unevenly over the clients
+    kinds: list[str] = ["cut", "delete", "exchange"]
+    severity: float = 0.5
+    per_client: Annotated[int, Field(ge=2)] = 40
+    max_words: Count | None = None  # longer responses are left out
+    validation: Count = 16
+    anchors: Count = 10
+    tests: Count = 20
+
+    @model_validator(mode="after")
+    def _fits(self) -> PartitionSettings:
+        if self.dirichlet and len(self.shares) != 1:
+            raise ValueError("dirichlet: spreads one share; give one number in shares, the mean.")
+        if len(self.shares) not in (1, len(self.clients)):
+            raise ValueError(f"shares: give one number, or one for each of {len(self.clients)} clients.")
         return self
 
 

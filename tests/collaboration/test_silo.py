@@ -18,7 +18,7 @@ from clues.models.adapters import adapter_state, attached
 from clues.models.trajectory import Checkpoint
 
 LORA = LoraSettings(r=2)
-SETTINGS = ScoringSettings(batch_size=3)
+SETTINGS = ScoringSettings(method="clues", batch_size=3)
 
 
 @pytest.fixture

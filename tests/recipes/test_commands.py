@@ -220,7 +220,13 @@ def config(clues, tiny_model, write_samples, tmp_path):
     "mode",
     [
         ["collaboration.mode=merging", "evaluation.generate=3", "evaluation.generate_samples=2"],
-        ["scoring.walk=in-run", "merging.method=exact", "merging.weights=learned", "merging.weight_steps=2"],
+        [
+            "scoring.method=clues",
+            "scoring.walk=in-run",
+            "merging.method=exact",
+            "merging.weights=learned",
+            "merging.weight_steps=2",
+        ],
         ["collaboration.mode=federated", "collaboration.rounds=2"],
         ["collaboration.mode=federated", "collaboration.rounds=2", "collaboration.strategy=fedprox"],
     ],

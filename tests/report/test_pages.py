@@ -6,8 +6,15 @@ from clues.report.pages import write_compare_page, write_run_page, write_samples
 
 def test_the_samples_page_shows_the_worst_first_and_escapes_their_text(tmp_path):
     rows = [
-        {"id": "good", "prompt": "p", "response": "r", "score": 0.9, "kept": True},
-        {"id": "bad", "prompt": "<script>alert(1)</script>", "response": "r", "score": -0.1, "kept": False},
+        {"id": "good", "prompt": "p", "response": "r", "score": 0.9, "kept": True, "reason": "score ≥ 0.5"},
+        {
+            "id": "bad",
+            "prompt": "<script>alert(1)</script>",
+            "response": "r",
+            "score": -0.1,
+            "kept": False,
+            "reason": "<b>low</b>",
+        },
     ]
     write_samples_page(tmp_path / "a.html", rows, {"kept": 1, "dropped": 1, "rule": "score", "threshold": 0.5})
     text = (tmp_path / "a.html").read_text()

@@ -93,5 +93,5 @@ def test_every_method_scores_samples_and_anchors_and_says_where_it_is_from(base,
 
 
 def test_unknown_methods_are_told_with_all_known_ones():
-    with pytest.raises(ConfigError, match="'magic' is not known; use one of clues, paper"):
+    with pytest.raises(ConfigError, match="'magic' is not known; use one of auto, clues, paper"):
         method("magic")

@@ -35,6 +35,7 @@ from clues.files import Phase, read_json, replace_whole, value_digest, write_jso
 from clues.models.adapters import AdapterState, adapter_state, attached, save_adapter
 from clues.models.base import Base, load_base
 from clues.progress import say
+from clues.scoring.methods import method, with_rule
 from clues.selection.threshold import Threshold, fit_threshold
 
 app = ServerApp()
@@ -83,7 +84,8 @@ def coordinate(grid: Grid, settings: RunSettings, out: Path) -> dict[str, Any]:
         models["mixed"] = rounds[-1], settings.lora
     _select(grid, settings, clients, rounds)
     _write_anchors(clients, server / "anchors.parquet")
-    threshold = fit_threshold(_anchors(clients, "score"), settings.selection, _good_shares(clients))
+    selecting = with_rule(settings.selection, settings.scoring)
+    threshold = fit_threshold(_anchors(clients, "score"), selecting, _good_shares(clients))
     write_json(server / "threshold.json", threshold.as_dict())
     selection, variants = _judge(grid, settings, clients, threshold)
     for arm in settings.evaluation.arms:
@@ -143,11 +145,13 @@ def _select(grid: Grid, settings: RunSettings, clients: list[Client], rounds: Se
 def _judge(
     grid: Grid, settings: RunSettings, clients: list[Client], chosen: Threshold
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The chosen threshold's verdict by client, and that of every other rule with either similarity beside it."""
+    """The chosen threshold's verdict by client, and those of every other rule and of the paper's score beside it."""
     entries = [("chosen", "score", chosen)]
     shares = _good_shares(clients)
     for column in [name for name in _shown(settings) if all(name in client.anchors for client in clients)]:
-        for rule in (*SHOWN_RULES, "oracle-ratio") if shares else SHOWN_RULES:
+        own = method(settings.scoring.method).rule
+        rules = [*SHOWN_RULES, *([own] if column == "score" and own not in SHOWN_RULES else [])]
+        for rule in [*rules, "oracle-ratio"] if shares else rules:
             variant = settings.selection.model_copy(update={"threshold": rule})
             entries.append((f"{column} {rule}", column, fit_threshold(_anchors(clients, column), variant, shares)))
     facts = [{"column": column, "threshold": threshold.as_dict()} for _, column, threshold in entries]
@@ -162,7 +166,9 @@ def _judge(
 
 
 def _shown(settings: RunSettings) -> Sequence[str]:
-    """The scores whose thresholds are compared: of the gradient method the paper's beside the cosine."""
+    """The scores whose thresholds are compared: beside the method's own the paper's, where it is known."""
+    if settings.scoring.method == "auto":
+        return ("paper", "score")
     if settings.scoring.method != "clues":
         return ("score",)
     return ("paper", "dot", "cosine") if settings.scoring.contrast else ("paper", "cosine")

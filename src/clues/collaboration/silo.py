@@ -25,6 +25,7 @@ from clues.models.adapters import AdapterState
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
 from clues.processes import gathered, once, wait
+from clues.scoring.auto import SIGNALS
 from clues.scoring.clues import Columns
 from clues.scoring.methods import Data, Trained, method
 from clues.selection.threshold import Threshold
@@ -132,10 +133,10 @@ def write_selection(
     """
     kept = threshold.keep(table.scores, client)
     rows: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
-    for sample, value, keep in zip(samples, table.scores.tolist(), kept.tolist(), strict=True):
-        rows[keep].append(
-            {**sample.record, "clues": {"id": sample.id, "score": value, "reason": _reason(threshold, keep)}}
-        )
+    for sample, value, keep, reason in zip(
+        samples, table.scores.tolist(), kept.tolist(), reasons(table, threshold, client), strict=True
+    ):
+        rows[keep].append({**sample.record, "clues": {"id": sample.id, "score": value, "reason": reason}})
     write_jsonl(folder / "kept.jsonl", rows[True])
     write_jsonl(folder / "dropped.jsonl", rows[False])
     return kept
@@ -208,7 +209,18 @@ def _write_table(path: Path, tokens: Sequence[Tokens], columns: Mapping[str, Ten
     write_parquet(path, {"id": [t.id for t in tokens], **{n: v.double().numpy() for n, v in columns.items()}})
 
 
-def _reason(threshold: Threshold, kept: bool) -> str:
-    if threshold.value is None:
-        return f"{'among' if kept else 'not among'} the best share ({threshold.rule})"
-    return f"score {'≥' if kept else '<'} {threshold.value:.6g} ({threshold.rule})"
+def reasons(table: ScoreTable, threshold: Threshold, client: str) -> list[str]:
+    """Of every sample, why it is kept or dropped: the rule, and of a dropped one the signal that is least like good."""
+    limit = threshold.limit(table.scores, client)
+    signals = [name for name in SIGNALS if name in table.columns]
+    found = []
+    for row, keep in enumerate(threshold.keep(table.scores, client).tolist()):
+        if limit is None:
+            reason = f"{'among' if keep else 'not among'} the best share ({threshold.rule})"
+        else:
+            reason = f"score {'≥' if keep else '<'} {limit:.6g} ({threshold.rule})"
+        if signals and not keep:
+            lowest = min(signals, key=lambda name: float(table.columns[name][row]))
+            reason += f"; lowest: {lowest}, {float(table.columns[lowest][row]):+.1f} standard deviations of clean ones"
+        found.append(reason)
+    return found

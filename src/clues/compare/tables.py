@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from clues.compare.rows import LEAST_GAIN, Row
+from clues.compare.rows import ALL, LEAST_GAIN, Row
 from clues.compare.seeds import by_seed, mean_and_error, share_of_gain
 
 _Cell = Callable[[Sequence[Row]], str]  # the text that the rows of one line make
@@ -46,10 +46,11 @@ def tables(selection: Sequence[Row], models: Sequence[Row], costs: Sequence[Row]
 
 
 def selection_table(rows: Sequence[Row]) -> Table:
-    """A line a method and rule: the mean over clients within a seed, then over seeds."""
+    """A line a method and rule: of the samples of all clients together."""
     kinds = sorted({key for row in rows for key in row if key.startswith("auroc ")})
-    lines = _lines(rows, [*_LABELS, "threshold"], {name: _figure(name) for name in (*_SELECTION, *kinds)})
-    return Table("Selection", *lines, "Positive is high quality; means over clients.")
+    lines = _lines(rows, [*_LABELS, "threshold"], {name: _of_client(ALL, name) for name in (*_SELECTION, *kinds)})
+    note = "Positive is high quality. All clients' samples together; AUROC over the pairs within a client."
+    return Table("Selection", *lines, note)
 
 
 def auroc_table(rows: Sequence[Row]) -> Table:
@@ -57,7 +58,8 @@ def auroc_table(rows: Sequence[Row]) -> Table:
     chosen: dict[tuple[Any, ...], Row] = {}  # a run's first rule is its own
     for row in rows:
         chosen.setdefault(tuple(row[key] for key in (*_LABELS, "seed", "client")), row)
-    columns = {client: _of_client(client) for client in dict.fromkeys(row["client"] for row in rows)}
+    clients = dict.fromkeys(row["client"] for row in rows if row["client"] != ALL)
+    columns = {client: _of_client(client, "auroc") for client in clients}
     lines = _lines(list(chosen.values()), _LABELS, columns)
     return Table("AUROC by client", *lines, "How well scores order good before low quality; 0.5 is chance.")
 
@@ -138,8 +140,8 @@ def _figure(column: str) -> _Cell:
     return lambda rows: _number(mean_and_error(by_seed(rows, column).values()))
 
 
-def _of_client(client: str) -> _Cell:
-    return lambda rows: _figure("auroc")([row for row in rows if row["client"] == client])
+def _of_client(client: str, column: str) -> _Cell:
+    return lambda rows: _figure(column)([row for row in rows if row["client"] == client])
 
 
 def _share(own: str, oracle: str) -> _Cell:

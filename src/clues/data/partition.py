@@ -73,8 +73,7 @@ def deal(
         hands[str(record.get(by)) if by else clients[position % len(clients)]].append(record)
     poor = [client for client in clients if len(hands[client]) < 2]
     if poor:
-        known = f"; field '{by}' names {', '.join(sorted(hands))}" if by else ""
-        raise DataError(f"client {', '.join(poor)}: fewer than two records are left{known}.")
+        raise DataError(f"client {', '.join(poor)}: fewer than two records are left; ask for fewer public samples.")
     return {client: hands[client][:samples] for client in clients}
 
 

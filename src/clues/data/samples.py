@@ -14,7 +14,9 @@ from typing import Any
 from clues.data.dialects import DIALECTS, Dialect, FieldError, Message, detect
 from clues.errors import DataError
 
-RESERVED_DOMAINS = {"id", "score", "dot", "cosine", "paper", "loss", "norm", "base_loss"}  # columns of scores.parquet
+# Columns of scores.parquet.
+RESERVED_DOMAINS = {"id", "score", "dot", "cosine", "paper", "loss", "norm", "base_loss"}
+RESERVED_DOMAINS |= {"agreement", "trained loss", "peak", "end", "gain"}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from clues.collaboration.silo import read_table, score_in_run, score_silo, write_selection
+from clues.collaboration.silo import read_table, reasons, score_in_run, score_silo, write_selection
 from clues.config import ScoreSettings, SelectionSettings, read_toml, validated
 from clues.data.prompts import tokenize
 from clues.data.samples import Sample, overlap, read_many, read_samples
@@ -19,7 +19,7 @@ from clues.recipes.provenance import write_provenance
 from clues.recipes.run import warn_of_overlap
 from clues.report.pages import write_samples_page
 from clues.scoring.clues import domain_weights
-from clues.scoring.methods import method
+from clues.scoring.methods import method, with_rule
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.threshold import fit_threshold
 from clues.training.fit import fit_trajectory
@@ -115,10 +115,11 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
         by_id = read_labels(labels, [sample.id for sample in samples])
         kinds = [by_id[sample.id] for sample in samples]
     good_share = {ALONE: sum(not kind for kind in kinds) / len(kinds)} if kinds else None
+    settings = with_rule(settings, scored.scoring)
     threshold = fit_threshold({ALONE: anchors.scores}, settings, good_share)
     kept = write_selection(samples, table, threshold, ALONE, folder).tolist()
     result: dict[str, Any] = {
-        "threshold": threshold.value if threshold.value is not None else threshold.share[ALONE],
+        "threshold": threshold.share[ALONE] if threshold.value is None else threshold.limit(table.scores, ALONE),
         "rule": threshold.rule,
         "kept": sum(kept),
         "dropped": len(kept) - sum(kept),
@@ -126,9 +127,10 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
     if kinds is not None:
         result |= selection_metrics(table.scores.tolist(), kept, kinds)
     write_json(folder / "selection.json", {**result, "settings": settings.model_dump()})
+    why = reasons(table, threshold, ALONE)
     rows = [
-        {"id": s.id, "prompt": s.context[-1]["content"], "response": s.response, "score": value, "kept": keep}
-        for s, value, keep in zip(samples, table.scores.tolist(), kept, strict=True)
+        {"id": s.id, "prompt": s.context[-1]["content"], "response": s.response, "score": v, "kept": k, "reason": r}
+        for s, v, k, r in zip(samples, table.scores.tolist(), kept, why, strict=True)
     ]
     write_samples_page(folder / "report.html", rows, result)
     return result

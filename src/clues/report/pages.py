@@ -39,7 +39,7 @@ def write_samples_page(path: Path, rows: Sequence[Mapping[str, Any]], selection:
     """Every sample, the worst first, for the data owner alone: it shows private text.
 
     Args:
-        rows: of each sample id, prompt, response, score and whether it is kept.
+        rows: of each sample id, prompt, response, score, whether it is kept, and the reason.
         selection: what selection.json holds.
     """
     _write(path, "samples.html", rows=sorted(rows, key=lambda row: row["score"]), selection=selection)

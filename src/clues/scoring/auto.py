@@ -27,6 +27,9 @@ from clues.scoring.clues import Columns, Remember
 from clues.scoring.damage import damaged
 from clues.scoring.signals import likelihood_signals, with_other_prompts
 
+# Names of the signals, each in standard deviations of clean samples.
+SIGNALS = ("agreement", "loss", "trained loss", "peak", "end", "gain")
+COPIES = 2  # damaged copies of every clean sample
 _HALF = " / half "
 
 
@@ -46,17 +49,19 @@ def score(
         `score`, the log-odds of being good if good and damaged were equally frequent; and the signals it is made of,
         in standard deviations of the clean public samples of a sample's domain, more being better: `agreement`, the
         cosine with the domain's validation gradient; minus `loss`, `peak` and `end` (`likelihood_signals`) of the
-        base model and the `trained loss` along the trajectory; `gain`, what the prompt gains over another one.
+        base model and the `trained loss` along the trajectory; `gain`, what the prompt gains over another one. Beside
+        them the gradient method's cosine with each domain, `dot`, `cosine` and `paper`.
     """
-    halves = [replace(t, domain=f"{t.domain}{_HALF}{half}") for t, half in _halved(validation)]
-    public = [*anchors, *halves]
-    copies = damaged([*anchors, *validation])
-    every = [*samples, *public, *[replace(c, domain=p.domain) for c, p in zip(copies, public, strict=True)]]
+    halves = _halved(validation)
+    needed = _needed(samples, validation)
+    public = [*anchors, *[half for half in halves if _domain(half) in needed]]
+    copies = damaged([tokens for tokens in public if _domain(tokens) in needed], COPIES)
+    every = [*samples, *public, *copies]
 
     def kept(name: str, compute: Callable[[], Columns]) -> Columns:
         return remember(f"auto/{name}", compute)
 
-    plain = settings.model_copy(update={"similarity": "cosine", "contrast": 0, "domain_weights": {}, "by": "none"})
+    plain = settings.model_copy(update={"similarity": "cosine", "contrast": 0, "domain_weights": {}})
     found = clues.score(base, checkpoints, lora_config, every, halves, plain, remember=kept)
     domains = _domains(every, found)
     own = [replace(t, domain=domain) for t, domain in zip(every, domains, strict=True)]
@@ -71,25 +76,41 @@ def score(
         "end": -likelihood["end"],
         "gain": other["loss"] - likelihood["loss"],
     }
-    row, split = torch.arange(len(every)), len(samples)
-    clean = (row >= split) & (row < split + len(public))
+    row, split, scored = torch.arange(len(every)), len(samples), len(samples) + len(anchors)
+    broken = row >= split + len(public)
+    clean = (row >= split) & ~broken
+    good = clean & torch.tensor([domain in needed for domain in domains])
     comparable = standardised(torch.stack(list(signals.values()), dim=1), domains, clean)
-    scored = split + len(anchors)
-    columns = dict(zip(signals, comparable[:scored].unbind(1), strict=True))
-    return {"score": log_odds(comparable, clean, row >= split + len(public))[:scored], **columns}
+    return {
+        "score": log_odds(comparable, good, broken)[:scored],
+        **{domain: values[:scored] for domain, values in _by_domain(found).items()},
+        **dict(zip(signals, comparable[:scored].unbind(1), strict=True)),
+        **{name: values[:scored] for name, values in found.items() if name.startswith(("layer ", "module "))},
+        **{name: found[name][:scored] for name in ("dot", "cosine", "paper")},
+    }
 
 
-def _halved(validation: Sequence[Tokens]) -> list[tuple[Tokens, int]]:
-    """Every validation sample with the half of its domain it belongs to.
+def _halved(validation: Sequence[Tokens]) -> list[Tokens]:
+    """Each domain's validation samples, as two domains.
 
     A validation sample is compared with the half it is not in, as it would agree with itself.
     """
     seen: dict[str, int] = defaultdict(int)
-    halved = []
+    halves = []
     for tokens in validation:
-        halved.append((tokens, seen[tokens.domain] % 2))
+        halves.append(replace(tokens, domain=f"{tokens.domain}{_HALF}{seen[tokens.domain] % 2 + 1}"))
         seen[tokens.domain] += 1
-    return halved
+    return halves
+
+
+def _domain(tokens: Tokens) -> str:
+    return tokens.domain.split(_HALF)[0]
+
+
+def _needed(samples: Sequence[Tokens], validation: Sequence[Tokens]) -> set[str]:
+    """The domains whose public samples tell what is good here: the samples' own, or all where one is not known."""
+    known, own = {tokens.domain for tokens in validation}, {tokens.domain for tokens in samples}
+    return own if own <= known else known
 
 
 def _agreement(every: Sequence[Tokens], domains: Sequence[str], found: Columns) -> Tensor:
@@ -104,14 +125,19 @@ def _agreement(every: Sequence[Tokens], domains: Sequence[str], found: Columns) 
 
 def _domains(every: Sequence[Tokens], found: Columns) -> list[str]:
     """The validation domain of every sample: its own where that is one, else the one its file agrees with most."""
+    agreement = _by_domain(found)
+    chosen: dict[str, str] = {}
+    for domain in dict.fromkeys(_domain(tokens) for tokens in every):
+        rows = [row for row, tokens in enumerate(every) if _domain(tokens) == domain]
+        known = domain in agreement
+        chosen[domain] = domain if known else max(agreement, key=lambda name: float(agreement[name][rows].mean()))
+    return [chosen[_domain(tokens)] for tokens in every]
+
+
+def _by_domain(found: Columns) -> Columns:
+    """The cosine with each domain's validation set: the mean over its halves."""
     halves = defaultdict(list)
     for name in found:
         if _HALF in name:
             halves[name.split(_HALF)[0]].append(found[name])
-    agreement = {domain: torch.stack(columns).mean(0) for domain, columns in halves.items()}
-    chosen: dict[str, str] = {}
-    for domain in dict.fromkeys(tokens.domain.split(_HALF)[0] for tokens in every):
-        rows = [row for row, tokens in enumerate(every) if tokens.domain == domain]
-        known = domain in agreement
-        chosen[domain] = domain if known else max(agreement, key=lambda name: float(agreement[name][rows].mean()))
-    return [chosen[tokens.domain.split(_HALF)[0]] for tokens in every]
+    return {domain: torch.stack(columns).mean(0) for domain, columns in halves.items()}

@@ -17,8 +17,8 @@ Body = list[int]
 Way = Callable[[Body, float, list[Body], random.Random], Body]
 
 
-def damaged(samples: Sequence[Tokens], seed: int = 0) -> list[Tokens]:
-    """A damaged copy of every sample, the ways taken in turn; from 30 to 70 % of a response is lost.
+def damaged(samples: Sequence[Tokens], copies: int, seed: int = 0) -> list[Tokens]:
+    """`copies` damaged copies of every sample, the ways taken in turn; from 30 to 70 % of a response is lost.
 
     The end token stays where it was: at the end. Others' tokens come from samples of the same domain.
     """
@@ -27,9 +27,11 @@ def damaged(samples: Sequence[Tokens], seed: int = 0) -> list[Tokens]:
     made = []
     for row, sample in enumerate(samples):
         others = [_body(s) for s in samples if s.domain == sample.domain and s.id != sample.id]
-        body = ways[row % len(ways)](_body(sample), rng.uniform(0.3, 0.7), others or [_body(sample)], rng)
         prompt, end = sample.input_ids[: sample.response_start], sample.input_ids[-1:]
-        made.append(replace(sample, id=f"{sample.id}, damaged", input_ids=[*prompt, *body, *end]))
+        for copy in range(copies):
+            way = ways[(row * copies + copy) % len(ways)]
+            body = way(_body(sample), rng.uniform(0.3, 0.7), others or [_body(sample)], rng)
+            made.append(replace(sample, id=f"{sample.id}, damaged {copy + 1}", input_ids=[*prompt, *body, *end]))
     return made
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clues.config import ScoringSettings
+from clues.config import Rule, ScoringSettings, SelectionSettings
 from clues.data.prompts import Tokens
 from clues.errors import ConfigError
 from clues.models.base import Base
@@ -46,12 +46,17 @@ Score = Callable[[Trained, Data, ScoringSettings, Remember], Columns]
 
 @dataclass(frozen=True)
 class Method:
-    """A way to score; `source`: where it was published; `trajectory`: whether it looks at a trained adapter."""
+    """A way to score.
+
+    `source`: where it was published. `trajectory`: whether it looks at a trained adapter. `rule`: the threshold that
+    suits its scores, where the settings name none.
+    """
 
     title: str
     source: str
     score: Score
     trajectory: bool = True
+    rule: Rule = "anchor-quantile"
 
 
 def method(name: str) -> Method:
@@ -59,6 +64,11 @@ def method(name: str) -> Method:
     if name not in METHODS:
         raise ConfigError(f"scoring.method: '{name}' is not known; use one of {', '.join(METHODS)}.")
     return METHODS[name]
+
+
+def with_rule(selection: SelectionSettings, scoring: ScoringSettings) -> SelectionSettings:
+    """The selection's settings with a rule: the one they name, or the scoring method's own."""
+    return selection.model_copy(update={"threshold": selection.threshold or method(scoring.method).rule})
 
 
 def _clues(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
@@ -140,7 +150,12 @@ def _against_anchors(values: Tensor, start: int) -> Tensor:
 
 _OURS = "CLUES, arXiv 2507.03004"
 METHODS = {
-    "auto": Method("the odds of being good, from gradients and likelihoods, learnt on public samples", _OURS, _auto),
+    "auto": Method(
+        "the odds of being good, from gradients and likelihoods, learnt on public samples",
+        _OURS,
+        _auto,
+        rule="posterior",
+    ),
     "clues": Method("CLUES with the chosen settings", _OURS, _clues),
     "paper": Method(
         "CLUES as published: plain inner products",

@@ -24,8 +24,8 @@ def likelihood_signals(
 ) -> Columns:
     """Three readings of a response's token losses under the base model, by name: samples.
 
-    `loss`: their mean. `peak`: the mean of the highest quarter; holes and foreign tokens show there. `end`: the
-    loss of the last token; a response that breaks off is not expected to end.
+    `loss`: the mean of all but the last. `peak`: the mean of the highest quarter; holes and foreign tokens show there.
+    `end`: the loss of the last token; a response that breaks off is not expected to end.
     """
 
     def compute(batch: Batch) -> Columns:
@@ -47,7 +47,8 @@ def likelihood_signals(
 
 def _readings(losses: Tensor) -> Tensor:
     highest = losses.topk(max(1, len(losses) // 4)).values
-    return torch.stack([losses.mean(), highest.mean(), losses[-1]])
+    body = losses[:-1] if len(losses) > 1 else losses
+    return torch.stack([body.mean(), highest.mean(), losses[-1]])
 
 
 def with_other_prompts(samples: Sequence[Tokens], public: Sequence[Tokens], seed: int = 0) -> list[Tokens]:

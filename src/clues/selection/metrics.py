@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +30,8 @@ def read_labels(path: str, ids: Sequence[str]) -> dict[str, str]:
 
 
 def selection_metrics(scores: Sequence[float], kept: Sequence[bool], kinds: Sequence[str]) -> dict[str, Any]:
-    """Precision, recall, F1, accuracy, AUROC, and AUROC of the good against each kind of corruption.
+    """Precision, recall, F1, accuracy, AUROC, AUROC of the good against each kind; and counts: `good`,
+    `kept_good`, and `low_by_kind`.
 
     A figure that is not defined (AUROC where one class is absent) is None.
 
@@ -38,8 +40,9 @@ def selection_metrics(scores: Sequence[float], kept: Sequence[bool], kinds: Sequ
     """
     good = [not kind for kind in kinds]
     precision, recall, f1, _ = precision_recall_fscore_support(good, kept, average="binary", zero_division=0)
+    low = Counter(sorted(kind for kind in kinds if kind))
     by_kind = {}
-    for kind in sorted({kind for kind in kinds if kind}):
+    for kind in low:
         rows = [row for row, each in enumerate(kinds) if each in ("", kind)]
         by_kind[kind] = _auroc([good[row] for row in rows], [scores[row] for row in rows])
     return {
@@ -49,6 +52,9 @@ def selection_metrics(scores: Sequence[float], kept: Sequence[bool], kinds: Sequ
         "accuracy": float(accuracy_score(good, kept)),
         "auroc": _auroc(good, scores),
         "auroc_by_kind": by_kind,
+        "low_by_kind": dict(low),
+        "good": sum(good),
+        "kept_good": sum(is_good and is_kept for is_good, is_kept in zip(good, kept, strict=True)),
     }
 
 

@@ -38,14 +38,19 @@ class Threshold:
         """
         if not torch.isfinite(scores).all():
             raise SelectionError(f"client {client}: some scores are not numbers; score again in float32.")
-        if self.prior and self.value is not None:
-            return scores + prior_log_odds(scores) >= self.value
-        if self.value is not None:
-            return scores / self.scale.get(client, 1.0) >= self.value
+        limit = self.limit(scores, client)
+        if limit is not None:
+            return scores >= limit
         kept = torch.zeros(len(scores), dtype=torch.bool)
         best = scores.argsort(descending=True, stable=True)
         kept[best[: round(self.share[client] * len(scores))]] = True
         return kept
+
+    def limit(self, scores: Tensor, client: str) -> float | None:
+        """The least score that this client keeps; None where the best share is kept."""
+        if self.value is None:
+            return None
+        return self.value - prior_log_odds(scores) if self.prior else self.value * self.scale.get(client, 1.0)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -78,7 +83,7 @@ def fit_threshold(
     pooled = torch.cat([scores.double() for scores in anchors.values()]) if anchors else torch.empty(0)
     if not len(pooled) or not torch.isfinite(pooled).all():
         raise SelectionError("threshold: there are no usable anchor scores; give --anchors and score again.")
-    return _RULES[settings.threshold](anchors, pooled, settings, good_share)
+    return _RULES[settings.threshold or "anchor-quantile"](anchors, pooled, settings, good_share)
 
 
 _Rule = Callable[[AnchorScores, Tensor, SelectionSettings, Mapping[str, float] | None], Threshold]
