@@ -106,13 +106,16 @@ def run(
 def compare(
     experiment: Annotated[Path, typer.Argument(help="A file of settings with a table [compare].")],
     out: Path = typer.Option(...),
+    also: Annotated[list[Path] | None, typer.Option(help="Settings that take the place of the experiment's.")] = None,
     set_: Set = None,
 ) -> None:
     """Methods × collaborations × variants × seeds, every threshold beside each other; goes on where it was."""
     from clues.config import read_toml
     from clues.recipes.compare import compare as recipe
+    from clues.recipes.compare import merged
 
-    print(recipe(read_toml(experiment), out, set_ or []))
+    settings = functools.reduce(merged, [read_toml(path) for path in (experiment, *(also or []))])
+    print(recipe(settings, out, set_ or []))
 
 
 @app.command(epilog="Example: clues validate runs/demo/config.toml")

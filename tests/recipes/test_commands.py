@@ -54,6 +54,27 @@ def test_corrupt_keeps_ids_and_writes_the_truth_beside(files):
     assert changed == [label["quality"] == "low" for label in labels]
 
 
+def test_partition_makes_what_a_run_needs(clues, write_samples, tmp_path):
+    source, out = write_samples("clean.jsonl", 40), tmp_path / "data"
+    options = ["--validation", 3, "--anchors", 2, "--tests", 4, "--per-client", 10]
+    clues("partition", source, "--clients", 2, "--shares", "0.8,0.2", *options, "--out", out)
+    for client, low in (("client-1", 8), ("client-2", 2)):
+        labels = [json.loads(line) for line in (out / f"{client}.labels.jsonl").read_text().splitlines()]
+        assert [label["quality"] for label in labels].count("low") == low
+    assert len((out / "validation.jsonl").read_text().splitlines()) == 3
+    for wrong, message in (
+        (["--clients", 2, "--shares", "0.1,0.2,0.3"], "shares: give one number"),
+        (["--clients", 2, "--kinds", "magic"], "--kinds magic: not known"),
+        (["--clients", "x,y", "--by", "owner"], "field 'owner' never is x, y"),
+        (["--clients", 2, "--domain", "field"], "line 1: has no field 'field'"),
+        (["--clients", 30], "fewer than two records are left"),
+    ):
+        shown = clues("partition", source, *wrong, *options, "--out", tmp_path / "wrong", code=2).stderr
+        assert message in shown
+        assert not (tmp_path / "wrong").exists()
+    assert "exists already" in clues("partition", source, "--clients", 2, "--out", out, code=2).stderr
+
+
 def test_score_then_select(clues, tiny_model, files):
     out = files / "run"
     score(clues, tiny_model, files, out)
@@ -148,6 +169,9 @@ def test_train_merge_evaluate(clues, tiny_model, files):
     for wrong in (learned, ("--data", files / "anchors.jsonl")):
         assert "need each other" in clues(*merge, files / "no", *wrong, code=2).stderr
     assert "use equal or learned" in clues(*merge, files / "no", "--weights", "samples", code=2).stderr
+    other = files / "two/adapter/adapter_config.json"
+    other.write_text(json.dumps(json.loads(other.read_text()) | {"lora_alpha": 99}))
+    assert "lora.alpha" in clues(*merge, files / "no", code=2).stderr
     evaluate = ("evaluate", files / "clean.jsonl", "--adapter", files / "merged", "--model", tiny_model)
     assert "nll" in clues(*evaluate).output
     answered = clues(*evaluate, "--generate", 3, "--set", "evaluation.generate_samples=2").output
@@ -404,5 +428,17 @@ def test_wrong_variants_are_told_before_anything_is_run(clues, experiment, tmp_p
 
 
 def test_help_shows_examples(clues):
-    for command in ("demo", "run", "score", "select", "train", "merge", "evaluate", "corrupt", "validate", "compare"):
+    for command in (
+        "demo",
+        "run",
+        "score",
+        "select",
+        "train",
+        "merge",
+        "evaluate",
+        "corrupt",
+        "validate",
+        "compare",
+        "partition",
+    ):
         assert "Example: clues " + command in clues(command, "--help").output

@@ -88,9 +88,9 @@ def _planned(
     out: Path,
     overrides: Sequence[str],
 ) -> _Planned:
-    values = _merged(_for_seed(experiment, seed), {"seed": seed, "collaboration": {"mode": mode}})
-    values = _merged(values, {"scoring": {"method": method, "keep_passes": True}})
-    values = _merged(values, _for_seed(changes, seed))
+    values = merged(_for_seed(experiment, seed), {"seed": seed, "collaboration": {"mode": mode}})
+    values = merged(values, {"scoring": {"method": method, "keep_passes": True}})
+    values = merged(values, _for_seed(changes, seed))
     del values["compare"]
     folder = out / f"seed-{seed}"
     values["out"] = str(folder / mode / variant / method)
@@ -103,7 +103,7 @@ def _planned(
     return _Planned(labels, settings, folder / "shared" / value_digest(training)[:16])
 
 
-def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """`values`, with the settings that `changes` names in their place; tables are merged key by key.
 
     Raises:
@@ -115,7 +115,7 @@ def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
         if isinstance(value, Mapping):
             if not isinstance(held, Mapping):
                 raise ConfigError(f"{key}: is not a table of settings; write [{key}].")
-            result[key] = _merged(held, value)
+            result[key] = merged(held, value)
         else:
             result[key] = value
     return result

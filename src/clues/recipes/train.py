@@ -75,6 +75,11 @@ def merge_folders(
         if shape != shapes[0]:
             raise ConfigError(f"{folder}: has other modules or another rank than {adapters[0]}; train them alike.")
     config = loaded[0][1]
+    for folder, (_, other) in zip(adapters, loaded, strict=True):
+        if other.lora_alpha != config.lora_alpha:
+            raise ConfigError(
+                f"{folder}: has lora.alpha {other.lora_alpha}, {adapters[0]} {config.lora_alpha}; train alike."
+            )
     lora = LoraSettings(r=config.r, alpha=config.lora_alpha, target_modules=sorted(config.target_modules))
     states = [state for state, _ in loaded]
     weights = [1.0] * len(states)

@@ -1,0 +1,138 @@
+"""Write the tables of docs/results.md anew, from the rows of finished comparisons in docs/results.
+
+python experiments/results.py            # the tables alone
+python experiments/results.py runs       # first take in runs/NAME/selection.parquet of every experiment
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+
+from clues.compare.rows import ALL
+from clues.compare.seeds import by_seed, mean_and_error
+
+HERE = Path(__file__).parent
+STORED = HERE.parent / "docs" / "results"
+PAGE = HERE.parent / "docs" / "results.md"
+FIGURES = ("precision", "recall", "f1", "accuracy")
+Row = dict[str, Any]
+
+
+def main(runs: Path | None) -> None:
+    if runs:
+        take_in(runs)
+    rows = {path.stem: read(path) for path in sorted(STORED.glob("*.parquet"))}
+    tables = {
+        "auroc": by_experiment(rows, "auroc"),
+        "f1": by_experiment(rows, "f1"),
+        "kept": by_experiment({name: rows[name] for name in rows if name == "clean"}, "recall"),
+        "rules": by_rule(rows),
+        "kinds": by_kind(rows),
+        "shares": by_share(rows),
+    }
+    text = PAGE.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        pattern = rf"(<!-- table: {name} -->\n).*?(<!-- end -->)"
+        text = re.sub(pattern, lambda found: f"{found[1]}\n{table}\n\n{found[2]}", text, flags=re.S)  # noqa: B023
+    PAGE.write_text(text, encoding="utf-8")
+
+
+def take_in(runs: Path) -> None:
+    STORED.mkdir(exist_ok=True)
+    for settings in HERE.glob("*.toml"):
+        found = runs / settings.stem / "selection.parquet"
+        if found.is_file():
+            shutil.copyfile(found, STORED / f"{settings.stem}.parquet")
+
+
+def read(path: Path) -> list[Row]:
+    rows: list[Row] = pyarrow.parquet.read_table(path).to_pylist()
+    return rows
+
+
+def by_experiment(rows: dict[str, list[Row]], column: str) -> str:
+    """A line a method, a column an experiment, by each method's own rule; and the mean over experiments."""
+    methods = list(dict.fromkeys(row["method"] for found in rows.values() for row in found))
+    lines = []
+    for method in methods:
+        cells = [figure(own_rule(found, method), column) for found in rows.values()]
+        known = [mean for mean, _ in cells if mean is not None]
+        whole = f"{sum(known) / len(known):.3f}" if len(known) == len(cells) else "–"
+        lines.append([method, *[text for _, text in cells], whole])
+    return table(["method", *rows, "mean"], lines)
+
+
+def by_rule(rows: dict[str, list[Row]]) -> str:
+    """Of the default and of the paper's score a line a rule: means over the experiments that hold low quality."""
+    damaged = [found for name, found in rows.items() if name != "clean"]
+    lines = []
+    for method in ("auto", "paper"):
+        for rule in dict.fromkeys(row["threshold"] for row in damaged[0] if row["method"] == method):
+            chosen = [[r for r in found if (r["method"], r["threshold"]) == (method, rule)] for found in damaged]
+            lines.append([method, rule, *[mean_of(chosen, column) for column in FIGURES]])
+    return table(["method", "rule", *FIGURES], lines)
+
+
+def by_kind(rows: dict[str, list[Row]]) -> str:
+    """A line a method, a column a kind of damage: AUROC, the mean over the experiments that have it."""
+    kinds = sorted({key for found in rows.values() for row in found for key in row if key.startswith("auroc ")})
+    methods = list(dict.fromkeys(row["method"] for found in rows.values() for row in found))
+    lines = []
+    for method in methods:
+        chosen = [own_rule(found, method) for found in rows.values()]
+        lines.append([method, *[mean_of(chosen, kind) for kind in kinds]])
+    return table(["method", *[kind.removeprefix("auroc ") for kind in kinds]], lines)
+
+
+def by_share(rows: dict[str, list[Row]]) -> str:
+    """Of the default a line a share of low quality: all clients of that share, from every experiment, together."""
+    clients: dict[float, list[Row]] = {}
+    for found in rows.values():
+        first = next(row["threshold"] for row in found if row["method"] == "auto")
+        for row in found:
+            if (row["method"], row["threshold"]) == ("auto", first) and row["client"] != ALL:
+                share = 1 - row["good"] / (row["kept"] + row["dropped"])
+                clients.setdefault(round(share, 1), []).append(row)
+    lines = []
+    for share, found in sorted(clients.items()):
+        kept, good, right = (sum(row[name] for row in found) for name in ("kept", "good", "kept_good"))
+        figures = [right / kept if kept else 0.0, right / good if good else 0.0]
+        lines.append([f"{share:.0%}", str(len(found)), *[f"{value:.3f}" for value in figures]])
+    return table(["low quality", "clients", "precision", "recall of good"], lines)
+
+
+def own_rule(found: Sequence[Row], method: str) -> list[Row]:
+    """All clients together, by the rule that the method's run selected by: the first."""
+    rows = [row for row in found if row["method"] == method]
+    return [row for row in rows if row["threshold"] == rows[0]["threshold"] and row["client"] == ALL]
+
+
+def figure(rows: Sequence[Row], column: str) -> tuple[float | None, str]:
+    found = mean_and_error(by_seed(rows, column).values())
+    if found is None:
+        return None, "–"
+    return found[0], " ± ".join(f"{value:.3f}" for value in found if value is not None)
+
+
+def mean_of(chosen: Sequence[Sequence[Row]], column: str) -> str:
+    values: Callable[[Sequence[Row]], float | None] = lambda rows: figure(  # noqa: E731
+        [row for row in rows if row["client"] == ALL], column
+    )[0]
+    known = [value for value in map(values, chosen) if value is not None]
+    return f"{sum(known) / len(known):.3f}" if known else "–"
+
+
+def table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [columns, ["---"] * len(columns), *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
