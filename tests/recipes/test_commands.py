@@ -103,7 +103,7 @@ def test_other_batch_size_and_a_second_process_give_the_same_scores(clues, tiny_
         clues("select", files / name)
         tables.append(torch.tensor(pyarrow.parquet.read_table(files / name / "scores.parquet")["score"].to_pylist()))
     for name, other in (("b", tables[1]), ("c", tables[2])):
-        assert torch.allclose(tables[0], other, rtol=1e-5, atol=1e-7)
+        assert (tables[0] - other).abs().max() <= 1e-5 * tables[0].abs().max()
         assert (files / name / "kept.jsonl").read_text().count("\n") == (files / "a/kept.jsonl").read_text().count("\n")
 
 

@@ -9,7 +9,7 @@ import torch
 
 from clues.config import ScoringSettings
 from clues.data.prompts import Tokens
-from clues.scoring.auto import _agreement, _halved
+from clues.scoring.auto import _agreement, _halved, _needed
 from clues.scoring.calibration import log_odds, standardised
 from clues.scoring.damage import WAYS, damaged
 from clues.scoring.methods import Data, Trained, method
@@ -79,6 +79,14 @@ def test_auto_is_the_same_for_any_batch_size_and_scores_anchors_too(base):
     assert len(columns[0]["score"]) == 9
     for name in columns[0]:
         assert torch.allclose(columns[0][name], columns[1][name], rtol=1e-4, atol=1e-4), name
+
+
+def test_public_samples_of_other_domains_tell_nothing_here():
+    def of(*domains):
+        return [Tokens(str(n), domain, [1, 2, 3], 1, False) for n, domain in enumerate(domains)]
+
+    assert _needed(of("a"), of("a", "b"), of("a", "b")) == {"a"}
+    assert _needed(of("mine"), of("anchors"), of("a", "b")) == {"a", "b", "anchors"}
 
 
 def test_agreement_is_the_cosine_with_the_half_a_sample_is_not_in():

@@ -46,7 +46,7 @@ def demo_settings(data: Path, out: Path, seed: int) -> dict[str, Any]:
         "data": {"max_tokens": 160},
         # The same number of steps for every arm, so that none wins by training longer; one checkpoint, the last:
         # before an adapter has learnt what all samples share, every gradient points that way.
-        "training": {"steps": 20, "checkpoints": 1},
+        "training": {"steps": 15, "checkpoints": 1},
         "evaluation": {
             "tests": [str(data / "test.jsonl")],
             "arms": ["base", "mixed", "selected", "oracle", "ratio"],

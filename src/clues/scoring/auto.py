@@ -53,7 +53,7 @@ def score(
         them the gradient method's cosine with each domain, `dot`, `cosine` and `paper`.
     """
     halves = _halved(validation)
-    needed = _needed(samples, validation)
+    needed = _needed(samples, anchors, validation)
     public = [*anchors, *[half for half in halves if _domain(half) in needed]]
     copies = damaged([tokens for tokens in public if _domain(tokens) in needed], COPIES)
     every = [*samples, *public, *copies]
@@ -107,10 +107,13 @@ def _domain(tokens: Tokens) -> str:
     return tokens.domain.split(_HALF)[0]
 
 
-def _needed(samples: Sequence[Tokens], validation: Sequence[Tokens]) -> set[str]:
-    """The domains whose public samples tell what is good here: the samples' own, or all where one is not known."""
-    known, own = {tokens.domain for tokens in validation}, {tokens.domain for tokens in samples}
-    return own if own <= known else known
+def _needed(samples: Sequence[Tokens], anchors: Sequence[Tokens], validation: Sequence[Tokens]) -> set[str]:
+    """The domains whose public samples tell what is good here: the samples' own, or all where one is not known.
+
+    Anchors of a domain that the validation set does not know (their file's name, mostly) always do.
+    """
+    own, known = {tokens.domain for tokens in samples}, {tokens.domain for tokens in validation}
+    return (own if own <= known else known) | ({tokens.domain for tokens in anchors} - known)
 
 
 def _agreement(every: Sequence[Tokens], domains: Sequence[str], found: Columns) -> Tensor:

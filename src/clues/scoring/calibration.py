@@ -47,7 +47,8 @@ def log_odds(signals: Tensor, good: Tensor, damaged: Tensor, penalty: float = 1.
         return loss, np.append(rows.T @ slope + penalty * weights[:width], slope.sum())
 
     bounds = [(0.0, None)] * width + [(None, None)]
-    weights = minimize(cost, np.zeros(width + 1), jac=True, method="L-BFGS-B", bounds=bounds).x
+    exact = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 10_000}  # or rounding of the signals would show in the scores
+    weights = minimize(cost, np.zeros(width + 1), jac=True, method="L-BFGS-B", bounds=bounds, options=exact).x
     return torch.from_numpy(features @ weights[:width] + weights[width])
 
 
