@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,8 @@ def read(path: Path) -> list[Row]:
 
 
 def by_experiment(rows: dict[str, list[Row]], column: str) -> str:
-    """A line a method, a column an experiment, by each method's own rule; and the mean over experiments."""
+    """A line a method, a column an experiment that has the figure, by each method's own rule; and the mean."""
+    rows = {name: found for name, found in rows.items() if any(row.get(column) is not None for row in found)}
     methods = list(dict.fromkeys(row["method"] for found in rows.values() for row in found))
     lines = []
     for method in methods:
@@ -66,6 +67,8 @@ def by_experiment(rows: dict[str, list[Row]], column: str) -> str:
         known = [mean for mean, _ in cells if mean is not None]
         whole = f"{sum(known) / len(known):.3f}" if len(known) == len(cells) else "–"
         lines.append([method, *[text for _, text in cells], whole])
+    if len(rows) == 1:
+        return table(["method", *rows], [line[:-1] for line in lines])
     return table(["method", *rows, "mean"], lines)
 
 
@@ -122,10 +125,8 @@ def figure(rows: Sequence[Row], column: str) -> tuple[float | None, str]:
 
 
 def mean_of(chosen: Sequence[Sequence[Row]], column: str) -> str:
-    values: Callable[[Sequence[Row]], float | None] = lambda rows: figure(  # noqa: E731
-        [row for row in rows if row["client"] == ALL], column
-    )[0]
-    known = [value for value in map(values, chosen) if value is not None]
+    means = [figure([row for row in rows if row["client"] == ALL], column)[0] for rows in chosen]
+    known = [value for value in means if value is not None]
     return f"{sum(known) / len(known):.3f}" if known else "–"
 
 
