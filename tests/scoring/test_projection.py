@@ -35,7 +35,7 @@ def test_cosines_of_projections_are_near_the_exact_ones(base, dimension):
 def test_both_sides_are_projected_when_both_are_adam_directions(base):
     """Sample and validation set are one: its cosine with itself is exact."""
     same = tokens(1, 2)
-    settings = ScoringSettings(preconditioner="adam", projection=64)
+    settings = ScoringSettings(method="clues", preconditioner="adam", projection=64)
     found = score(base, [checkpoint(base)], LORA, same, same, settings)
     assert found["cosine"].item() == pytest.approx(1, abs=1e-5)
 
