@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import pyarrow.parquet
 
 from clues.compare.rows import ALL
 from clues.compare.seeds import by_seed, mean_and_error
+from clues.compare.tables import grid, number
 
 HERE = Path(__file__).parent
 STORED = HERE.parent / "docs" / "results"
@@ -63,13 +65,12 @@ def by_experiment(rows: dict[str, list[Row]], column: str) -> str:
     methods = list(dict.fromkeys(row["method"] for found in rows.values() for row in found))
     lines = []
     for method in methods:
-        cells = [figure(own_rule(found, method), column) for found in rows.values()]
-        known = [mean for mean, _ in cells if mean is not None]
-        whole = f"{sum(known) / len(known):.3f}" if len(known) == len(cells) else "–"
-        lines.append([method, *[text for _, text in cells], whole])
+        cells = [mean_and_error(by_seed(own_rule(found, method), column).values()) for found in rows.values()]
+        whole = number((statistics.fmean(found[0] for found in cells if found), None) if all(cells) else None)
+        lines.append([method, *map(number, cells), whole])
     if len(rows) == 1:
-        return table(["method", *rows], [line[:-1] for line in lines])
-    return table(["method", *rows, "mean"], lines)
+        return grid(["method", *rows], [line[:-1] for line in lines])
+    return grid(["method", *rows, "mean"], lines)
 
 
 def by_rule(rows: dict[str, list[Row]]) -> str:
@@ -80,7 +81,7 @@ def by_rule(rows: dict[str, list[Row]]) -> str:
         for rule in dict.fromkeys(row["threshold"] for row in damaged[0] if row["method"] == method):
             chosen = [[r for r in found if (r["method"], r["threshold"]) == (method, rule)] for found in damaged]
             lines.append([method, rule, *[mean_of(chosen, column) for column in FIGURES]])
-    return table(["method", "rule", *FIGURES], lines)
+    return grid(["method", "rule", *FIGURES], lines)
 
 
 def by_kind(rows: dict[str, list[Row]]) -> str:
@@ -91,7 +92,7 @@ def by_kind(rows: dict[str, list[Row]]) -> str:
     for method in methods:
         chosen = [own_rule(found, method) for found in rows.values()]
         lines.append([method, *[mean_of(chosen, kind) for kind in kinds]])
-    return table(["method", *[kind.removeprefix("auroc ") for kind in kinds]], lines)
+    return grid(["method", *[kind.removeprefix("auroc ") for kind in kinds]], lines)
 
 
 def by_share(rows: dict[str, list[Row]]) -> str:
@@ -108,7 +109,7 @@ def by_share(rows: dict[str, list[Row]]) -> str:
         kept, good, right = (sum(row[name] for row in found) for name in ("kept", "good", "kept_good"))
         figures = [right / kept if kept else 0.0, right / good if good else 0.0]
         lines.append([f"{share:.0%}", str(len(found)), *[f"{value:.3f}" for value in figures]])
-    return table(["low quality", "clients", "precision", "recall of good"], lines)
+    return grid(["low quality", "clients", "precision", "recall of good"], lines)
 
 
 def own_rule(found: Sequence[Row], method: str) -> list[Row]:
@@ -117,22 +118,11 @@ def own_rule(found: Sequence[Row], method: str) -> list[Row]:
     return [row for row in rows if row["threshold"] == rows[0]["threshold"] and row["client"] == ALL]
 
 
-def figure(rows: Sequence[Row], column: str) -> tuple[float | None, str]:
-    found = mean_and_error(by_seed(rows, column).values())
-    if found is None:
-        return None, "–"
-    return found[0], " ± ".join(f"{value:.3f}" for value in found if value is not None)
-
-
 def mean_of(chosen: Sequence[Sequence[Row]], column: str) -> str:
-    means = [figure([row for row in rows if row["client"] == ALL], column)[0] for rows in chosen]
-    known = [value for value in means if value is not None]
-    return f"{sum(known) / len(known):.3f}" if known else "–"
-
-
-def table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [columns, ["---"] * len(columns), *lines]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    """The mean over the experiments that have the figure, all clients together."""
+    cells = [mean_and_error(by_seed([row for row in rows if row["client"] == ALL], column).values()) for rows in chosen]
+    known = [found[0] for found in cells if found]
+    return number((statistics.fmean(known), None) if known else None)
 
 
 if __name__ == "__main__":

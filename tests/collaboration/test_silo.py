@@ -34,17 +34,23 @@ def tables(base, write_samples):
     return lambda folder, settings=SETTINGS: score_silo(base, points, LORA, samples, public, public, settings, folder)
 
 
-def test_a_pass_that_was_cut_off_does_no_batch_twice(tables, tmp_path, monkeypatch):
-    whole = tables(tmp_path / "whole")
+def interrupted(monkeypatch, at):
+    """Stop a pass in its batch number `at`, once; returns a list that grows with every batch begun."""
     original, calls = scoring.batch_products, []
 
     def counted(*arguments, **options):
         calls.append(1)
-        if len(calls) == 8:
+        if len(calls) == at:
             raise KeyboardInterrupt
         return original(*arguments, **options)
 
     monkeypatch.setattr(scoring, "batch_products", counted)
+    return calls
+
+
+def test_a_pass_that_was_cut_off_does_no_batch_twice(tables, tmp_path, monkeypatch):
+    whole = tables(tmp_path / "whole")
+    calls = interrupted(monkeypatch, at=8)
     with pytest.raises(KeyboardInterrupt):
         tables(tmp_path / "cut")
     again = tables(tmp_path / "cut")
@@ -58,15 +64,8 @@ def test_a_pass_that_was_cut_off_does_no_batch_twice(tables, tmp_path, monkeypat
 
 
 def test_finished_batches_can_be_read_while_the_pass_goes_on(tables, tmp_path, monkeypatch):
-    (whole, _), original, calls = tables(tmp_path / "whole"), scoring.batch_products, []
-
-    def cut(*arguments, **options):
-        calls.append(1)
-        if len(calls) == 6:
-            raise KeyboardInterrupt
-        return original(*arguments, **options)
-
-    monkeypatch.setattr(scoring, "batch_products", cut)
+    whole, _ = tables(tmp_path / "whole")
+    interrupted(monkeypatch, at=6)
     with pytest.raises(KeyboardInterrupt):
         tables(tmp_path / "cut")
     shards = [pyarrow.parquet.read_table(path) for path in (tmp_path / "cut" / ".shards").rglob("*.parquet")]

@@ -20,7 +20,7 @@ def records(count=20):
 
 
 def test_public_parts_are_disjoint_and_nothing_is_lost():
-    parts, left = set_aside(records(), SIZES, random.Random(1))
+    parts, left = set_aside([records()], SIZES, random.Random(1))
     assert {part: len(rows) for part, rows in parts.items()} == SIZES
     ids = [record["id"] for rows in (*parts.values(), left) for record in rows]
     assert sorted(ids, key=int) == [str(n) for n in range(20)]
@@ -28,7 +28,7 @@ def test_public_parts_are_disjoint_and_nothing_is_lost():
 
 def test_too_few_records_for_the_public_parts():
     with pytest.raises(DataError, match="9 records are too few for 9 public samples"):
-        set_aside(records(9), SIZES, random.Random(1))
+        set_aside([records(9)], SIZES, random.Random(1))
 
 
 def test_records_go_to_whom_they_belong_or_in_turn():
@@ -41,7 +41,7 @@ def test_records_go_to_whom_they_belong_or_in_turn():
 
 
 def test_files_hold_the_share_of_low_quality_they_were_made_with(tmp_path):
-    parts, left = set_aside(records(40), SIZES, random.Random(1))
+    parts, left = set_aside([records(40)], SIZES, random.Random(1))
     hands = deal(left, ["a", "b"], 10, by="owner")
     write_partition(
         tmp_path, {"a": Client(hands["a"], 0.8), "b": Client(hands["b"], 0.0)}, parts, Damage(["cut"]), seed=1

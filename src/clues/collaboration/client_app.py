@@ -161,7 +161,7 @@ def _chosen(facts: dict[str, Any], client: _Client, samples: list[Sample], folde
     if facts["arm"] != "selected":
         kept: list[bool] = threshold.keep(table.scores, client.id).tolist()
         return kept
-    kept = write_selection(samples, table, threshold, client.id, folder).tolist()
+    kept, _ = write_selection(samples, table, threshold, client.id, folder)
     write_json(folder / "selection.json", {**threshold.as_dict(), "kept": sum(kept), "dropped": len(kept) - sum(kept)})
     return kept
 

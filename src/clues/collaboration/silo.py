@@ -125,21 +125,20 @@ def fit_silo(
 
 def write_selection(
     samples: Sequence[Sample], table: ScoreTable, threshold: Threshold, client: str, folder: Path
-) -> Tensor:
+) -> tuple[list[bool], list[str]]:
     """Write kept.jsonl and dropped.jsonl: the original records untouched, plus score and reason.
 
     Returns:
-        samples, bool: which are kept.
+        (which samples are kept, the reason of each).
     """
-    kept = threshold.keep(table.scores, client)
+    kept: list[bool] = threshold.keep(table.scores, client).tolist()
+    reasons = _reasons(table, kept, threshold, client)
     rows: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
-    for sample, value, keep, reason in zip(
-        samples, table.scores.tolist(), kept.tolist(), reasons(table, threshold, client), strict=True
-    ):
+    for sample, value, keep, reason in zip(samples, table.scores.tolist(), kept, reasons, strict=True):
         rows[keep].append({**sample.record, "clues": {"id": sample.id, "score": value, "reason": reason}})
     write_jsonl(folder / "kept.jsonl", rows[True])
     write_jsonl(folder / "dropped.jsonl", rows[False])
-    return kept
+    return kept, reasons
 
 
 def read_table(path: Path) -> ScoreTable:
@@ -209,12 +208,12 @@ def _write_table(path: Path, tokens: Sequence[Tokens], columns: Mapping[str, Ten
     write_parquet(path, {"id": [t.id for t in tokens], **{n: v.double().numpy() for n, v in columns.items()}})
 
 
-def reasons(table: ScoreTable, threshold: Threshold, client: str) -> list[str]:
+def _reasons(table: ScoreTable, kept: Sequence[bool], threshold: Threshold, client: str) -> list[str]:
     """Of every sample, why it is kept or dropped: the rule, and of a dropped one the signal that is least like good."""
     limit = threshold.limit(table.scores, client)
     signals = [name for name in SIGNALS if name in table.columns]
     found = []
-    for row, keep in enumerate(threshold.keep(table.scores, client).tolist()):
+    for row, keep in enumerate(kept):
         if limit is None:
             reason = f"{'among' if keep else 'not among'} the best share ({threshold.rule})"
         else:

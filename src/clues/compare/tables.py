@@ -95,11 +95,14 @@ def cost_table(rows: Sequence[Row]) -> Table:
 
 def markdown(shown: Sequence[Table]) -> str:
     return "\n".join(
-        f"# {table.title}\n\n"
-        + "\n".join(_line(cells) for cells in (table.columns, ["---"] * len(table.columns), *table.lines))
-        + (f"\n\n{table.note}\n" if table.note else "\n")
+        f"# {table.title}\n\n" + grid(table.columns, table.lines) + (f"\n\n{table.note}\n" if table.note else "\n")
         for table in shown
     )
+
+
+def grid(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (columns, ["---"] * len(columns), *lines))
 
 
 def _lines(
@@ -137,7 +140,7 @@ def _where_it_matters(rows: Sequence[Row], label: str, keys: Sequence[str]) -> l
 
 
 def _figure(column: str) -> _Cell:
-    return lambda rows: _number(mean_and_error(by_seed(rows, column).values()))
+    return lambda rows: number(mean_and_error(by_seed(rows, column).values()))
 
 
 def _of_client(client: str, column: str) -> _Cell:
@@ -145,14 +148,15 @@ def _of_client(client: str, column: str) -> _Cell:
 
 
 def _share(own: str, oracle: str) -> _Cell:
-    return lambda rows: _number(share_of_gain(rows, own, oracle), percent=True)
+    return lambda rows: number(share_of_gain(rows, own, oracle), percent=True)
 
 
 def _total(column: str, digits: int) -> _Cell:
-    return lambda rows: _number(mean_and_error(by_seed(rows, column, together=sum).values()), digits)
+    return lambda rows: number(mean_and_error(by_seed(rows, column, together=sum).values()), digits)
 
 
-def _number(found: tuple[float, float | None] | None, digits: int = 3, percent: bool = False) -> str:
+def number(found: tuple[float, float | None] | None, digits: int = 3, percent: bool = False) -> str:
+    """A mean ± its standard error, a dash where there is none."""
     if found is None:
         return _ANY
     texts = [f"{value:.0%}" if percent else f"{value:.{digits}f}" for value in found if value is not None]
@@ -161,7 +165,3 @@ def _number(found: tuple[float, float | None] | None, digits: int = 3, percent: 
 
 def _unique(rows: Iterable[Row], *keys: str) -> list[tuple[Any, ...]]:
     return list(dict.fromkeys(tuple(row[key] for key in keys) for row in rows))
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,12 @@ class Damage:
 
 
 def set_aside(
-    records: Sequence[dict[str, Any]], sizes: Mapping[str, int], rng: random.Random
+    domains: Iterable[Sequence[dict[str, Any]]], sizes: Mapping[str, int], rng: random.Random
 ) -> tuple[dict[str, list[dict[str, Any]]], list[dict[str, Any]]]:
-    """Take the public parts out of a domain's records, at random and disjoint.
+    """Take the public parts out of the records of every domain, at random and disjoint.
 
     Args:
-        sizes: how many samples each of `PUBLIC` gets.
+        domains: the records of each. sizes: how many samples of a domain each of `PUBLIC` gets.
 
     Returns:
         (records by part, the records that are left).
@@ -48,15 +48,19 @@ def set_aside(
         DataError: there are not enough records.
     """
     needed = sum(sizes.values())
-    if needed >= len(records):
-        raise DataError(
-            f"{len(records)} records are too few for {needed} public samples ({', '.join(sizes)}); ask for fewer."
-        )
-    left = list(records)
-    rng.shuffle(left)
-    parts = {}
-    for part, size in sizes.items():
-        parts[part], left = left[:size], left[size:]
+    parts: dict[str, list[dict[str, Any]]] = {part: [] for part in sizes}
+    left: list[dict[str, Any]] = []
+    for records in domains:
+        if needed >= len(records):
+            raise DataError(
+                f"{len(records)} records are too few for {needed} public samples ({', '.join(sizes)}); ask for fewer."
+            )
+        rest = list(records)
+        rng.shuffle(rest)
+        for part, size in sizes.items():
+            parts[part] += rest[:size]
+            rest = rest[size:]
+        left += rest
     return parts, left
 
 

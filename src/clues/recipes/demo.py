@@ -65,16 +65,12 @@ def write_demo_data(
     if phase.done:
         return folder
     rng = random.Random(seed)
-    public: dict[str, list[dict[str, Any]]] = {part: [] for part in PUBLIC}
-    clients: dict[str, Client] = {}
-    for domain, definitions in (("medical", clinical()), ("financial", financial())):
-        sizes = dict(zip(PUBLIC, (validation, anchors, tests), strict=True))
-        parts, left = set_aside(as_records(definitions, domain, rng), sizes, rng)
-        for part in PUBLIC:
-            public[part] += parts[part]
-        for name, (client_domain, share) in CLIENTS.items():
-            if client_domain == domain:
-                clients[name] = Client(deal(left, [name], samples, by="silo")[name], share)
+    sizes = dict(zip(PUBLIC, (validation, anchors, tests), strict=True))
+    fields = (("medical", clinical()), ("financial", financial()))
+    # One domain after the other: each draws its questions and then its order.
+    public, left = set_aside((as_records(found, domain, rng) for domain, found in fields), sizes, rng)
+    hands = deal(left, list(CLIENTS), samples, by="silo")
+    clients = {name: Client(hands[name], share) for name, (_, share) in CLIENTS.items()}
     write_partition(folder, clients, public, Damage(KINDS), seed)
     phase.finish()
     return folder

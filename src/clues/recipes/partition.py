@@ -37,13 +37,8 @@ def partition(source: str, settings: PartitionSettings, out: Path) -> dict[str, 
         records = [record for record in records if str(record.get(by)) in names]
     sizes = dict(zip(PUBLIC, (settings.validation, settings.anchors, settings.tests), strict=True))
     rng = random.Random(settings.seed)
-    public: dict[str, list[dict[str, Any]]] = {part: [] for part in PUBLIC}
-    left: list[dict[str, Any]] = []
-    for domain in sorted({record["domain"] for record in records}):
-        parts, rest = set_aside([r for r in records if r["domain"] == domain], sizes, rng)
-        for part in PUBLIC:
-            public[part] += parts[part]
-        left += rest
+    domains = sorted({record["domain"] for record in records})
+    public, left = set_aside([[r for r in records if r["domain"] == domain] for domain in domains], sizes, rng)
     rng.shuffle(left)
     hands = deal(left, names, settings.per_client, by)
     made = {name: Client(hands[name], share) for name, share in zip(names, _low(settings), strict=True)}

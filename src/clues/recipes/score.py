@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from clues.collaboration.silo import read_table, reasons, score_in_run, score_silo, write_selection
+from clues.collaboration.silo import read_table, score_in_run, score_silo, write_selection
 from clues.config import ScoreSettings, SelectionSettings, read_toml, validated
 from clues.data.prompts import tokenize
 from clues.data.samples import Sample, overlap, read_many, read_samples
@@ -117,7 +117,7 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
     good_share = {ALONE: sum(not kind for kind in kinds) / len(kinds)} if kinds else None
     settings = with_rule(settings, scored.scoring)
     threshold = fit_threshold({ALONE: anchors.scores}, settings, good_share)
-    kept = write_selection(samples, table, threshold, ALONE, folder).tolist()
+    kept, why = write_selection(samples, table, threshold, ALONE, folder)
     result: dict[str, Any] = {
         "threshold": threshold.share[ALONE] if threshold.value is None else threshold.limit(table.scores, ALONE),
         "rule": threshold.rule,
@@ -127,7 +127,6 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
     if kinds is not None:
         result |= selection_metrics(table.scores.tolist(), kept, kinds)
     write_json(folder / "selection.json", {**result, "settings": settings.model_dump()})
-    why = reasons(table, threshold, ALONE)
     rows = [
         {"id": s.id, "prompt": s.context[-1]["content"], "response": s.response, "score": v, "kept": k, "reason": r}
         for s, v, k, r in zip(samples, table.scores.tolist(), kept, why, strict=True)

@@ -118,11 +118,12 @@ def _needed(samples: Sequence[Tokens], anchors: Sequence[Tokens], validation: Se
 
 def _agreement(every: Sequence[Tokens], domains: Sequence[str], found: Columns) -> Tensor:
     """The mean cosine with the halves of the own domain's validation set that a sample is not in: samples."""
-    values = torch.zeros(len(every))
-    for row, (tokens, domain) in enumerate(zip(every, domains, strict=True)):
-        halves = [name for name in found if name.startswith(domain + _HALF)]
-        apart = [name for name in halves if name != tokens.domain] or halves
-        values[row] = torch.stack([found[name][row] for name in apart]).mean()
+    whole = _by_domain(found)
+    values = torch.stack([whole[domain][row] for row, domain in enumerate(domains)])
+    for row, tokens in enumerate(every):
+        if _HALF in tokens.domain:  # of the validation set, or a copy of it
+            apart = [name for name in found if name.startswith(domains[row] + _HALF) and name != tokens.domain]
+            values[row] = found[apart[0]][row] if apart else values[row]
     return values
 
 

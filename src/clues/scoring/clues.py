@@ -79,7 +79,7 @@ def score(
             part_of = part_names(modules, settings.by)
             compute = functools.partial(_columns, model, modules, directions, transform, settings, products, part_of)
             shard = f"{_gradients_of(settings)}/checkpoint-{number}"
-            remembered = functools.partial(_remembered, remember, shard, compute)
+            remembered = functools.partial(remembered_batch, remember, shard, compute)
             for found in spread_batches(samples, settings.batch_size, settings.batch_tokens, what, remembered):
                 rows, size, losses = found["row"], found["norm"], found["loss"]
                 part = torch.stack([found[name] for name in products], dim=1)
@@ -104,7 +104,8 @@ def score(
     }
 
 
-def _remembered(remember: Remember, shard: str, compute: Callable[[Batch], Columns], batch: Batch) -> Columns:
+def remembered_batch(remember: Remember, shard: str, compute: Callable[[Batch], Columns], batch: Batch) -> Columns:
+    """`compute` of a batch, kept in `shard` under its place in the pass."""
     return remember(f"{shard}/{batch.rows[0]}-{len(batch.rows)}", lambda: compute(batch))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from clues.data.batches import Batch, spread_batches
 from clues.data.prompts import Tokens
 from clues.models.base import Base
 from clues.models.likelihood import token_losses
-from clues.scoring.clues import Columns, Remember
+from clues.scoring.clues import Columns, Remember, remembered_batch
 
 SIGNALS = ("loss", "peak", "end")
 
@@ -34,9 +35,7 @@ def likelihood_signals(
         readings = torch.stack([_readings(losses[rows == row]) for row in range(len(batch.rows))], dim=1).cpu()
         return {"row": torch.tensor(batch.rows), **dict(zip(SIGNALS, readings, strict=True))}
 
-    def remembered(batch: Batch) -> Columns:
-        return remember(f"{name}/{batch.rows[0]}-{len(batch.rows)}", lambda: compute(batch))
-
+    remembered = functools.partial(remembered_batch, remember, name, compute)
     found = {signal: torch.zeros(len(samples)) for signal in SIGNALS}
     with torch.no_grad():
         for part in spread_batches(samples, settings.batch_size, settings.batch_tokens, what, remembered):
@@ -53,10 +52,11 @@ def _readings(losses: Tensor) -> Tensor:
 
 def with_other_prompts(samples: Sequence[Tokens], public: Sequence[Tokens], seed: int = 0) -> list[Tokens]:
     """Every response after the prompt of a public sample that is not its own, of its domain where there is one."""
+    prompts = [p.input_ids[: p.response_start] for p in public]
     moved = []
     for sample in samples:
-        prompt = sample.input_ids[: sample.response_start]
-        strange = [p for p in public if p.input_ids[: p.response_start] != prompt]
+        own = sample.input_ids[: sample.response_start]
+        strange = [p for p, prompt in zip(public, prompts, strict=True) if prompt != own]
         near = [p for p in strange if p.domain == sample.domain] or strange or list(public)
         other = random.Random(f"{seed} {sample.id}").choice(near)
         ids = [*other.input_ids[: other.response_start], *sample.input_ids[sample.response_start :]]
