@@ -72,6 +72,9 @@ def test_partition_makes_what_a_run_needs(clues, write_samples, tmp_path):
         shown = clues("partition", source, *wrong, *options, "--out", tmp_path / "wrong", code=2).stderr
         assert message in shown
         assert not (tmp_path / "wrong").exists()
+    source.write_text(source.read_text() + json.dumps({"id": "empty", "prompt": "what", "response": ""}) + "\n")
+    more = ["--clients", 2, "--max-words", 5, *options, "--out", tmp_path / "wrong"]
+    assert "line 41: field 'response' is empty" in clues("partition", source, *more, code=2).stderr
     assert "exists already" in clues("partition", source, "--clients", 2, "--out", out, code=2).stderr
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from clues.config import PartitionSettings
 from clues.data.corruption import check_damage
-from clues.data.dialects import detect
+from clues.data.dialects import FieldError, detect
 from clues.data.partition import PUBLIC, Client, Damage, deal, set_aside, write_partition
 from clues.data.samples import read_records
 from clues.data.splitting import dirichlet_shares
@@ -60,8 +60,7 @@ def _records(source: str, settings: PartitionSettings) -> list[dict[str, Any]]:
     seen: Counter[str] = Counter()
     records = []
     for number, (place, record) in enumerate(read_records(source), start=1):
-        layout = detect(record)
-        if longest and layout and len(layout.read(record)[1].split()) > longest:
+        if longest and _words(place, record) > longest:
             continue
         if domain and not record.get(domain):
             raise DataError(f"{place}: has no field '{domain}'; name another --domain.")
@@ -70,3 +69,12 @@ def _records(source: str, settings: PartitionSettings) -> list[dict[str, Any]]:
         identity += f"-{seen[identity]}" if seen[identity] > 1 else ""
         records.append({**record, "id": identity, "domain": str(record[domain]) if domain else Path(source).stem})
     return records
+
+
+def _words(place: str, record: dict[str, Any]) -> int:
+    """How long a record's response is; 0 where its dialect is not known, which reading the samples will tell."""
+    layout = detect(record)
+    try:
+        return len(layout.read(record)[1].split()) if layout else 0
+    except FieldError as error:
+        raise DataError(f"{place}: {error}.") from None
