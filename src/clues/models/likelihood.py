@@ -47,4 +47,4 @@ def token_losses(model: Any, input_ids: Tensor, attention_mask: Tensor, labels: 
         logits = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits
     finally:
         handle.remove()
-    return rows, functional.cross_entropy(logits[0].float(), targets[rows, positions], reduction="none")
+    return rows, functional.cross_entropy(logits.squeeze(0).float(), targets[rows, positions], reduction="none")
