@@ -210,7 +210,7 @@ def _write_table(path: Path, tokens: Sequence[Tokens], columns: Mapping[str, Ten
 
 def _reasons(table: ScoreTable, kept: Sequence[bool], threshold: Threshold, client: str) -> list[str]:
     """Of every sample, why it is kept or dropped: the rule, and of a dropped one the signal that is least like good."""
-    limit = threshold.limit(table.scores, client)
+    limit = threshold.limit(client)
     signals = [name for name in SIGNALS if name in table.columns]
     found = []
     for row, keep in enumerate(kept):

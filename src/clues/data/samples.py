@@ -16,7 +16,7 @@ from clues.errors import DataError
 
 # Columns of scores.parquet.
 RESERVED_DOMAINS = {"id", "score", "dot", "cosine", "paper", "loss", "norm", "base_loss"}
-RESERVED_DOMAINS |= {"agreement", "trained loss", "peak", "end", "gain"}
+RESERVED_DOMAINS |= {"agreement", "trained loss", "peak", "end", "gain", "peak gain"}
 
 
 @dataclass(frozen=True)

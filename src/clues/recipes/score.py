@@ -119,7 +119,7 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
     threshold = fit_threshold({ALONE: anchors.scores}, settings, good_share)
     kept, why = write_selection(samples, table, threshold, ALONE, folder)
     result: dict[str, Any] = {
-        "threshold": threshold.share[ALONE] if threshold.value is None else threshold.limit(table.scores, ALONE),
+        "threshold": threshold.share[ALONE] if threshold.value is None else threshold.limit(ALONE),
         "rule": threshold.rule,
         "kept": sum(kept),
         "dropped": len(kept) - sum(kept),

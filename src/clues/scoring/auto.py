@@ -2,18 +2,21 @@
 
 Each damage shows in another signal: words that are missing in the loss, an answer to something else in what the
 prompt gains, a response that breaks off in its end, and all of them somewhat in the agreement of gradients. How
-much each tells is learnt on public samples alone: clean ones against damaged copies of them (`damage.py`), by
-logistic regression in which no signal may count against its meaning. The client's private samples take no part
-in that, and their quality need not be known.
+much each tells is learnt on public samples alone: clean ones against damaged copies of them (`damage.py`), way by
+way, by logistic regression in which no signal may count against its meaning (`calibration.py`). The client's private
+samples take no part in that, and their quality need not be known. Where its own good samples lie, and how many there
+are, is then found from their scores (`mixture.py`).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,13 +25,14 @@ from clues.data.prompts import Tokens
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
 from clues.scoring import clues
-from clues.scoring.calibration import log_odds, standardised
+from clues.scoring.calibration import fitted, standardised
 from clues.scoring.clues import Columns, Remember
 from clues.scoring.damage import damaged
+from clues.scoring.mixture import log_odds_at_client, public_mixture
 from clues.scoring.signals import likelihood_signals, with_other_prompts
 
 # Names of the signals, each in standard deviations of clean samples.
-SIGNALS = ("agreement", "loss", "trained loss", "peak", "end", "gain")
+SIGNALS = ("agreement", "loss", "trained loss", "peak", "end", "gain", "peak gain")
 COPIES = 2  # damaged copies of every clean sample
 _HALF = " / half "
 
@@ -46,17 +50,18 @@ def score(
     """Score samples and then anchors.
 
     Returns:
-        `score`, the log-odds of being good if good and damaged were equally frequent; and the signals it is made of,
-        in standard deviations of the clean public samples of a sample's domain, more being better: `agreement`, the
-        cosine with the domain's validation gradient; minus `loss`, `peak` and `end` (`likelihood_signals`) of the
-        base model and the `trained loss` along the trajectory; `gain`, what the prompt gains over another one. Beside
-        them the gradient method's cosine with each domain, `dot`, `cosine` and `paper`.
+        `score`, the log-odds of being good: of samples at the client, of anchors where good and damaged ones are
+        equally frequent. And the signals it is made of, in standard deviations of the clean public samples of a
+        sample's domain, more being better: `agreement`, the cosine with the domain's validation gradient; minus
+        `loss`, `peak` and `end`, `gain` and `peak gain` of the base model (`likelihood_signals`); minus the
+        `trained loss` along the trajectory. Beside them the gradient method's cosine with each domain, `dot`,
+        `cosine` and `paper`.
     """
     halves = _halved(validation)
     needed = _needed(samples, anchors, validation)
     public = [*anchors, *[half for half in halves if _domain(half) in needed]]
     copies = damaged([tokens for tokens in public if _domain(tokens) in needed], COPIES)
-    every = [*samples, *public, *copies]
+    every = [*samples, *public, *itertools.chain(*copies.values())]
 
     def kept(name: str, compute: Callable[[], Columns]) -> Columns:
         return remember(f"auto/{name}", compute)
@@ -65,26 +70,31 @@ def score(
     found = clues.score(base, checkpoints, lora_config, every, halves, plain, remember=kept)
     domains = _domains(every, found)
     own = [replace(t, domain=domain) for t, domain in zip(every, domains, strict=True)]
-    likelihood = likelihood_signals(base, own, settings, "likelihood of the base model", kept, "own")
     moved = with_other_prompts(own, [*anchors, *validation])
-    other = likelihood_signals(base, moved, settings, "likelihood after other prompts", kept, "other")
+    likelihood = likelihood_signals(base, own, moved, settings, kept)
     signals = {
         "agreement": _agreement(every, domains, found),
         "loss": -likelihood["loss"],
         "trained loss": -found["loss"],
         "peak": -likelihood["peak"],
         "end": -likelihood["end"],
-        "gain": other["loss"] - likelihood["loss"],
+        "gain": likelihood["gain"],
+        "peak gain": likelihood["peak gain"],
     }
-    row, split, scored = torch.arange(len(every)), len(samples), len(samples) + len(anchors)
-    broken = row >= split + len(public)
-    clean = (row >= split) & ~broken
+    split, scored, whole = len(samples), len(samples) + len(anchors), len(samples) + len(public)
+    way = np.array([""] * whole + [name for name, made in copies.items() for _ in made])
+    row = torch.arange(len(every))
+    clean = (row >= split) & (row < whole)
     good = clean & torch.tensor([domain in needed for domain in domains])
-    comparable = standardised(torch.stack(list(signals.values()), dim=1), domains, clean)
+    comparable = standardised(torch.stack([signals[name] for name in SIGNALS], dim=1), domains, clean)
+    log_odds = fitted(comparable, good, [torch.from_numpy(way == name) for name in copies])
+    public_odds = public_mixture(log_odds(comparable[good]), log_odds(comparable[whole:]))
+    own_scores = log_odds_at_client(comparable[:split], log_odds, public_odds)
+    anchor_scores = public_odds.log_odds(log_odds(comparable[split:scored]))
     return {
-        "score": log_odds(comparable, good, broken)[:scored],
+        "score": torch.cat([own_scores, anchor_scores]),
         **{domain: values[:scored] for domain, values in _by_domain(found).items()},
-        **dict(zip(signals, comparable[:scored].unbind(1), strict=True)),
+        **dict(zip(SIGNALS, comparable[:scored].unbind(1), strict=True)),
         **{name: values[:scored] for name, values in found.items() if name.startswith(("layer ", "module "))},
         **{name: found[name][:scored] for name in ("dot", "cosine", "paper")},
     }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
+LogOdds = Callable[[Tensor], Tensor]  # samples × signals → samples
 FAR = 4.0  # standard deviations beyond which a signal tells no more
 
 
@@ -25,32 +29,48 @@ def standardised(signals: Tensor, domains: list[str], clean: Tensor) -> Tensor:
     return centred / scale
 
 
-def log_odds(signals: Tensor, good: Tensor, damaged: Tensor, penalty: float = 1.0) -> Tensor:
-    """Logistic regression of `good` against `damaged` rows, which count the same in sum; returns it for all rows.
+def fitted(signals: Tensor, good: Tensor, damages: Sequence[Tensor]) -> LogOdds:
+    """The log-odds of being good rather than damaged in any of several ways, all equally frequent.
 
-    A signal enters as it is and once more below its usual range, so that one signal alone can condemn a sample;
-    both are clipped and have weights of at least 0: none may count against its meaning.
+    Each way shows in other signals, so each is told from good samples on its own, which gives the ratio of their
+    densities; the density of damaged samples is the mean over the ways.
 
     Args:
-        signals: samples × signals, standardised, more is better. good, damaged: samples, bool.
+        signals: samples × signals, standardised, more is better. good: samples, bool. damages: the same, of each way.
     """
-    features = np.concatenate([_clip(signals, -FAR, FAR / 2), _clip(signals + 1, 1 - FAR, 0)], axis=1)
-    fitted = (good | damaged).numpy()
-    target = np.where(good.numpy(), 1.0, -1.0)[fitted]
+    weights = np.stack([_weights(signals, good, damaged) for damaged in damages if damaged.any()])
+
+    def log_odds(signals: Tensor) -> Tensor:
+        odds = torch.from_numpy(_features(signals) @ weights.T)
+        return math.log(len(weights)) - (-odds).logsumexp(1)
+
+    return log_odds
+
+
+def _weights(signals: Tensor, good: Tensor, damaged: Tensor, penalty: float = 1.0) -> np.ndarray:
+    """Logistic regression of `good` against `damaged` rows, which count the same in sum: features.
+
+    All weights but the last, a constant's, are at least 0: no signal may count against its meaning.
+    """
+    used = good | damaged
+    features, target = _features(signals[used]), np.where(good[used].numpy(), 1.0, -1.0)
     share = np.where(target > 0, 0.5 / (target > 0).sum(), 0.5 / (target < 0).sum()) * len(target)
-    rows, width = features[fitted], features.shape[1]
+    penalties = np.append(np.full(features.shape[1] - 1, penalty), 0.0)
 
     def cost(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        margin = target * (rows @ weights[:width] + weights[width])
+        margin = target * (features @ weights)
         slope = -share * target / (1 + np.exp(margin))
-        loss = float((share * np.logaddexp(0, -margin)).sum() + penalty / 2 * (weights[:width] ** 2).sum())
-        return loss, np.append(rows.T @ slope + penalty * weights[:width], slope.sum())
+        loss = float((share * np.logaddexp(0, -margin)).sum() + (penalties * weights**2).sum() / 2)
+        return loss, features.T @ slope + penalties * weights
 
-    bounds = [(0.0, None)] * width + [(None, None)]
+    bounds = [(0.0, None)] * (features.shape[1] - 1) + [(None, None)]
     exact = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 10_000}  # or rounding of the signals would show in the scores
-    weights = minimize(cost, np.zeros(width + 1), jac=True, method="L-BFGS-B", bounds=bounds, options=exact).x
-    return torch.from_numpy(features @ weights[:width] + weights[width])
+    found = minimize(cost, np.zeros(features.shape[1]), jac=True, method="L-BFGS-B", bounds=bounds, options=exact)
+    return np.asarray(found.x)
 
 
-def _clip(signals: Tensor, low: float, high: float) -> np.ndarray:
-    return signals.double().clamp(low, high).numpy()
+def _features(signals: Tensor) -> np.ndarray:
+    """Every signal as it is and once more below its usual range, so that one alone can condemn a sample; and 1."""
+    signals = signals.double()
+    parts = (signals.clamp(-FAR, FAR / 2), (signals + 1).clamp(1 - FAR, 0), torch.ones(len(signals), 1))
+    return torch.cat(parts, dim=1).numpy()

@@ -17,21 +17,22 @@ Body = list[int]
 Way = Callable[[Body, float, list[Body], random.Random], Body]
 
 
-def damaged(samples: Sequence[Tokens], copies: int, seed: int = 0) -> list[Tokens]:
-    """`copies` damaged copies of every sample, the ways taken in turn; from 30 to 70 % of a response is lost.
+def damaged(samples: Sequence[Tokens], copies: int, seed: int = 0) -> dict[str, list[Tokens]]:
+    """`copies` damaged copies of every sample, by way; the ways are taken in turn.
 
-    The end token stays where it was: at the end. Others' tokens come from samples of the same domain.
+    From 30 to 70 % of a response is lost. The end token stays where it was: at the end. Others' tokens come from
+    samples of the same domain.
     """
     rng = random.Random(seed)
-    ways = list(WAYS.values())
-    made = []
+    names = list(WAYS)
+    made: dict[str, list[Tokens]] = {name: [] for name in names}
     for row, sample in enumerate(samples):
         others = [_body(s) for s in samples if s.domain == sample.domain and s.id != sample.id]
         prompt, end = sample.input_ids[: sample.response_start], sample.input_ids[-1:]
         for copy in range(copies):
-            way = ways[(row * copies + copy) % len(ways)]
-            body = way(_body(sample), rng.uniform(0.3, 0.7), others or [_body(sample)], rng)
-            made.append(replace(sample, id=f"{sample.id}, damaged {copy + 1}", input_ids=[*prompt, *body, *end]))
+            name = names[(row * copies + copy) % len(names)]
+            body = WAYS[name](_body(sample), rng.uniform(0.3, 0.7), others or [_body(sample)], rng)
+            made[name].append(replace(sample, id=f"{sample.id}, damaged {copy + 1}", input_ids=[*prompt, *body, *end]))
     return made
 
 

@@ -11,32 +11,37 @@ import torch
 from torch import Tensor
 
 from clues.config import ScoringSettings
-from clues.data.batches import Batch, spread_batches
+from clues.data.batches import Batch, pad, spread_batches
 from clues.data.prompts import Tokens
 from clues.models.base import Base
 from clues.models.likelihood import token_losses
 from clues.scoring.clues import Columns, Remember, remembered_batch
 
-SIGNALS = ("loss", "peak", "end")
+SIGNALS = ("loss", "peak", "end", "gain", "peak gain")
 
 
 def likelihood_signals(
-    base: Base, samples: Sequence[Tokens], settings: ScoringSettings, what: str, remember: Remember, name: str
+    base: Base, samples: Sequence[Tokens], others: Sequence[Tokens], settings: ScoringSettings, remember: Remember
 ) -> Columns:
-    """Three readings of a response's token losses under the base model, by name: samples.
+    """Readings of a response's token losses under the base model, by name: samples.
 
     `loss`: the mean of all but the last. `peak`: the mean of the highest quarter; holes and foreign tokens show there.
-    `end`: the loss of the last token; a response that breaks off is not expected to end.
+    `end`: the loss of the last token; a response that breaks off is not expected to end. `gain`: how much lower the
+    loss is than after another prompt, and `peak gain`: how much lower that of one token is at most; the name of what
+    was asked for is expected in a response to that prompt alone.
+
+    Args:
+        others: the samples' responses after other prompts (`with_other_prompts`).
     """
 
     def compute(batch: Batch) -> Columns:
-        moved = batch.to(base.device)
-        rows, losses = token_losses(base.model, moved.input_ids, moved.attention_mask, moved.labels)
-        readings = torch.stack([_readings(losses[rows == row]) for row in range(len(batch.rows))], dim=1).cpu()
+        own, other = _losses(base, batch), _losses(base, pad([others[row] for row in batch.rows]))
+        readings = torch.stack([_readings(*losses) for losses in zip(own, other, strict=True)], dim=1).cpu()
         return {"row": torch.tensor(batch.rows), **dict(zip(SIGNALS, readings, strict=True))}
 
-    remembered = functools.partial(remembered_batch, remember, name, compute)
+    remembered = functools.partial(remembered_batch, remember, "likelihood", compute)
     found = {signal: torch.zeros(len(samples)) for signal in SIGNALS}
+    what = "likelihood under the base model"
     with torch.no_grad():
         for part in spread_batches(samples, settings.batch_size, settings.batch_tokens, what, remembered):
             for signal in SIGNALS:
@@ -44,10 +49,17 @@ def likelihood_signals(
     return found
 
 
-def _readings(losses: Tensor) -> Tensor:
-    highest = losses.topk(max(1, len(losses) // 4)).values
-    body = losses[:-1] if len(losses) > 1 else losses
-    return torch.stack([body.mean(), highest.mean(), losses[-1]])
+def _losses(base: Base, batch: Batch) -> list[Tensor]:
+    """The losses of every sample's response tokens, in reading order."""
+    moved = batch.to(base.device)
+    rows, losses = token_losses(base.model, moved.input_ids, moved.attention_mask, moved.labels)
+    return [losses[rows == row] for row in range(len(batch.rows))]
+
+
+def _readings(own: Tensor, other: Tensor) -> Tensor:
+    highest = own.topk(max(1, len(own) // 4)).values
+    body, gains = (own[:-1], (other - own)[:-1]) if len(own) > 1 else (own, other - own)
+    return torch.stack([body.mean(), highest.mean(), own[-1], gains.mean(), gains.max()])
 
 
 def with_other_prompts(samples: Sequence[Tokens], public: Sequence[Tokens], seed: int = 0) -> list[Tokens]:

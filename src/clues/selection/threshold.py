@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -18,17 +17,12 @@ AnchorScores = Mapping[str, Tensor]  # by client, anchors
 
 @dataclass(frozen=True)
 class Threshold:
-    """A fitted rule: keep scores of at least `value`, after division by the client's `scale`; or the best `share`.
-
-    `prior`: scores are log-odds of being good at even odds, and each client adds the log-odds of its own share of
-    good samples, estimated where the scores are.
-    """
+    """A fitted rule: keep scores of at least `value`, after division by the client's `scale`; or the best `share`."""
 
     rule: str
     value: float | None = None
     scale: dict[str, float] = field(default_factory=dict)
     share: dict[str, float] = field(default_factory=dict)
-    prior: bool = False
 
     def keep(self, scores: Tensor, client: str) -> Tensor:
         """samples → samples, bool.
@@ -38,7 +32,7 @@ class Threshold:
         """
         if not torch.isfinite(scores).all():
             raise SelectionError(f"client {client}: some scores are not numbers; score again in float32.")
-        limit = self.limit(scores, client)
+        limit = self.limit(client)
         if limit is not None:
             return scores >= limit
         kept = torch.zeros(len(scores), dtype=torch.bool)
@@ -46,27 +40,12 @@ class Threshold:
         kept[best[: round(self.share[client] * len(scores))]] = True
         return kept
 
-    def limit(self, scores: Tensor, client: str) -> float | None:
+    def limit(self, client: str) -> float | None:
         """The least score that this client keeps; None where the best share is kept."""
-        if self.value is None:
-            return None
-        return self.value - prior_log_odds(scores) if self.prior else self.value * self.scale.get(client, 1.0)
+        return None if self.value is None else self.value * self.scale.get(client, 1.0)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def prior_log_odds(scores: Tensor, steps: int = 200) -> float:
-    """log π/(1 − π) of the share π of good samples among scores that are log-odds at π = ½: samples.
-
-    The maximum of Σ log(π σ(s) + (1 − π) σ(−s)) by expectation maximisation (Saerens, Latinne and Decaestecker,
-    Neural Computation 14, 2002). One sample more of each kind is counted, so that π is never 0 or 1.
-    """
-    share, scores = 0.5, scores.double()
-    for _ in range(steps):
-        good = torch.sigmoid(scores + math.log(share / (1 - share)))
-        share = (float(good.sum()) + 1) / (len(scores) + 2)
-    return math.log(share / (1 - share))
 
 
 def fit_threshold(
@@ -114,8 +93,8 @@ def _normalised(anchors: AnchorScores, pooled: Tensor, settings: SelectionSettin
 
 
 def _posterior(anchors: AnchorScores, pooled: Tensor, settings: SelectionSettings, _: Any) -> Threshold:
-    """Even odds of being good, given a client's own share of good samples: for scores that are log-odds (`auto`)."""
-    return Threshold("posterior", 0.0, prior=True)
+    """Rather good than not: for scores that are log-odds of being good (`auto`)."""
+    return Threshold("posterior", 0.0)
 
 
 def _ratio(anchors: AnchorScores, pooled: Tensor, settings: SelectionSettings, _: Any) -> Threshold:
