@@ -1,7 +1,8 @@
-"""Training an epoch with and without in-run scoring."""
+"""Training with and without in-run scoring, and what of it a refresh of the validation direction costs."""
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,10 +19,11 @@ def in_run(setting: Setting, epochs: float, repeats: int) -> None:
     data = prepare(setting)
     training = TrainingSettings(epochs=epochs, checkpoints=1)
     scoring = ScoringSettings(walk="in-run", refreshes=4)
+    anchors = data.validation[: max(1, len(data.validation) // 6)]
     refreshing: list[float] = []
 
     def watch(trainer: Any) -> InRunScorer:
-        scorer = InRunScorer(trainer, data.validation, data.validation[:1], scoring)
+        scorer = InRunScorer(trainer, data.validation, anchors, scoring)
         refresh = scorer._refresh
 
         def timed(steps: float) -> None:
@@ -39,10 +41,15 @@ def in_run(setting: Setting, epochs: float, repeats: int) -> None:
         },
         repeats,
     )
+    a_sample = statistics.median(seconds["training"]) / (epochs * len(data.samples))
     share = sum(refreshing) / sum(seconds["training"])
     notes = {"training with in-run scoring": f"of it the refreshes {share:.3f}"}
     rows = [[name, ratio(values, seconds["training"]), notes.get(name, "")] for name, values in seconds.items()]
     table(["way", "ratio to training (median; least–most)", ""], rows)
+    print(
+        f"\nA refresh, of {len(data.validation)} samples of validation and {len(anchors)} anchors, costs as much as "
+        f"training on {statistics.median(refreshing) / a_sample:.1f} samples."
+    )
 
 
 def alternate(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:

@@ -69,8 +69,15 @@ def by_experiment(rows: dict[str, list[Row]], column: str) -> str:
         whole = number((statistics.fmean(found[0] for found in cells if found), None) if all(cells) else None)
         lines.append([method, *map(number, cells), whole])
     if len(rows) == 1:
-        return grid(["method", *rows], [line[:-1] for line in lines])
-    return grid(["method", *rows, "mean"], lines)
+        return grid(["method", *map(headed, rows.items())], [line[:-1] for line in lines])
+    return grid(["method", *map(headed, rows.items()), "mean"], lines)
+
+
+def headed(experiment: tuple[str, list[Row]]) -> str:
+    """Its name, and over how many seeds its figures are means."""
+    name, found = experiment
+    seeds = len({row["seed"] for row in found})
+    return f"{name} ({seeds} seeds)" if seeds > 1 else name
 
 
 def by_rule(rows: dict[str, list[Row]]) -> str:

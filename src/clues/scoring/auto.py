@@ -27,7 +27,7 @@ from clues.models.trajectory import Checkpoint
 from clues.scoring import clues
 from clues.scoring.calibration import fitted, standardised
 from clues.scoring.clues import Columns, Remember
-from clues.scoring.damage import damaged
+from clues.scoring.damage import WAYS, damaged
 from clues.scoring.mixture import log_odds_at_client, public_mixture
 from clues.scoring.signals import likelihood_signals, with_other_prompts
 
@@ -87,17 +87,26 @@ def score(
     clean = (row >= split) & (row < whole)
     good = clean & torch.tensor([domain in needed for domain in domains])
     comparable = standardised(torch.stack([signals[name] for name in SIGNALS], dim=1), domains, clean)
-    log_odds = fitted(comparable, good, [torch.from_numpy(way == name) for name in copies])
-    public_odds = public_mixture(log_odds(comparable[good]), log_odds(comparable[whole:]))
-    own_scores = log_odds_at_client(comparable[:split], log_odds, public_odds)
-    anchor_scores = public_odds.log_odds(log_odds(comparable[split:scored]))
     return {
-        "score": torch.cat([own_scores, anchor_scores]),
+        "score": _score(comparable, good, way, split)[:scored],
         **{domain: values[:scored] for domain, values in _by_domain(found).items()},
         **dict(zip(SIGNALS, comparable[:scored].unbind(1), strict=True)),
         **{name: values[:scored] for name, values in found.items() if name.startswith(("layer ", "module "))},
         **{name: found[name][:scored] for name in ("dot", "cosine", "paper")},
     }
+
+
+def _score(signals: Tensor, good: Tensor, way: np.ndarray, split: int) -> Tensor:
+    """Of the samples, the first `split` rows, at their client; of the others as the public ones they are.
+
+    Args:
+        signals: samples × signals. good: samples, bool: clean ones to learn from. way: of each damaged copy its way,
+            "" elsewhere.
+    """
+    log_odds = fitted(signals, good, [torch.from_numpy(way == name) for name in WAYS])
+    public = public_mixture(log_odds(signals[good]), log_odds(signals[torch.from_numpy(way != "")]))
+    others = public.log_odds(log_odds(signals[split:]))
+    return torch.cat([log_odds_at_client(signals[:split], log_odds, public), others])
 
 
 def _halved(validation: Sequence[Tokens]) -> list[Tokens]:
