@@ -68,9 +68,10 @@ def by_experiment(rows: dict[str, list[Row]], column: str) -> str:
         cells = [mean_and_error(by_seed(own_rule(found, method), column).values()) for found in rows.values()]
         whole = number((statistics.fmean(found[0] for found in cells if found), None) if all(cells) else None)
         lines.append([method, *map(number, cells), whole])
+    head = ["method", *map(headed, rows.items())]
     if len(rows) == 1:
-        return grid(["method", *map(headed, rows.items())], [line[:-1] for line in lines])
-    return grid(["method", *map(headed, rows.items()), "mean"], lines)
+        return grid(head, [line[:-1] for line in lines])
+    return grid([*head, "mean"], lines)
 
 
 def headed(experiment: tuple[str, list[Row]]) -> str:

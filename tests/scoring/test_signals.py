@@ -37,5 +37,5 @@ def test_readings_of_token_losses_against_transformers(base):
     wanted = {"loss": losses[:-1].mean(), "peak": highest.mean(), "end": losses[-1]}
     wanted |= {"gain": gains.mean(), "peak gain": gains.max()}
     assert {name: float(value) for name, value in found.items()} == pytest.approx(
-        {name: float(value) for name, value in wanted.items()}, rel=1e-3, abs=1e-5
+        {name: float(value) for name, value in wanted.items()}, rel=1e-4, abs=1e-6
     )

@@ -58,12 +58,12 @@ def public_mixture(good: Tensor, low: Tensor) -> Mixture:
 
 def log_odds_at_client(signals: Tensor, log_odds: LogOdds, public: Mixture) -> Tensor:
     """Of being good, at the client whose samples these are: samples × signals → samples."""
-    signals = signals.double()
-    centre = torch.zeros(signals.shape[1], dtype=torch.float64)
+    near = signals.clamp(-FAR, FAR)
+    centre = torch.zeros_like(signals[0])
     for _ in range(ROUNDS):
         scores = log_odds(signals - centre)
         good = fitted_mixture(scores, public).log_odds(scores).sigmoid()
-        found = good @ signals.clamp(-FAR, FAR) / (good.sum() + CENTRE_STRENGTH)
+        found = good @ near / (good.sum() + CENTRE_STRENGTH)
         centre = (centre + found) / 2
     scores = log_odds(signals - centre)
     return fitted_mixture(scores, public).log_odds(scores)
