@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from clues.scoring.calibration import fitted, standardised
+from clues.scoring.calibration import against_all, fitted, standardised
 
 
 def test_signals_are_centred_at_the_clean_samples_of_their_domain():
@@ -20,10 +21,10 @@ def test_log_odds_learn_which_signal_tells_and_none_counts_against_its_meaning()
     good = torch.arange(400) < 200
     signals[~good, 0] -= 2.0  # tells
     signals[~good, 1] += 2.0  # tells, the wrong way round
-    odds = fitted(signals, good, [~good])(signals)
+    odds = fitted(signals, good, [~good])(signals)[:, 0]
     assert ((odds > 0) == good).double().mean() > 0.8
     kept = signals * torch.tensor([1.0, 0.0, 1.0])
-    assert torch.allclose(odds, fitted(kept, good, [~good])(kept), atol=0.05)
+    assert torch.allclose(odds, fitted(kept, good, [~good])(kept)[:, 0], atol=0.05)
 
 
 def test_one_way_of_damage_is_enough_to_condemn():
@@ -33,8 +34,15 @@ def test_one_way_of_damage_is_enough_to_condemn():
     good, ways = row < 200, [(row >= 200) & (row % 5 == way) for way in range(5)]
     for signal, way in enumerate(ways):
         signals[way, signal] -= 3.0  # each way shows in its own signal alone
-    apart = fitted(signals, good, ways)(signals)
-    together = fitted(signals, good, [~good])(signals)
+    apart = against_all(fitted(signals, good, ways)(signals), torch.full((5,), 0.2))
+    together = fitted(signals, good, [~good])(signals)[:, 0]
     wrong = [float(((odds > 0) != good).double().mean()) for odds in (apart, together)]
     assert wrong[0] < 0.2
     assert wrong[0] < wrong[1]
+
+
+def test_odds_against_all_ways_are_of_the_mean_density():
+    odds = torch.tensor([[1.0, -2.0]], dtype=torch.float64)
+    found = against_all(odds, torch.tensor([0.25, 0.75], dtype=torch.float64))
+    density = 0.25 * torch.tensor(-1.0).exp() + 0.75 * torch.tensor(2.0).exp()
+    assert found.item() == pytest.approx(-density.log().item())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clues.scoring.mixture import Mixture, Normal, fitted_mixture, log_odds_at_client, public_mixture
+from clues.scoring.mixture import Mixture, Normal, Public, fitted_mixture, log_odds_at_client
 
 PUBLIC = Mixture(0.5, Normal(3.0, 2.0), Normal(-3.0, 4.0))
 
@@ -17,10 +17,25 @@ def drawn(good: int, low: int, shift: float = 0.0) -> torch.Tensor:
     return torch.cat([normal.icdf((torch.arange(n) + 0.5) / n) * k.variance**0.5 + k.mean + shift for n, k in kinds])
 
 
+def public(good: list[float], *ways: list[float]) -> Public:
+    """Of samples whose odds against every way are the same numbers, and equal their first signal."""
+
+    def odds(scores: torch.Tensor) -> torch.Tensor:
+        return scores[:, None].expand(-1, len(ways)).double()
+
+    return Public(lambda signals: odds(signals[:, 0]), odds(torch.tensor(good)), [odds(torch.tensor(w)) for w in ways])
+
+
 def test_public_scores_give_their_means_and_variances():
-    found = public_mixture(torch.tensor([1.0, 3.0]), torch.tensor([-4.0, -4.0]))
+    known = public([1.0, 3.0], [-4.0, -4.0])
+    found = known.mixture(known.equal_shares)
     assert (found.good.mean, found.good.variance, found.low.mean) == (2.0, 1.0, -4.0)
     assert found.low.variance > 0
+
+
+def test_public_low_quality_is_weighed_by_what_occurs():
+    known = public([1.0], [-2.0], [-6.0, -6.0])
+    assert known.mixture(torch.tensor([0.75, 0.25])).low.mean == pytest.approx(-3.0)
 
 
 @pytest.mark.parametrize("good", [20, 100, 180])
@@ -51,20 +66,43 @@ def test_log_odds_rise_with_the_score():
 
 
 def test_one_sample_and_public_scores_without_any_spread_are_no_error():
-    mixture = fitted_mixture(torch.tensor([1.0]), public_mixture(torch.ones(3), torch.ones(3)))
+    known = public([1.0] * 3, [1.0] * 3)
+    mixture = fitted_mixture(torch.tensor([1.0]), known.mixture(known.equal_shares))
     assert mixture.log_odds(torch.tensor([1.0, 0.0])).isfinite().all()
+    assert log_odds_at_client(torch.ones(1, 1, dtype=torch.float64), known).isfinite().all()
+
+
+def known_of_three_signals() -> Public:
+    """Good samples lie around 0 in three signals; each of two ways of damage shows in one of the first two."""
+    generator = torch.Generator().manual_seed(1)
+    clean = torch.randn(100, 3, generator=generator, dtype=torch.float64)
+
+    def odds(signals: torch.Tensor) -> torch.Tensor:
+        return 3.0 + 2.0 * signals[:, :2] + signals[:, 2:]
+
+    ways = [clean - 4.0 * torch.eye(3, dtype=torch.float64)[way] for way in range(2)]
+    return Public(odds, odds(clean), [odds(way) for way in ways])
 
 
 def test_the_centre_of_the_signals_moves_to_the_clients_own_good_samples():
-    generator = torch.Generator().manual_seed(0)
+    known, generator = known_of_three_signals(), torch.Generator().manual_seed(0)
     signals, truth = torch.randn(200, 3, generator=generator, dtype=torch.float64), torch.arange(200) < 120
-    signals[~truth, 0] -= 5.0
-    style = torch.tensor([0.0, 0.0, -3.0])  # the third signal has nothing to do with quality here
-
-    def log_odds(signals):
-        return 3.0 + signals.sum(1)
-
-    found = log_odds_at_client(signals + style, log_odds, PUBLIC)
-    right = [((scores > 0) == truth).double().mean() for scores in (found, log_odds(signals + style))]
-    assert right[0] > 0.85
+    signals[~truth, 0] -= 4.0
+    signals[:, 2] -= 3.0  # has nothing to do with quality here
+    found = log_odds_at_client(signals, known)
+    right = [((scores > 0) == truth).double().mean() for scores in (found, known.log_odds(signals))]
+    assert right[0] > 0.9
     assert right[0] > right[1] + 0.1
+
+
+def test_odds_rest_on_the_ways_of_damage_that_occur():
+    known, generator = known_of_three_signals(), torch.Generator().manual_seed(0)
+    signals, truth = torch.randn(200, 3, generator=generator, dtype=torch.float64), torch.arange(200) < 100
+    signals[~truth, 0] -= 3.0
+    found = log_odds_at_client(signals, known)
+
+    def tells(scores: torch.Tensor) -> float:
+        return float((scores[truth][:, None] > scores[~truth]).double().mean())
+
+    equally, best = tells(known.log_odds(signals)), tells(known.odds(signals)[:, 0])  # best: of the first way alone
+    assert tells(found) > (equally + best) / 2 > equally

@@ -28,7 +28,7 @@ from clues.scoring import clues
 from clues.scoring.calibration import fitted, standardised
 from clues.scoring.clues import Columns, Remember
 from clues.scoring.damage import WAYS, damaged
-from clues.scoring.mixture import log_odds_at_client, public_mixture
+from clues.scoring.mixture import Public, log_odds_at_client
 from clues.scoring.signals import likelihood_signals, with_other_prompts
 
 # Names of the signals, each in standard deviations of clean samples.
@@ -103,10 +103,10 @@ def _score(signals: Tensor, good: Tensor, way: np.ndarray, split: int) -> Tensor
         signals: samples × signals. good: samples, bool: clean ones to learn from. way: of each damaged copy its way,
             "" elsewhere.
     """
-    log_odds = fitted(signals, good, [torch.from_numpy(way == name) for name in WAYS])
-    public = public_mixture(log_odds(signals[good]), log_odds(signals[torch.from_numpy(way != "")]))
-    others = public.log_odds(log_odds(signals[split:]))
-    return torch.cat([log_odds_at_client(signals[:split], log_odds, public), others])
+    ways = [rows for rows in (torch.from_numpy(way == name) for name in WAYS) if rows.any()]
+    odds = fitted(signals, good, ways)
+    public = Public(odds, odds(signals[good]), [odds(signals[rows]) for rows in ways])
+    return torch.cat([log_odds_at_client(signals[:split], public), public.log_odds(signals[split:])])
 
 
 def _halved(validation: Sequence[Tokens]) -> list[Tokens]:

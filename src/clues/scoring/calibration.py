@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,8 +9,9 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-LogOdds = Callable[[Tensor], Tensor]  # samples × signals → samples
+Odds = Callable[[Tensor], Tensor]  # samples × signals → samples × ways of damage
 FAR = 4.0  # standard deviations beyond which a signal tells no more
+PENALTY = 10.0  # of the squares of weights, where public samples are few
 
 
 def standardised(signals: Tensor, domains: list[str], clean: Tensor) -> Tensor:
@@ -29,25 +29,28 @@ def standardised(signals: Tensor, domains: list[str], clean: Tensor) -> Tensor:
     return centred / scale
 
 
-def fitted(signals: Tensor, good: Tensor, damages: Sequence[Tensor]) -> LogOdds:
-    """The log-odds of being good rather than damaged in any of several ways, all equally frequent.
-
-    Each way shows in other signals, so each is told from good samples on its own, which gives the ratio of their
-    densities; the density of damaged samples is the mean over the ways.
+def fitted(signals: Tensor, good: Tensor, damages: Sequence[Tensor]) -> Odds:
+    """The log-odds of being good rather than damaged, for every way of damage on its own, as each shows elsewhere.
 
     Args:
         signals: samples × signals, standardised, more is better. good: samples, bool. damages: the same, of each way.
     """
-    weights = np.stack([_weights(signals, good, damaged) for damaged in damages if damaged.any()])
-
-    def log_odds(signals: Tensor) -> Tensor:
-        odds = torch.from_numpy(_features(signals) @ weights.T)
-        return math.log(len(weights)) - (-odds).logsumexp(1)
-
-    return log_odds
+    weights = np.stack([_weights(signals, good, damaged) for damaged in damages])
+    return lambda signals: torch.from_numpy(_features(signals) @ weights.T)
 
 
-def _weights(signals: Tensor, good: Tensor, damaged: Tensor, penalty: float = 1.0) -> np.ndarray:
+def against_all(odds: Tensor, shares: Tensor) -> Tensor:
+    """The log-odds of being good rather than damaged in any way, where the ways have these shares of damaged samples.
+
+    Odds are ratios of densities here, and the density of damaged samples is the mean over the ways.
+
+    Args:
+        odds: samples × ways. shares: ways, of sum 1.
+    """
+    return -(shares.log() - odds).logsumexp(1)
+
+
+def _weights(signals: Tensor, good: Tensor, damaged: Tensor) -> np.ndarray:
     """Logistic regression of `good` against `damaged` rows, which count the same in sum: features.
 
     All weights but the last, a constant's, are at least 0: no signal may count against its meaning.
@@ -55,7 +58,7 @@ def _weights(signals: Tensor, good: Tensor, damaged: Tensor, penalty: float = 1.
     used = good | damaged
     features, target = _features(signals[used]), np.where(good[used].numpy(), 1.0, -1.0)
     share = np.where(target > 0, 0.5 / (target > 0).sum(), 0.5 / (target < 0).sum()) * len(target)
-    penalties = np.append(np.full(features.shape[1] - 1, penalty), 0.0)
+    penalties = np.append(np.full(features.shape[1] - 1, PENALTY), 0.0)
 
     def cost(weights: np.ndarray) -> tuple[float, np.ndarray]:
         margin = target * (features @ weights)

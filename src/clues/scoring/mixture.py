@@ -2,20 +2,22 @@
 
 Good and low-quality samples are two normal distributions of the log-odds learnt on public samples. But institutions
 differ: another style, longer answers, rarer words, and all good samples of one lie elsewhere; and each has its own
-share of good samples. So each client moves the signals' centre to its own good samples and fits both distributions
-to what it has, by expectation maximisation (Saerens et al., Neural Computation 14, 2002, for the share; McLachlan
-and Peel, Finite Mixture Models, 2000) that starts at the public ones and is held near them.
+share of good samples and its own kinds of damage. So each client moves the signals' centre to its own good samples,
+weighs the ways of damage by how often they occur, and fits both distributions to what it has, by expectation
+maximisation (Saerens et al., Neural Computation 14, 2002, for the shares; McLachlan and Peel, Finite Mixture Models,
+2000) that starts at the public ones and is held near them.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from clues.scoring.calibration import FAR, LogOdds
+from clues.scoring.calibration import FAR, Odds, against_all
 
 # How many samples of each kind the public distributions count as, and how many good ones the public centre.
 STRENGTH, CENTRE_STRENGTH = 4.0, 20.0
@@ -51,22 +53,52 @@ class Mixture:
         return good - low + math.log(self.share / (1 - self.share))
 
 
-def public_mixture(good: Tensor, low: Tensor) -> Mixture:
-    """Of public samples' scores (samples of each kind), as if both kinds were equally frequent."""
-    return Mixture(0.5, _normal(good), _normal(low))
+@dataclass(frozen=True)
+class Public:
+    """What public samples show: how odds follow from signals, and those of clean and of damaged samples, by way."""
+
+    odds: Odds
+    good: Tensor  # samples × ways
+    damaged: Sequence[Tensor]  # the same, of each way
+
+    @property
+    def equal_shares(self) -> Tensor:
+        return torch.full((len(self.damaged),), 1 / len(self.damaged), dtype=torch.float64)
+
+    def mixture(self, shares: Tensor) -> Mixture:
+        """Of the log-odds against ways of these shares, as if good and low quality were equally frequent."""
+        good = against_all(self.good, shares)
+        low = torch.cat([against_all(odds, shares) for odds in self.damaged])
+        weights = [torch.full((len(o),), float(s) / len(o)) for o, s in zip(self.damaged, shares, strict=True)]
+        return Mixture(0.5, _normal(good, torch.ones(len(good))), _normal(low, torch.cat(weights)))
+
+    def log_odds(self, signals: Tensor) -> Tensor:
+        """Of being good, of samples like the public ones and their copies: samples × signals → samples."""
+        shares = self.equal_shares
+        return self.mixture(shares).log_odds(against_all(self.odds(signals), shares))
 
 
-def log_odds_at_client(signals: Tensor, log_odds: LogOdds, public: Mixture) -> Tensor:
+def log_odds_at_client(signals: Tensor, public: Public) -> Tensor:
     """Of being good, at the client whose samples these are: samples × signals → samples."""
     near = signals.clamp(-FAR, FAR)
-    centre = torch.zeros_like(signals[0])
+    centre, shares = torch.zeros_like(signals[0]), public.equal_shares
     for _ in range(ROUNDS):
-        scores = log_odds(signals - centre)
-        good = fitted_mixture(scores, public).log_odds(scores).sigmoid()
-        found = good @ near / (good.sum() + CENTRE_STRENGTH)
-        centre = (centre + found) / 2
-    scores = log_odds(signals - centre)
-    return fitted_mixture(scores, public).log_odds(scores)
+        odds = public.odds(signals - centre)
+        good = _log_odds(odds, public, shares).sigmoid()
+        shares = _shares(odds, shares, 1 - good)
+        centre = (centre + good @ near / (good.sum() + CENTRE_STRENGTH)) / 2
+    return _log_odds(public.odds(signals - centre), public, shares)
+
+
+def _log_odds(odds: Tensor, public: Public, shares: Tensor) -> Tensor:
+    scores = against_all(odds, shares)
+    return fitted_mixture(scores, public.mixture(shares)).log_odds(scores)
+
+
+def _shares(odds: Tensor, shares: Tensor, low: Tensor) -> Tensor:
+    """The ways' shares of the samples that are of low quality with probability `low`; one more is counted of each."""
+    found = low @ (shares.log() - odds).softmax(1) + 1
+    return found / found.sum()
 
 
 def fitted_mixture(scores: Tensor, public: Mixture) -> Mixture:
@@ -79,9 +111,10 @@ def fitted_mixture(scores: Tensor, public: Mixture) -> Mixture:
     return mixture
 
 
-def _normal(scores: Tensor) -> Normal:
-    scores = scores.double()
-    return Normal(float(scores.mean()), max(float(scores.var(correction=0)), LEAST_VARIANCE))
+def _normal(scores: Tensor, weights: Tensor) -> Normal:
+    scores, weights = scores.double(), weights.double() / weights.sum()
+    mean = float(weights @ scores)
+    return Normal(mean, max(float(weights @ (scores - mean) ** 2), LEAST_VARIANCE))
 
 
 def _moved(public: Normal, scores: Tensor, weights: Tensor) -> Normal:
