@@ -1,7 +1,7 @@
 """Write the tables of docs/results.md anew, from the rows of finished comparisons in docs/results.
 
 python experiments/results.py            # the tables alone
-python experiments/results.py runs       # first take in runs/NAME/selection.parquet of every experiment
+python experiments/results.py runs       # first take in what every finished comparison in runs/NAME found
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import pyarrow.parquet
 
 from clues.compare.rows import ALL
 from clues.compare.seeds import by_seed, mean_and_error
-from clues.compare.tables import grid, number
+from clues.compare.tables import grid, model_table, number
+from clues.config import read_toml
 
 HERE = Path(__file__).parent
 STORED = HERE.parent / "docs" / "results"
+MODELS = STORED / "models"
 PAGE = HERE.parent / "docs" / "results.md"
 FIGURES = ("precision", "recall", "f1", "accuracy")
 Row = dict[str, Any]
@@ -38,6 +40,7 @@ def main(runs: Path | None) -> None:
         "rules": by_rule(rows),
         "kinds": by_kind(rows),
         "shares": by_share(rows),
+        **{path.stem: by_arm(read(path)) for path in sorted(MODELS.glob("*.parquet"))},
     }
     text = PAGE.read_text(encoding="utf-8")
     for name, table in tables.items():
@@ -47,11 +50,13 @@ def main(runs: Path | None) -> None:
 
 
 def take_in(runs: Path) -> None:
-    STORED.mkdir(exist_ok=True)
+    MODELS.mkdir(parents=True, exist_ok=True)
     for settings in HERE.glob("*.toml"):
-        found = runs / settings.stem / "selection.parquet"
+        models = "evaluation" in read_toml(settings) and "clients" not in read_toml(settings)
+        rows, folder = ("models.parquet", MODELS) if models else ("selection.parquet", STORED)
+        found = runs / settings.stem / rows
         if found.is_file():
-            shutil.copyfile(found, STORED / f"{settings.stem}.parquet")
+            shutil.copyfile(found, folder / f"{settings.stem}.parquet")
 
 
 def read(path: Path) -> list[Row]:
@@ -118,6 +123,12 @@ def by_share(rows: dict[str, list[Row]]) -> str:
         figures = [right / kept if kept else 0.0, right / good if good else 0.0]
         lines.append([f"{share:.0%}", str(len(found)), *[f"{value:.3f}" for value in figures]])
     return grid(["low quality", "clients", "precision", "recall of good"], lines)
+
+
+def by_arm(rows: list[Row]) -> str:
+    """A line an arm of a method and variant: held-out likelihood, mean of the domains."""
+    table = model_table("", rows)
+    return grid(table.columns, table.lines)
 
 
 def own_rule(found: Sequence[Row], method: str) -> list[Row]:

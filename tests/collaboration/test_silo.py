@@ -63,6 +63,15 @@ def test_a_pass_that_was_cut_off_does_no_batch_twice(tables, tmp_path, monkeypat
     assert all(cost["seconds"] > 0 for cost in costs)
 
 
+def test_what_another_version_left_is_not_taken_up(tables, tmp_path, monkeypatch):
+    calls = interrupted(monkeypatch, at=8)
+    with pytest.raises(KeyboardInterrupt):
+        tables(tmp_path)
+    monkeypatch.setattr("clues.collaboration.silo.__version__", "another")
+    tables(tmp_path)
+    assert len(calls) == 8 + 12
+
+
 def test_finished_batches_can_be_read_while_the_pass_goes_on(tables, tmp_path, monkeypatch):
     whole, _ = tables(tmp_path / "whole")
     interrupted(monkeypatch, at=6)

@@ -12,7 +12,8 @@ from clues.scoring.methods import method
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 FULL = FOLDER / "full-size.toml"
-EXPERIMENTS = sorted(path for path in FOLDER.glob("*.toml") if path != FULL)
+OVERLAYS = [FOLDER / f"{name}.toml" for name in ("models", "federated", "merges")]
+EXPERIMENTS = sorted(path for path in FOLDER.glob("*.toml") if path not in (FULL, *OVERLAYS))
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
@@ -32,6 +33,17 @@ def test_every_experiment_is_valid_alone_and_at_full_size(path):
     assert settings.lora.r == 16
 
 
-def test_every_experiment_stands_in_the_table():
+@pytest.mark.parametrize("also", OVERLAYS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_can_train_models_too(path, also):
+    values = merged(read_toml(path), read_toml(also))
+    chosen = validated(CompareSettings, values.pop("compare"))
+    for changes in [variant.changes for variant in chosen.variants] or [{}]:
+        for mode in chosen.modes:
+            settings = validated(RunSettings, merged(merged(values, {"collaboration": {"mode": mode}}), changes))
+            assert "selected" in settings.evaluation.arms
+
+
+def test_every_file_stands_in_the_tables():
     text = (FOLDER / "README.md").read_text()
-    assert [path.name for path in EXPERIMENTS if f"| `{path.name}` |" not in text] == []
+    assert [path.name for path in [*EXPERIMENTS, *OVERLAYS] if f"| `{path.name}` |" not in text] == []

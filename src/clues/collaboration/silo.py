@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clues import __version__
 from clues.collaboration.costs import Cost, measured
 from clues.config import LoraSettings, ScoringSettings, TrainingSettings
 from clues.data.prompts import Tokens
@@ -63,6 +64,7 @@ def score_silo(
         (table of the samples, table of the anchors). Done already with the same inputs, they are read.
     """
     inputs = {
+        "version": __version__,
         "samples": [t.input_ids for t in [*samples, *anchors, *validation]],
         "checkpoints": [value_digest({n: float(t.double().sum()) for n, t in c.state.items()}) for c in checkpoints],
         "rates": [c.learning_rate for c in checkpoints],
@@ -162,6 +164,7 @@ def score_in_run(
 ) -> tuple[ScoreTable, ScoreTable]:
     """Train the trajectory and score in the same pass; what `score_silo` writes and returns."""
     inputs = {
+        "version": __version__,
         "samples": [t.input_ids for t in [*samples, *anchors, *validation]],
         "settings": [lora.model_dump(), training.model_dump(), settings.model_dump(), seed, base.name],
     }
