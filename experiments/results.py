@@ -19,7 +19,6 @@ import pyarrow.parquet
 from clues.compare.rows import ALL
 from clues.compare.seeds import by_seed, mean_and_error
 from clues.compare.tables import grid, model_table, number
-from clues.config import read_toml
 
 HERE = Path(__file__).parent
 STORED = HERE.parent / "docs" / "results"
@@ -51,12 +50,11 @@ def main(runs: Path | None) -> None:
 
 def take_in(runs: Path) -> None:
     MODELS.mkdir(parents=True, exist_ok=True)
-    for settings in HERE.glob("*.toml"):
-        models = "evaluation" in read_toml(settings) and "clients" not in read_toml(settings)
-        rows, folder = ("models.parquet", MODELS) if models else ("selection.parquet", STORED)
-        found = runs / settings.stem / rows
-        if found.is_file():
-            shutil.copyfile(found, folder / f"{settings.stem}.parquet")
+    for found in runs.glob("*/models.parquet"):
+        if read(found):
+            shutil.copyfile(found, MODELS / f"{found.parent.name}.parquet")
+        elif (HERE / f"{found.parent.name}.toml").is_file():
+            shutil.copyfile(found.with_name("selection.parquet"), STORED / f"{found.parent.name}.parquet")
 
 
 def read(path: Path) -> list[Row]:
