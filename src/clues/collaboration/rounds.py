@@ -51,12 +51,15 @@ def federate(
 
 
 class _Complete:
-    """Refuses a round in which a client failed, where Flower would average the rest."""
+    """Refuses a round in which a client failed, where Flower would average the rest.
+
+    Flower asks clients in random order; sums of floating-point numbers depend on it, so answers are put in order.
+    """
 
     min_available_nodes: int
 
     def aggregate_train(self, server_round: int, replies: Any) -> Any:
-        answers = list(replies)
+        answers = sorted(replies, key=lambda reply: reply.metadata.src_node_id)
         failed = [reply.error.reason for reply in answers if reply.has_error()]
         if failed or len(answers) < self.min_available_nodes:
             reasons = "; ".join(failed) or f"{self.min_available_nodes - len(answers)} did not answer"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -135,8 +136,19 @@ def _where_it_matters(rows: Sequence[Row], label: str, keys: Sequence[str]) -> l
         for row in part:
             by_label.setdefault(row[label], []).append({**row, label: _ANY})
         first, *more = by_label.values()
-        result += first if more and all(found == first for found in more) else part
+        result += first if more and all(_same(found, first) for found in more) else part
     return result
+
+
+def _same(one: Sequence[Row], other: Sequence[Row]) -> bool:
+    """Equal, but for how floating-point numbers were rounded where the same was computed twice."""
+    if [list(row) for row in one] != [list(row) for row in other]:
+        return False
+    pairs = [(row[key], match[key]) for row, match in zip(one, other, strict=True) for key in row]
+    return all(
+        math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6) if isinstance(a, float) and isinstance(b, float) else a == b
+        for a, b in pairs
+    )
 
 
 def _figure(column: str) -> _Cell:
