@@ -9,7 +9,7 @@ train            arm, threshold [, adapter] → adapter, number of samples
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -59,6 +59,11 @@ def arrays_of(content: RecordDict) -> dict[str, Tensor]:
 
 def numbers_of(content: RecordDict) -> dict[str, Any]:
     return dict(content[_METRICS])
+
+
+def in_order(replies: Iterable[Message]) -> list[Message]:
+    """By node: a sum of floating-point numbers must not depend on who answers first."""
+    return sorted(replies, key=lambda reply: reply.metadata.src_node_id)
 
 
 def ledger_items(message: Message) -> dict[str, tuple[Any, bytes]]:

@@ -10,7 +10,7 @@ from flwr.app import ArrayRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, FedProx
 
-from clues.collaboration.messages import numbers_of, strategy_facts
+from clues.collaboration.messages import in_order, numbers_of, strategy_facts
 from clues.config import CollaborationSettings, RunSettings
 from clues.errors import ProtocolError
 from clues.models.adapters import AdapterState
@@ -51,15 +51,15 @@ def federate(
 
 
 class _Complete:
-    """Refuses a round in which a client failed, where Flower would average the rest.
+    """Refuses a round in which a client failed, where Flower would average the rest; averages in one order.
 
-    Flower asks clients in random order; sums of floating-point numbers depend on it, so answers are put in order.
+    Flower asks clients in random order.
     """
 
     min_available_nodes: int
 
     def aggregate_train(self, server_round: int, replies: Any) -> Any:
-        answers = sorted(replies, key=lambda reply: reply.metadata.src_node_id)
+        answers = in_order(replies)
         failed = [reply.error.reason for reply in answers if reply.has_error()]
         if failed or len(answers) < self.min_available_nodes:
             reasons = "; ".join(failed) or f"{self.min_available_nodes - len(answers)} did not answer"

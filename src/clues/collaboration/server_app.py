@@ -22,6 +22,7 @@ from clues.collaboration.messages import (
     SELECT,
     arrays_of,
     facts_of,
+    in_order,
     numbers_of,
     pack,
 )
@@ -121,7 +122,7 @@ def _ask(grid: Grid, kind: str, content: RecordDict, nodes: Sequence[int] | None
         raise ProtocolError("a client failed in " + kind + ": " + "; ".join(failed) + ".")
     if len(replies) < len(asked):
         raise ProtocolError(f"{len(asked) - len(replies)} clients did not answer {kind}; start them, then run again.")
-    return sorted(replies, key=lambda reply: reply.metadata.src_node_id)
+    return in_order(replies)
 
 
 def _select(grid: Grid, settings: RunSettings, clients: list[Client], rounds: Sequence[AdapterState]) -> None:
