@@ -42,6 +42,20 @@ def test_perplexity_and_ifd(base):
     assert torch.allclose(found(base, "ifd")["score"], -given / alone, rtol=1e-4)
 
 
+def test_methods_take_over_each_others_passes_of_the_base_model(base):
+    kept, trained = {}, Trained(base, [checkpoint(base)], LORA)
+
+    def remember(name, compute):
+        if name not in kept:
+            kept[name] = compute()
+        return kept[name]
+
+    for name, batches in (("ppl", 3), ("ifd", 6), ("ppl", 6)):
+        score = method(name).score(trained, DATA, ScoringSettings(batch_size=4), remember)["score"]
+        assert torch.allclose(score, found(base, name)["score"])
+        assert len(kept) == batches
+
+
 def test_datainf(base):
     every, validation = gradients(base, DATA.scored), gradients(base, VALIDATION)
     wanted = torch.zeros(len(every), dtype=torch.float64)

@@ -10,13 +10,14 @@ from torch import Tensor
 from clues.config import ScoringSettings
 from clues.data.prompts import Tokens
 from clues.models.base import Base
+from clues.scoring.clues import Remember
 from clues.scoring.perplexity import base_losses
 
 
-def score(base: Base, samples: Sequence[Tokens], settings: ScoringSettings) -> Tensor:
+def score(base: Base, samples: Sequence[Tokens], settings: ScoringSettings, remember: Remember) -> Tensor:
     """−L(response | prompt) / L(response alone): samples. Both losses are means over the response's tokens."""
     start = base.tokenizer.bos_token_id
     start = base.tokenizer.eos_token_id if start is None else start
     alone = [replace(t, input_ids=[start, *t.input_ids[t.response_start :]], response_start=1) for t in samples]
-    given = base_losses(base, samples, settings, "IFD, with the prompt")
-    return -given / base_losses(base, alone, settings, "IFD, without the prompt")
+    given = base_losses(base, samples, settings, remember)
+    return -given / base_losses(base, alone, settings, remember, "base-without-prompts")

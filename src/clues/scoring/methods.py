@@ -102,12 +102,12 @@ def _minus(column: str) -> Score:
     return score
 
 
-def _perplexity(trained: Trained, data: Data, settings: ScoringSettings, _: Remember) -> Columns:
-    return {"score": perplexity.score(trained.base, data.scored, settings)}
+def _perplexity(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
+    return {"score": perplexity.score(trained.base, data.scored, settings, remember)}
 
 
-def _ifd(trained: Trained, data: Data, settings: ScoringSettings, _: Remember) -> Columns:
-    return {"score": ifd.score(trained.base, data.scored, settings)}
+def _ifd(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
+    return {"score": ifd.score(trained.base, data.scored, settings, remember)}
 
 
 def _datainf(trained: Trained, data: Data, settings: ScoringSettings, _: Remember) -> Columns:
@@ -126,7 +126,7 @@ def _random(trained: Trained, data: Data, settings: ScoringSettings, _: Remember
 def _combined(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
     """Gradient and loss signals together, each in standard deviations of the client's anchors."""
     columns = _clues(trained, data, settings.model_copy(update={"similarity": "cosine"}), remember)
-    loss = perplexity.base_losses(trained.base, data.scored, settings, "loss of the base model")
+    loss = perplexity.base_losses(trained.base, data.scored, settings, remember)
     start = len(data.samples)
     score = _against_anchors(columns["cosine"], start) - _against_anchors(loss, start)
     return columns | {"score": score, "base_loss": loss}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -12,22 +13,32 @@ from clues.data.batches import Batch, spread_batches
 from clues.data.prompts import Tokens
 from clues.models.base import Base
 from clues.models.likelihood import sample_losses
+from clues.scoring.clues import Columns, Remember, remembered_batch
 
 
-def base_losses(base: Base, samples: Sequence[Tokens], settings: ScoringSettings, what: str) -> Tensor:
-    """Mean response loss under the base model, without any adapter: samples."""
+def base_losses(
+    base: Base, samples: Sequence[Tokens], settings: ScoringSettings, remember: Remember, shard: str = "base"
+) -> Tensor:
+    """Mean response loss under the base model, without any adapter: samples.
 
-    def compute(batch: Batch) -> tuple[list[int], Tensor]:
+    Args:
+        remember: keeps every batch's losses in `shard`, for methods that need the same, and if the pass is cut off.
+    """
+
+    def compute(batch: Batch) -> Columns:
         moved = batch.to(base.device)
-        return batch.rows, sample_losses(base.model, moved.input_ids, moved.attention_mask, moved.labels).cpu()
+        losses = sample_losses(base.model, moved.input_ids, moved.attention_mask, moved.labels)
+        return {"row": torch.tensor(batch.rows), "loss": losses.cpu()}
 
+    remembered = functools.partial(remembered_batch, remember, shard, compute)
     losses = torch.zeros(len(samples))
     with torch.no_grad():
-        for rows, found in spread_batches(samples, settings.batch_size, settings.batch_tokens, what, compute):
-            losses[rows] = found
+        what = "losses of the base model"
+        for found in spread_batches(samples, settings.batch_size, settings.batch_tokens, what, remembered):
+            losses[found["row"]] = found["loss"]
     return losses
 
 
-def score(base: Base, samples: Sequence[Tokens], settings: ScoringSettings) -> Tensor:
+def score(base: Base, samples: Sequence[Tokens], settings: ScoringSettings, remember: Remember) -> Tensor:
     """−exp(mean NLL of the response given the prompt): samples."""
-    return -base_losses(base, samples, settings, "perplexity").exp()
+    return -base_losses(base, samples, settings, remember).exp()
