@@ -60,7 +60,7 @@ def test_the_variants_that_the_experiments_show_are_valid():
     chosen = validated(CompareSettings, tomllib.loads(example)["compare"])
     public = {"validation": ["v"], "anchors": ["a"], "clients": [{"id": "a", "data": "d"}]}
     weights = [validated(RunSettings, public | variant.changes).merging.weights for variant in chosen.variants]
-    assert weights == ["equal", "equal", "learned"]
+    assert weights == ["equal", "learned", "equal"]
 
 
 def test_the_methods_it_names_are_those_of_the_registry():

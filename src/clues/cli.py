@@ -201,7 +201,7 @@ def train(samples: str, out: Path = typer.Option(...), model: Model = None, seed
 def merge(
     adapters: list[Path],
     out: Path = typer.Option(...),
-    method: Annotated[str, typer.Option(help="ties, exact, svd, linear, dare-linear or dare-ties.")] = "ties",
+    method: Annotated[str, typer.Option(help="exact, svd, linear, ties, dare-linear or dare-ties.")] = "exact",
     weights: Annotated[str, typer.Option(help="equal, or learned on --data.")] = "equal",
     data: Annotated[list[str] | None, typer.Option(help="Public samples to learn on; may be given again.")] = None,
     model: Model = None,

@@ -131,7 +131,7 @@ class SelectionSettings(Settings):
 class MergingSettings(Settings):
     """How K adapters become one."""
 
-    method: Literal["linear", "ties", "dare-linear", "dare-ties", "svd", "exact"] = "ties"
+    method: Literal["linear", "ties", "dare-linear", "dare-ties", "svd", "exact"] = "exact"
     density: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
     weights: Literal["equal", "samples", "learned"] = "equal"  # learned: on the public samples (the paper's adaptive)
     weight_steps: Count = 30  # learned: steps of Adam, each a pass over the public samples

@@ -254,7 +254,7 @@ def config(clues, tiny_model, write_samples, tmp_path):
         [
             "scoring.method=clues",
             "scoring.walk=in-run",
-            "merging.method=exact",
+            "merging.method=svd",
             "merging.weights=learned",
             "merging.weight_steps=2",
         ],
@@ -383,9 +383,9 @@ def test_compare_merges_the_same_adapters_in_every_variant(clues, experiment, tm
     for name in ("fit", "method"):
         monkeypatch.setattr(silo, name, counting(calls, name, getattr(silo, name)))
     variants = [
-        {"name": "ties"},
-        {"name": "exact", "merging": {"method": "exact"}},
-        {"name": "learned", "merging": {"method": "exact", "weights": "learned", "weight_steps": 2}},
+        {"name": "exact"},
+        {"name": "ties", "merging": {"method": "ties"}},
+        {"name": "learned", "merging": {"weights": "learned", "weight_steps": 2}},
     ]
     path = experiment(methods=["clues"], seeds=[1], variants=variants)
     out = tmp_path / "compared"
