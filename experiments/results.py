@@ -22,7 +22,7 @@ from clues.compare.tables import grid, model_table, number
 
 HERE = Path(__file__).parent
 STORED = HERE.parent / "docs" / "results"
-MODELS = STORED / "models"
+MODELS, STUDY = STORED / "models", STORED / "study"
 PAGE = HERE.parent / "docs" / "results.md"
 FIGURES = ("precision", "recall", "f1", "accuracy")
 Row = dict[str, Any]
@@ -40,6 +40,7 @@ def main(runs: Path | None) -> None:
         "kinds": by_kind(rows),
         "shares": by_share(rows),
         **{path.stem: by_arm(read(path)) for path in sorted(MODELS.glob("*.parquet"))},
+        **by_variant({path.stem: read(path) for path in sorted(STUDY.glob("*.parquet"))}),
     }
     text = PAGE.read_text(encoding="utf-8")
     for name, table in tables.items():
@@ -127,6 +128,21 @@ def by_arm(rows: list[Row]) -> str:
     """A line an arm of a method and variant: held-out likelihood, mean of the domains."""
     table = model_table("", rows)
     return grid(table.columns, table.lines)
+
+
+def by_variant(rows: dict[str, list[Row]]) -> dict[str, str]:
+    """By part of the study, a line a variant: AUROC of each experiment, and the means of all figures."""
+    tables = {}
+    for study in dict.fromkeys(row["study"] for found in rows.values() for row in found):
+        parts = [{row["variant"]: row for row in found if row["study"] == study} for found in rows.values()]
+        lines = []
+        for variant in parts[0]:
+            means = [statistics.fmean(part[variant][name] for part in parts) for name in ("auroc", *FIGURES[:3])]
+            shown = [*[part[variant]["auroc"] for part in parts], *means]
+            lines.append([variant, *[number((value, None)) for value in shown]])
+        head = [*[f"AUROC {name}" for name in rows], "mean", "precision", "recall", "F1"]
+        tables[f"study-{study}"] = grid(["variant", *head], lines)
+    return tables
 
 
 def own_rule(found: Sequence[Row], method: str) -> list[Row]:

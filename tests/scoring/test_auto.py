@@ -9,7 +9,7 @@ import torch
 
 from clues.config import ScoringSettings
 from clues.data.prompts import Tokens
-from clues.scoring.auto import _agreement, _halved, _needed
+from clues.scoring.auto import _agreement, _needed, halved
 from clues.scoring.methods import Data, Trained, method
 from scoring_oracle import LORA, checkpoint, tokens
 
@@ -37,7 +37,7 @@ def test_public_samples_of_other_domains_tell_nothing_here():
 
 def test_agreement_is_the_cosine_with_the_half_a_sample_is_not_in():
     validation = tokens(6, 2, prefix="v")
-    halves = Counter(t.domain for t in _halved(validation))
+    halves = Counter(t.domain for t in halved(validation))
     assert len(halves) == 2 * len({t.domain for t in validation})
     assert max(halves.values()) - min(halves.values()) <= 1
     domain = validation[0].domain

@@ -25,7 +25,7 @@ def selection_rows(metrics: Mapping[str, Any], labels: Mapping[str, Any]) -> lis
             rules.setdefault(rule, by_client)
     rows = []
     for rule, by_client in rules.items():
-        every = by_client | {ALL: _together(list(by_client.values()))}
+        every = by_client | {ALL: together(list(by_client.values()))}
         rows += [{**labels, "threshold": rule, "client": client, **_flat(found)} for client, found in every.items()]
     return rows
 
@@ -56,7 +56,7 @@ def cost_rows(costs: Mapping[str, Mapping[str, Any]], labels: Mapping[str, Any])
     return [{**labels, "client": client, **cost} for client, cost in costs.items()]
 
 
-def _together(found: Sequence[Mapping[str, Any]]) -> Row:
+def together(found: Sequence[Mapping[str, Any]]) -> Row:
     """Counts of all clients, and the figures that follow from them.
 
     AUROC: how often, of a good and a low-quality sample of the same client, the good one has the higher score. Scores

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,25 @@ COPIES = 2  # damaged copies of every clean sample
 _HALF = " / half "
 
 
+@dataclass(frozen=True)
+class Rows:
+    """What is measured at a client: `samples` of its own, anchors up to `scored`, validation samples, damaged copies.
+
+    `way`: of each row the way it was damaged, "" where it was not. `needed`: the domains that tell what is good here.
+    """
+
+    every: list[Tokens]
+    samples: int
+    scored: int
+    way: np.ndarray
+    needed: set[str]
+
+    @property
+    def clean(self) -> Tensor:
+        """rows, bool: public, and as they came."""
+        return torch.from_numpy((self.way == "") & (np.arange(len(self.way)) >= self.samples))
+
+
 def score(
     base: Base,
     checkpoints: Sequence[Checkpoint],
@@ -57,23 +76,38 @@ def score(
         `trained loss` along the trajectory. Beside them the gradient method's cosine with each domain, `dot`,
         `cosine` and `paper`.
     """
-    halves = _halved(validation)
-    needed = _needed(samples, anchors, validation)
-    public = [*anchors, *[half for half in halves if _domain(half) in needed]]
-    copies = damaged([tokens for tokens in public if _domain(tokens) in needed], COPIES)
-    every = [*samples, *public, *itertools.chain(*copies.values())]
+    halves = halved(validation)
+    rows = rows_of(samples, anchors, halves)
 
     def kept(name: str, compute: Callable[[], Columns]) -> Columns:
         return remember(f"auto/{name}", compute)
 
     plain = settings.model_copy(update={"similarity": "cosine", "contrast": 0, "domain_weights": {}})
-    found = clues.score(base, checkpoints, lora_config, every, halves, plain, remember=kept)
-    domains = _domains(every, found)
-    own = [replace(t, domain=domain) for t, domain in zip(every, domains, strict=True)]
+    found = clues.score(base, checkpoints, lora_config, rows.every, halves, plain, remember=kept)
+    own = in_their_domains(rows, found)
     moved = with_other_prompts(own, [*anchors, *validation])
-    likelihood = likelihood_signals(base, own, moved, settings, kept)
+    return combined(rows, found, likelihood_signals(base, own, moved, settings, kept))
+
+
+def rows_of(samples: Sequence[Tokens], anchors: Sequence[Tokens], halves: Sequence[Tokens]) -> Rows:
+    """The rows to measure, with `COPIES` damaged copies of each public sample that tells what is good here."""
+    needed = _needed(samples, anchors, halves)
+    public = [*anchors, *[half for half in halves if _domain(half) in needed]]
+    copies = damaged([tokens for tokens in public if _domain(tokens) in needed], COPIES)
+    way = [""] * (len(samples) + len(public)) + [name for name, made in copies.items() for _ in made]
+    every = [*samples, *public, *itertools.chain(*copies.values())]
+    return Rows(every, len(samples), len(samples) + len(anchors), np.array(way), needed)
+
+
+def combined(rows: Rows, found: Columns, likelihood: Columns) -> Columns:
+    """What `score` returns, from what was measured of every row.
+
+    Args:
+        found: of the gradient method with the halves as domains. likelihood: `likelihood_signals`.
+    """
+    domains, scored = _domains(rows.every, found), rows.scored
     signals = {
-        "agreement": _agreement(every, domains, found),
+        "agreement": _agreement(rows.every, domains, found),
         "loss": -likelihood["loss"],
         "trained loss": -found["loss"],
         "peak": -likelihood["peak"],
@@ -81,18 +115,14 @@ def score(
         "gain": likelihood["gain"],
         "peak gain": likelihood["peak gain"],
     }
-    split, scored, whole = len(samples), len(samples) + len(anchors), len(samples) + len(public)
-    way = np.array([""] * whole + [name for name, made in copies.items() for _ in made])
-    row = torch.arange(len(every))
-    clean = (row >= split) & (row < whole)
-    good = clean & torch.tensor([domain in needed for domain in domains])
-    comparable = standardised(torch.stack([signals[name] for name in SIGNALS], dim=1), domains, clean)
+    good = rows.clean & torch.tensor([domain in rows.needed for domain in domains])
+    comparable = standardised(torch.stack([signals[name] for name in SIGNALS], dim=1), domains, rows.clean)
     return {
-        "score": _score(comparable, good, way, split)[:scored],
+        "score": _score(comparable, good, rows.way, rows.samples)[:scored],
         **{domain: values[:scored] for domain, values in _by_domain(found).items()},
         **dict(zip(SIGNALS, comparable[:scored].unbind(1), strict=True)),
         **{name: values[:scored] for name, values in found.items() if name.startswith(("layer ", "module "))},
-        **{name: found[name][:scored] for name in ("dot", "cosine", "paper")},
+        **{name: found[name][:scored] for name in ("dot", "cosine", "paper") if name in found},
     }
 
 
@@ -109,7 +139,7 @@ def _score(signals: Tensor, good: Tensor, way: np.ndarray, split: int) -> Tensor
     return torch.cat([log_odds_at_client(signals[:split], public), public.log_odds(signals[split:])])
 
 
-def _halved(validation: Sequence[Tokens]) -> list[Tokens]:
+def halved(validation: Sequence[Tokens]) -> list[Tokens]:
     """Each domain's validation samples, as two domains.
 
     A validation sample is compared with the half it is not in, as it would agree with itself.
@@ -126,12 +156,12 @@ def _domain(tokens: Tokens) -> str:
     return tokens.domain.split(_HALF)[0]
 
 
-def _needed(samples: Sequence[Tokens], anchors: Sequence[Tokens], validation: Sequence[Tokens]) -> set[str]:
+def _needed(samples: Sequence[Tokens], anchors: Sequence[Tokens], halves: Sequence[Tokens]) -> set[str]:
     """The domains whose public samples tell what is good here: the samples' own, or all where one is not known.
 
     Anchors of a domain that the validation set does not know (their file's name, mostly) always do.
     """
-    own, known = {tokens.domain for tokens in samples}, {tokens.domain for tokens in validation}
+    own, known = {tokens.domain for tokens in samples}, {_domain(half) for half in halves}
     return (own if own <= known else known) | ({tokens.domain for tokens in anchors} - known)
 
 
@@ -144,6 +174,12 @@ def _agreement(every: Sequence[Tokens], domains: Sequence[str], found: Columns) 
             apart = [name for name in found if name.startswith(domains[row] + _HALF) and name != tokens.domain]
             values[row] = found[apart[0]][row] if apart else values[row]
     return values
+
+
+def in_their_domains(rows: Rows, found: Columns) -> list[Tokens]:
+    """Every row, of the validation domain it belongs to."""
+    domains = _domains(rows.every, found)
+    return [replace(tokens, domain=domain) for tokens, domain in zip(rows.every, domains, strict=True)]
 
 
 def _domains(every: Sequence[Tokens], found: Columns) -> list[str]:

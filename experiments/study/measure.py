@@ -1,0 +1,128 @@
+"""Measure once what every variant of a gradient score is made of: inner products of the samples' gradients.
+
+    clues partition DATA … --validation 256 --anchors 50 --seed 1 --out runs/study-NAME-1-data
+    python experiments/study/measure.py runs/study-NAME-1-data runs/study/NAME-1
+
+Of each client of that data the trajectory is trained, and CLIENT.pt written: a `Measured`. A client that has one is
+left alone. `variants.py` computes scores from it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from measured import MAPS, Measured, Point, with_halves
+from torch import Tensor
+
+from clues.config import LoraSettings, ModelSettings, ScoringSettings, TrainingSettings
+from clues.data.batches import tracked_batches
+from clues.data.prompts import Tokens, tokenize
+from clues.data.samples import read_many
+from clues.files import replace_whole
+from clues.models.adapters import attached, lora_modules
+from clues.models.base import Base, load_base
+from clues.models.trajectory import Checkpoint, load_trajectory
+from clues.progress import say
+from clues.scoring import auto
+from clues.scoring.gradients import sample_gradients
+from clues.scoring.preconditioners import preconditioner
+from clues.scoring.signals import likelihood_signals, with_other_prompts
+from clues.selection.metrics import read_labels
+from clues.training.fit import fit_trajectory
+
+TRAINING = TrainingSettings(steps=15, checkpoints=3)
+SCORING = ScoringSettings()
+MAX_TOKENS = 160
+# Of so many public samples of a domain damaged copies are made, and these are measured at every checkpoint; the others
+# at the last one, as they are.
+ANCHORS, VALIDATION = 10, 32
+
+
+def main(data: Path, out: Path) -> None:
+    base = load_base(ModelSettings())
+    anchors, validation = (read(base, data / f"{name}.jsonl") for name in ("anchors", "validation"))
+    learnt, first = split(validation, VALIDATION), split(anchors, ANCHORS)
+    others = learnt[1], first[1]
+    for labels in sorted(data.glob("*.labels.jsonl")):
+        client = labels.name.removesuffix(".labels.jsonl")
+        file, trajectory = out / f"{client}.pt", out / "trajectories" / client
+        if file.is_file():
+            continue
+        say(f"{client} goes to {file}")
+        samples = read(base, data / f"{client}.jsonl")
+        fit_trajectory(base, LoraSettings(), samples, TRAINING, 1, trajectory)
+        checkpoints, lora = load_trajectory(trajectory, base)
+        rows = auto.rows_of(samples, first[0], auto.halved(learnt[0]))
+        by_id = read_labels(str(labels), [tokens.id for tokens in samples])
+        kinds = [by_id[tokens.id] for tokens in samples]
+        further = [[tokens for tokens in part if tokens.domain in rows.needed] for part in others]
+        found = Measured(rows, further[0], further[1], kinds, [], {})
+        for checkpoint in checkpoints:
+            count = len(found.every if checkpoint is checkpoints[-1] else rows.every)
+            found.points.append(point(base, checkpoint, lora, found.every[:count], found.against))
+        found.likelihood.update(likelihood(base, found, [*first[0], *learnt[0]]))
+        replace_whole(file, lambda part: torch.save(found, part))  # noqa: B023
+
+
+def read(base: Base, path: Path) -> list[Tokens]:
+    return tokenize(read_many([str(path)]), base.tokenizer, MAX_TOKENS)
+
+
+def split(tokens: Sequence[Tokens], count: int) -> tuple[list[Tokens], list[Tokens]]:
+    """The first `count` of every domain, and the others."""
+    parts: tuple[list[Tokens], list[Tokens]] = ([], [])
+    seen: Counter[str] = Counter()
+    for each in tokens:
+        parts[seen[each.domain] >= count].append(each)
+        seen[each.domain] += 1
+    return parts
+
+
+def point(base: Base, checkpoint: Checkpoint, lora: Any, every: Sequence[Tokens], against: Sequence[int]) -> Point:
+    columns = [row for row in against if row < len(every)]
+    products = {name: torch.zeros(len(every), len(columns)) for name in MAPS}
+    squares = {name: torch.zeros(len(every)) for name in MAPS}
+    tensors: dict[str, tuple[Tensor, Tensor]] = {}
+    gradients, losses = all_gradients(base, checkpoint, lora, every)
+    maps = {name: preconditioner(name, checkpoint, base.device) for name in ("none", "adam-frozen", "adam")}
+    for tensor, plain in gradients.items():
+        mapped = {name: (map_(tensor, plain) if map_ else plain).flatten(1) for name, map_ in maps.items()}
+        for name, (own, other) in MAPS.items():
+            part, square = mapped[own] @ mapped[other][columns].T, mapped[own].square().sum(1)
+            products[name] += part
+            squares[name] += square
+            if name == "none":
+                tensors[tensor] = part, square
+    return Point(checkpoint.learning_rate, products, squares, tensors, losses)
+
+
+def all_gradients(
+    base: Base, checkpoint: Checkpoint, lora: Any, every: Sequence[Tokens]
+) -> tuple[dict[str, Tensor], Tensor]:
+    """By tensor of the adapter, samples × parameter shape, all in memory at once; and the losses: samples."""
+    gradients: dict[str, Tensor] = {}
+    losses = torch.zeros(len(every))
+    with attached(base, lora, checkpoint.state) as model:
+        model.eval().requires_grad_(False)
+        modules = lora_modules(model)
+        for batch in tracked_batches(every, SCORING.batch_size, SCORING.batch_tokens, "gradients"):
+
+            def receive(name: str, gradient: Tensor, rows: Sequence[int] = batch.rows) -> None:
+                gradients.setdefault(name, torch.zeros(len(every), *gradient.shape[1:]))[rows] = gradient.cpu()
+
+            losses[batch.rows] = sample_gradients(model, modules, batch.to(base.device), receive).cpu()
+    return gradients, losses
+
+
+def likelihood(base: Base, found: Measured, public: Sequence[Tokens]) -> dict[str, Tensor]:
+    own = auto.in_their_domains(found.rows, with_halves(found, found.points[-1]))
+    return likelihood_signals(base, own, with_other_prompts(own, public), SCORING, lambda _, compute: compute())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
