@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.2.0"  # raised whenever scores change: what another version scored is scored anew
+__version__ = "0.3.0"  # raised whenever scores change: what another version scored is scored anew
 
 if TYPE_CHECKING:
     from clues.config import RunSettings as RunSettings

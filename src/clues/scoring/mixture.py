@@ -19,8 +19,9 @@ from torch import Tensor
 
 from clues.scoring.calibration import FAR, Odds, against_all
 
-# How many samples of each kind the public distributions count as, and how many good ones the public centre.
-STRENGTH, CENTRE_STRENGTH = 4.0, 20.0
+# How many samples the public distributions, of each kind, and the public centre count as, in shares of the client's own
+# number. Were it a fixed number, a large client would fit both to itself, and find low quality where there is none.
+STRENGTH, CENTRE_STRENGTH = 0.2, 1.0
 STEPS, ROUNDS = 100, 15
 LEAST_VARIANCE = 0.01
 
@@ -86,7 +87,7 @@ def log_odds_at_client(signals: Tensor, public: Public) -> Tensor:
         odds = public.odds(signals - centre)
         good = _log_odds(odds, public, shares).sigmoid()
         shares = _shares(odds, shares, 1 - good)
-        centre = (centre + good @ near / (good.sum() + CENTRE_STRENGTH)) / 2
+        centre = (centre + good @ near / (good.sum() + CENTRE_STRENGTH * len(signals))) / 2
     return _log_odds(public.odds(signals - centre), public, shares)
 
 
@@ -118,7 +119,8 @@ def _normal(scores: Tensor, weights: Tensor) -> Normal:
 
 
 def _moved(public: Normal, scores: Tensor, weights: Tensor) -> Normal:
-    total = float(weights.sum()) + STRENGTH
-    mean = (float(weights @ scores) + STRENGTH * public.mean) / total
-    variance = (float(weights @ (scores - mean) ** 2) + STRENGTH * public.variance) / total
+    strength = STRENGTH * len(scores)
+    total = float(weights.sum()) + strength
+    mean = (float(weights @ scores) + strength * public.mean) / total
+    variance = (float(weights @ (scores - mean) ** 2) + strength * public.variance) / total
     return Normal(mean, variance)
