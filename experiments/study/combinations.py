@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-import numpy as np
 from measured import Measured, Score, drawn_of, learnt_validation, with_halves
 from torch import Tensor
 
@@ -62,7 +61,7 @@ def as_auto(
     damaged = [row for row, tokens in enumerate(rows.every) if rows.way[row] and tokens.id in wanted]
     kept = [*range(rows.samples), *anchors, *validation, *damaged]
     every = [rows.every[row] for row in kept]
-    smaller = auto.Rows(every, rows.samples, rows.samples + len(anchors), np.array(rows.way)[kept], rows.needed)
+    smaller = auto.Rows(every, rows.samples, rows.samples + len(anchors), rows.way[kept], rows.needed)
     halves = with_halves(found, found.points[point], set(validation), agreement)
     told = {name: values[kept] * ("agreement" not in without) for name, values in halves.items()}
     told["loss"] = found.points[point].losses[kept] * ("trained loss" not in without)

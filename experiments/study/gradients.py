@@ -41,25 +41,28 @@ def gradient_scores() -> dict[str, Score]:
 
 def shaped(found: Measured, norm: float = 0.0, length: float = 0.0) -> Tensor:
     """⟨g, v⟩ · tokens^length / ‖g‖^norm at the last checkpoint."""
-    point, count = found.points[-1], found.rows.scored
-    size = point.squares["none"].sqrt()
-    inner = cosine(found, point.products["none"], point.squares["none"], learnt_validation(found)) * size
+    size = found.points[-1].squares["none"].sqrt()
     tokens = torch.tensor([float(tokens.response_tokens) for tokens in found.every])
-    return (inner * tokens**length / size**norm)[:count]
+    return (at_last(found) * size * tokens**length / size**norm)[: found.rows.scored]
 
 
 def mapped(found: Measured, name: str) -> Tensor:
+    return at_last(found, name)[: found.rows.scored]
+
+
+def at_last(found: Measured, name: str = "none", chosen: Sequence[int] | None = None) -> Tensor:
+    """The cosine at the last checkpoint, by a map of gradients, with the chosen validation samples: all rows."""
     point = found.points[-1]
-    return cosine(found, point.products[name], point.squares[name], learnt_validation(found))[: found.rows.scored]
+    public = learnt_validation(found) if chosen is None else chosen
+    return cosine(found, point.products[name], point.squares[name], public)
 
 
 def contrasted(found: Measured) -> Tensor:
     """⟨g, v − ḡ⟩ / ‖g‖, with ḡ the mean gradient of the client's own samples."""
     point, count = found.points[-1], found.rows.scored
-    own, public = slice(0, found.rows.samples), slice(found.rows.samples, None)
-    products = point.products["none"][:count]
-    learnt = products[:, public][:, : len(learnt_validation(found))]
-    return (learnt.mean(1) - products[:, own].mean(1)) / point.squares["none"][:count].sqrt()
+    samples, learnt = found.rows.samples, len(learnt_validation(found))
+    own, public, _ = point.products["none"][:count].tensor_split([samples, samples + learnt], dim=1)
+    return (public.mean(1) - own.mean(1)) / point.squares["none"][:count].sqrt()
 
 
 def at_points(found: Measured, points: Sequence[Point]) -> Tensor:
@@ -90,8 +93,7 @@ def by_validation(size: int, draw: int) -> Score:
     def score(found: Measured) -> Tensor:
         public = found.against[found.rows.samples :]
         chosen = random.Random(draw).sample(public, min(size, len(public)))
-        point = found.points[-1]
-        return cosine(found, point.products["none"], point.squares["none"], chosen)[: found.rows.scored]
+        return at_last(found, chosen=chosen)[: found.rows.scored]
 
     return score
 
@@ -100,10 +102,8 @@ def with_anchors(count: int, draw: int) -> Score:
     """The cosine, and of all anchors so many of every domain."""
 
     def score(found: Measured) -> Tensor:
-        point, samples, further = found.points[-1], found.rows.samples, len(found.rows.every) + len(found.validation)
+        samples, further = found.rows.samples, len(found.rows.every) + len(found.validation)
         anchors = [*range(samples, found.rows.scored), *range(further, further + len(found.anchors))]
-        chosen = drawn_of(found, anchors, count, draw)
-        values = cosine(found, point.products["none"], point.squares["none"], learnt_validation(found))
-        return values[[*range(samples), *chosen]]
+        return at_last(found)[[*range(samples), *drawn_of(found, anchors, count, draw)]]
 
     return score

@@ -21,7 +21,7 @@ from measured import Measured, Score
 
 from clues.compare.rows import together
 from clues.config import Rule, SelectionSettings
-from clues.files import write_parquet
+from clues.files import write_rows
 from clues.selection.metrics import selection_metrics
 from clues.selection.threshold import fit_threshold
 
@@ -34,9 +34,7 @@ Row = dict[str, Any]
 def main(folders: Sequence[Path]) -> None:
     for folder in folders:
         clients = {file.stem: torch.load(file, weights_only=False) for file in sorted(folder.glob("*.pt"))}
-        rows = list(studied(clients))
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        write_parquet(STORED / f"{folder.name}.parquet", {name: [row.get(name) for row in rows] for name in names})
+        write_rows(STORED / f"{folder.name}.parquet", list(studied(clients)))
 
 
 def studied(clients: dict[str, Measured]) -> Iterator[Row]:
@@ -74,10 +72,9 @@ def selected(clients: dict[str, Measured], score: Score, rule: Rule) -> Row:
 
 
 def mean_of(clients: dict[str, Measured], scores: Sequence[Score], rule: Rule) -> Row:
-    """Means over draws; `±`, the standard deviation of F1 between draws."""
+    """Means over draws, and the standard deviation of F1 between them."""
     rows = [selected(clients, score, rule) for score in scores]
-    known = [row for row in rows if row["auroc"] is not None]
-    means = {name: statistics.fmean(row[name] for row in known) if known else None for name in FIGURES}
+    means = {name: statistics.fmean(row[name] for row in rows) for name in FIGURES}
     return means | {"f1_deviation": statistics.stdev(row["f1"] for row in rows)}
 
 

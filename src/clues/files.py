@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,12 @@ def write_parquet(path: Path, columns: Mapping[str, Any], notes: Mapping[str, st
 
     table = pyarrow.table(dict(columns), metadata=notes)
     replace_whole(path, lambda part: pyarrow.parquet.write_table(table, part))
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as Parquet, with a column for every name that one of them has."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    write_parquet(path, {name: [row.get(name) for row in rows] for name in names})
 
 
 def read_json(path: Path) -> Any:

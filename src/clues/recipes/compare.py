@@ -12,7 +12,7 @@ from clues.compare.rows import Row, cost_rows, model_rows, selection_rows
 from clues.compare.tables import markdown, tables
 from clues.config import CompareSettings, RunSettings, validated
 from clues.errors import ConfigError
-from clues.files import read_json, refuse_other_run, replace_whole, value_digest, write_parquet
+from clues.files import read_json, refuse_other_run, replace_whole, value_digest, write_rows
 from clues.progress import say
 from clues.recipes.run import run
 from clues.report.pages import write_compare_page
@@ -70,7 +70,7 @@ def compare(experiment: Mapping[str, Any], out: Path, overrides: Sequence[str] =
         models += model_rows(metrics, planned.labels)
         costs += cost_rows(_costs(planned), planned.labels)
     for name, rows in (("selection", selection), ("models", models), ("costs", costs)):
-        _write(rows, out / f"{name}.parquet")
+        write_rows(out / f"{name}.parquet", rows)
     shown = tables(selection, models, costs)
     text = markdown(shown)
     replace_whole(out / "results.md", lambda part: part.write_text(text, encoding="utf-8"))
@@ -164,8 +164,3 @@ def _costs(planned: _Planned) -> dict[str, Any]:
     """By client, what its scoring cost; of scoring while training nothing is known."""
     files = {client.id: planned.out / "clients" / client.id / "costs.json" for client in planned.settings.clients}
     return {client: read_json(file) for client, file in files.items() if file.is_file()}
-
-
-def _write(rows: Sequence[Row], path: Path) -> None:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    write_parquet(path, {name: [row.get(name) for row in rows] for name in names})

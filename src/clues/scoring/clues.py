@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -79,8 +79,7 @@ def score(
             part_of = part_names(modules, settings.by)
             compute = functools.partial(_columns, model, modules, directions, transform, settings, products, part_of)
             shard = f"{_gradients_of(settings)}/checkpoint-{number}"
-            remembered = functools.partial(remembered_batch, remember, shard, compute)
-            for found in spread_batches(samples, settings.batch_size, settings.batch_tokens, what, remembered):
+            for found in remembered_batches(remember, shard, compute, samples, settings, what):
                 rows, size, losses = found["row"], found["norm"], found["loss"]
                 part = torch.stack([found[name] for name in products], dim=1)
                 _check(losses, rows.tolist(), samples)
@@ -104,9 +103,20 @@ def score(
     }
 
 
-def remembered_batch(remember: Remember, shard: str, compute: Callable[[Batch], Columns], batch: Batch) -> Columns:
-    """`compute` of a batch, kept in `shard` under its place in the pass."""
-    return remember(f"{shard}/{batch.rows[0]}-{len(batch.rows)}", lambda: compute(batch))
+def remembered_batches(
+    remember: Remember,
+    shard: str,
+    compute: Callable[[Batch], Columns],
+    samples: Sequence[Tokens],
+    settings: ScoringSettings,
+    what: str,
+) -> Iterator[Columns]:
+    """`compute` of every batch of a pass, each kept in `shard` under its place there."""
+
+    def remembered(batch: Batch) -> Columns:
+        return remember(f"{shard}/{batch.rows[0]}-{len(batch.rows)}", lambda: compute(batch))
+
+    return spread_batches(samples, settings.batch_size, settings.batch_tokens, what, remembered)
 
 
 def _columns(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from clues.config import ScoringSettings
-from clues.data.batches import Batch, spread_batches
+from clues.data.batches import Batch
 from clues.data.prompts import Tokens
 from clues.models.base import Base
 from clues.models.likelihood import sample_losses
-from clues.scoring.clues import Columns, Remember, remembered_batch
+from clues.scoring.clues import Columns, Remember, remembered_batches
 
 
 def base_losses(
@@ -30,11 +29,9 @@ def base_losses(
         losses = sample_losses(base.model, moved.input_ids, moved.attention_mask, moved.labels)
         return {"row": torch.tensor(batch.rows), "loss": losses.cpu()}
 
-    remembered = functools.partial(remembered_batch, remember, shard, compute)
     losses = torch.zeros(len(samples))
     with torch.no_grad():
-        what = "losses of the base model"
-        for found in spread_batches(samples, settings.batch_size, settings.batch_tokens, what, remembered):
+        for found in remembered_batches(remember, shard, compute, samples, settings, "losses of the base model"):
             losses[found["row"]] = found["loss"]
     return losses
 

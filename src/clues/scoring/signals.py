@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,11 +10,11 @@ import torch
 from torch import Tensor
 
 from clues.config import ScoringSettings
-from clues.data.batches import Batch, pad, spread_batches
+from clues.data.batches import Batch, pad
 from clues.data.prompts import Tokens
 from clues.models.base import Base
 from clues.models.likelihood import token_losses
-from clues.scoring.clues import Columns, Remember, remembered_batch
+from clues.scoring.clues import Columns, Remember, remembered_batches
 
 SIGNALS = ("loss", "peak", "end", "gain", "peak gain")
 
@@ -39,11 +38,10 @@ def likelihood_signals(
         readings = torch.stack([_readings(*losses) for losses in zip(own, other, strict=True)], dim=1).cpu()
         return {"row": torch.tensor(batch.rows), **dict(zip(SIGNALS, readings, strict=True))}
 
-    remembered = functools.partial(remembered_batch, remember, "likelihood", compute)
     found = {signal: torch.zeros(len(samples)) for signal in SIGNALS}
     what = "likelihood under the base model"
     with torch.no_grad():
-        for part in spread_batches(samples, settings.batch_size, settings.batch_tokens, what, remembered):
+        for part in remembered_batches(remember, "likelihood", compute, samples, settings, what):
             for signal in SIGNALS:
                 found[signal][part["row"]] = part[signal]
     return found
