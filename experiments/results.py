@@ -22,7 +22,7 @@ from clues.compare.tables import grid, model_table, number
 
 HERE = Path(__file__).parent
 STORED = HERE.parent / "docs" / "results"
-MODELS, STUDY = STORED / "models", STORED / "study"
+MODELS, STUDY, LIMITS = STORED / "models", STORED / "study", STORED / "limits"
 PAGE = HERE.parent / "docs" / "results.md"
 FIGURES = ("precision", "recall", "f1", "accuracy")
 Row = dict[str, Any]
@@ -41,6 +41,7 @@ def main(runs: Path | None) -> None:
         "shares": by_share(rows),
         **{path.stem: by_arm(read(path)) for path in sorted(MODELS.glob("*.parquet"))},
         **by_variant({path.stem: read(path) for path in sorted(STUDY.glob("*.parquet"))}),
+        **by_variant({path.stem: read(path) for path in sorted(LIMITS.glob("*.parquet"))}),
     }
     text = PAGE.read_text(encoding="utf-8")
     for name, table in tables.items():

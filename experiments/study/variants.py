@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from combinations import combinations, learning_from
 from gradients import by_validation, gradient_scores, with_anchors
 from measured import Measured, Score
+from torch import Tensor
 
 from clues.compare.rows import together
 from clues.config import Rule, SelectionSettings
@@ -56,16 +57,24 @@ def studied(clients: dict[str, Measured]) -> Iterator[Row]:
 
 
 def selected(clients: dict[str, Measured], score: Score, rule: Rule) -> Row:
-    """Figures of all clients' samples together, by a threshold from all clients' anchors."""
     scores = {name: score(found) for name, found in clients.items()}
-    split = {name: len(found.kinds) for name, found in clients.items()}
-    anchors = {name: scores[name][split[name] :] for name in clients}
-    threshold = fit_threshold(anchors, SelectionSettings(threshold=rule))
+    return figures(scores, {name: found.kinds for name, found in clients.items()}, rule)
+
+
+def figures(scores: Mapping[str, Tensor], kinds: Mapping[str, Sequence[str]], rule: Rule) -> Row:
+    """Figures of all clients' samples together, by a threshold from all clients' anchors.
+
+    Args:
+        scores: by client, of its samples and then of the anchors. kinds: by client, of each sample that of its damage.
+    """
+    anchors = {name: scores[name][len(own) :] for name, own in kinds.items()}
+    shares = {name: sum(not kind for kind in own) / len(own) for name, own in kinds.items()}
+    threshold = fit_threshold(anchors, SelectionSettings(threshold=rule), shares)
     results = []
-    for name, found in clients.items():
-        own = scores[name][: split[name]]
-        kept = threshold.keep(own, name).tolist()
-        result = selection_metrics(own.tolist(), kept, found.kinds)
+    for name, own in kinds.items():
+        samples = scores[name][: len(own)]
+        kept = threshold.keep(samples, name).tolist()
+        result = selection_metrics(samples.tolist(), kept, own)
         results.append(result | {"kept": sum(kept), "dropped": len(kept) - sum(kept)})
     whole = together(results)
     return {name: whole[name] for name in FIGURES}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet
@@ -11,14 +12,17 @@ import torch
 from typer.testing import CliRunner
 
 from clues.cli import app
+from clues.collaboration.silo import ScoreTable
 from clues.config import ScoringSettings
+from clues.files import write_jsonl, write_parquet
 from clues.models.trajectory import load_trajectory
-from clues.scoring import clues
+from clues.scoring import auto, clues
 from clues.scoring.methods import Data, Trained, method
 
 sys.path.append(str(Path(__file__).parents[2] / "experiments" / "study"))
 import combinations
 import gradients
+import limits
 import measure
 import variants
 from measured import with_halves
@@ -92,3 +96,54 @@ def test_every_variant_gets_its_row(folder, tmp_path, monkeypatch):
     assert {row["study"] for row in rows} == {"gradients", "signals", "validation", "public", "anchors"}
     assert all(0 <= row["f1"] <= 1 and row["auroc"] is not None for row in rows)
     assert len({(row["study"], row["variant"]) for row in rows}) == len(rows)
+
+
+def labelled(seed: int) -> limits.Scored:
+    """A client whose signals tell of quality: twelve good samples, and six of each of two kinds of damage."""
+    torch.manual_seed(seed)
+    kinds = [""] * 12 + ["cut"] * 6 + ["exchange"] * 6
+    signals = torch.randn(24, len(auto.SIGNALS), dtype=torch.float64)
+    signals[12:18, auto.SIGNALS.index("end")] -= 4
+    signals[18:, auto.SIGNALS.index("gain")] -= 4
+    columns = dict(zip(auto.SIGNALS, signals.unbind(1), strict=True))
+    public = {name: torch.randn(5, dtype=torch.float64) for name in ("score", *auto.SIGNALS)}
+    samples = ScoreTable([str(n) for n in range(24)], {"score": signals.sum(1) + 2, **columns})
+    return limits.Scored(samples, ScoreTable([f"a{n}" for n in range(5)], public), kinds)
+
+
+def test_limits_learn_from_the_others_labels_and_not_from_own_ones():
+    clients = {name: labelled(seed) for seed, name in enumerate(("a", "b", "c"))}
+    found = limits.from_labels(clients, "a")
+    assert len(found) == 24 + 5
+    assert found[:12].mean() > found[12:24].mean() + 2
+    swapped = clients["a"].kinds[12:] + [""] * 12
+    assert limits.from_labels(clients | {"a": replace(clients["a"], kinds=swapped)}, "a").equal(found)
+    assert not limits.from_labels(clients | {"b": replace(clients["b"], kinds=swapped)}, "a").equal(found)
+
+
+def test_limits_are_read_from_a_finished_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "STORED", tmp_path / "limits")
+    run = tmp_path / "name" / "seed-3" / "merging" / "auto"
+    settings = 'validation = ["v.jsonl"]\nanchors = ["a.jsonl"]\n'
+    for seed, name in enumerate(("one", "two")):
+        client, folder, labels = labelled(seed), run / "clients" / name, tmp_path / f"{name}.labels.jsonl"
+        for table, file in ((client.samples, "scores"), (client.anchors, "anchors")):
+            write_parquet(
+                folder / f"{file}.parquet", {"id": table.ids, **{n: v.numpy() for n, v in table.columns.items()}}
+            )
+        rows = [
+            {"id": str(n), "quality": "low" if kind else "good", "kind": kind} for n, kind in enumerate(client.kinds)
+        ]
+        write_jsonl(labels, rows)
+        settings += f'[[clients]]\nid = "{name}"\ndata = "{name}.jsonl"\nlabels = "{labels}"\n'
+    (run / "config.toml").write_text(settings)
+    limits.main([run])
+    rows = pyarrow.parquet.read_table(tmp_path / "limits" / "name-3.parquet").to_pylist()
+    assert [row["variant"] for row in rows] == [
+        "public samples, posterior",
+        "public samples, oracle-ratio",
+        "the others' labels, posterior",
+        "the others' labels, oracle-ratio",
+    ]
+    assert all(row["precision"] == row["recall"] for row in rows if "oracle-ratio" in row["variant"])
+    assert all(row["auroc"] > 0.7 for row in rows)

@@ -118,7 +118,7 @@ def combined(rows: Rows, found: Columns, likelihood: Columns) -> Columns:
     good = rows.clean & torch.tensor([domain in rows.needed for domain in domains])
     comparable = standardised(torch.stack([signals[name] for name in SIGNALS], dim=1), domains, rows.clean)
     return {
-        "score": _score(comparable, good, rows.way, rows.samples)[:scored],
+        "score": log_odds(comparable, good, rows.way, rows.samples)[:scored],
         **{domain: values[:scored] for domain, values in _by_domain(found).items()},
         **dict(zip(SIGNALS, comparable[:scored].unbind(1), strict=True)),
         **{name: values[:scored] for name, values in found.items() if name.startswith(("layer ", "module "))},
@@ -126,7 +126,7 @@ def combined(rows: Rows, found: Columns, likelihood: Columns) -> Columns:
     }
 
 
-def _score(signals: Tensor, good: Tensor, way: np.ndarray, split: int) -> Tensor:
+def log_odds(signals: Tensor, good: Tensor, way: np.ndarray, split: int) -> Tensor:
     """Of the samples, the first `split` rows, at their client; of the others as the public ones they are.
 
     Args:

@@ -1,0 +1,86 @@
+"""How far `auto` is from what its signals could tell at most, in finished runs with labels.
+
+    python experiments/study/limits.py runs/NAME/seed-1/merging/auto …
+
+In the place of public samples and damaged copies of them, what is good is learnt from all other clients' samples and
+their true labels, which nobody has; and in the place of `posterior`, every client keeps its true share of good samples.
+Writes docs/results/limits/NAME-1.parquet: a row a variant, of all clients' samples together.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from variants import figures
+
+from clues.collaboration.silo import ScoreTable, read_table
+from clues.config import Rule, RunSettings, read_toml, validated
+from clues.files import write_rows
+from clues.scoring import auto
+from clues.selection.metrics import read_labels
+
+STORED = Path(__file__).parents[2] / "docs" / "results" / "limits"
+RULES: tuple[Rule, ...] = ("posterior", "oracle-ratio")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A client: what `auto` says of its samples and of the anchors, and of each sample the kind of its damage."""
+
+    samples: ScoreTable
+    anchors: ScoreTable
+    kinds: list[str]
+
+
+def main(runs: Sequence[Path]) -> None:
+    for run in runs:
+        clients = read(run)
+        kinds = {name: client.kinds for name, client in clients.items()}
+        scores = {
+            "public samples": {name: as_scored(client) for name, client in clients.items()},
+            "the others' labels": {name: from_labels(clients, name) for name in clients},
+        }
+        rows = [
+            {"study": "limits", "variant": f"{learnt}, {rule}", **figures(found, kinds, rule)}
+            for learnt, found in scores.items()
+            for rule in RULES
+        ]
+        folder = next(part for part in run.parents if part.name.startswith("seed-"))
+        write_rows(STORED / f"{folder.parent.name}-{folder.name.removeprefix('seed-')}.parquet", rows)
+
+
+def read(run: Path) -> dict[str, Scored]:
+    clients = {}
+    for client in validated(RunSettings, read_toml(run / "config.toml")).clients:
+        folder = run / "clients" / client.id
+        samples, anchors = read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
+        labels = read_labels(str(client.labels), samples.ids)
+        clients[client.id] = Scored(samples, anchors, [labels[identity] for identity in samples.ids])
+    return clients
+
+
+def as_scored(client: Scored) -> Tensor:
+    return torch.cat([client.samples.scores, client.anchors.scores])
+
+
+def from_labels(clients: Mapping[str, Scored], name: str) -> Tensor:
+    """The log-odds of a client's samples, and of the anchors, learnt from all other clients' samples."""
+    own, others = clients[name], [client for other, client in clients.items() if other != name]
+    tables = [own.samples, *[client.samples for client in others], own.anchors]
+    known = [kind for client in others for kind in client.kinds]
+    kinds = np.array([""] * len(own.kinds) + known + [""] * len(own.anchors.ids))
+    learnt = np.zeros(len(kinds), dtype=bool)
+    learnt[len(own.kinds) :][: len(known)] = True
+    signals = torch.cat([torch.stack([table.columns[signal] for signal in auto.SIGNALS], dim=1) for table in tables])
+    odds = auto.log_odds(signals, torch.from_numpy(learnt & (kinds == "")), kinds, len(own.kinds))
+    return torch.cat([odds[: len(own.kinds)], odds[len(own.kinds) + len(known) :]])
+
+
+if __name__ == "__main__":
+    main([Path(name) for name in sys.argv[1:]])
