@@ -36,6 +36,7 @@ def main(runs: Path | None) -> None:
         "auroc": by_experiment(rows, "auroc"),
         "f1": by_experiment(rows, "f1"),
         "kept": by_experiment({name: rows[name] for name in rows if name == "clean"}, "recall"),
+        "against-auto": against_auto(rows),
         "rules": by_rule(rows),
         "kinds": by_kind(rows),
         "shares": by_share(rows),
@@ -65,14 +66,22 @@ def read(path: Path) -> list[Row]:
 
 
 def by_experiment(rows: dict[str, list[Row]], column: str) -> str:
-    """A line a method, a column an experiment that has the figure, by each method's own rule; and the mean."""
+    """A line a method, a column an experiment that has the figure, by each method's own rule; and the mean.
+
+    Where a method was run on fewer seeds than the experiment, their number stands beside its figure.
+    """
     rows = {name: found for name, found in rows.items() if any(row.get(column) is not None for row in found)}
     methods = list(dict.fromkeys(row["method"] for found in rows.values() for row in found))
     lines = []
     for method in methods:
-        cells = [mean_and_error(by_seed(own_rule(found, method), column).values()) for found in rows.values()]
+        of_seeds = [by_seed(own_rule(found, method), column) for found in rows.values()]
+        cells = [mean_and_error(found.values()) for found in of_seeds]
         whole = number((statistics.fmean(found[0] for found in cells if found), None) if all(cells) else None)
-        lines.append([method, *map(number, cells), whole])
+        fewer = [0 < len(known) < seeds_of(found) for known, found in zip(of_seeds, rows.values(), strict=True)]
+        shown = [
+            number(cell) + f" ({len(known)})" * few for cell, known, few in zip(cells, of_seeds, fewer, strict=True)
+        ]
+        lines.append([method, *shown, whole])
     head = ["method", *map(headed, rows.items())]
     if len(rows) == 1:
         return grid(head, [line[:-1] for line in lines])
@@ -82,8 +91,29 @@ def by_experiment(rows: dict[str, list[Row]], column: str) -> str:
 def headed(experiment: tuple[str, list[Row]]) -> str:
     """Its name, and over how many seeds its figures are means."""
     name, found = experiment
-    seeds = len({row["seed"] for row in found})
+    seeds = seeds_of(found)
     return f"{name} ({seeds} seeds)" if seeds > 1 else name
+
+
+def seeds_of(found: Sequence[Row]) -> int:
+    return len({row["seed"] for row in found})
+
+
+def against_auto(rows: dict[str, list[Row]]) -> str:
+    """A line a method: on how many draws of clients (an experiment's seeds) it was run, and did at least as well."""
+    methods = list(dict.fromkeys(row["method"] for found in rows.values() for row in found if row["method"] != "auto"))
+    lines = []
+    for method in methods:
+        counts = []
+        for column in ("auroc", "f1"):
+            pairs = [
+                (by_seed(own_rule(found, method), column), by_seed(own_rule(found, "auto"), column))
+                for found in rows.values()
+            ]
+            better = [own[seed] >= auto[seed] for own, auto in pairs for seed in own]
+            counts.append(f"{sum(better)} of {len(better)}")
+        lines.append([method, *counts])
+    return grid(["method", "AUROC at least auto's", "F1 at least auto's"], lines)
 
 
 def by_rule(rows: dict[str, list[Row]]) -> str:

@@ -3,7 +3,8 @@
     python experiments/study/limits.py runs/NAME/seed-1/merging/auto …
 
 In the place of public samples and damaged copies of them, what is good is learnt from all other clients' samples and
-their true labels, which nobody has; and in the place of `posterior`, every client keeps its true share of good samples.
+their true labels, which nobody has; and in the place of `posterior`, every client keeps its true share of good samples,
+or the most that it can of which 90 % are good.
 Writes docs/results/limits/NAME-1.parquet: a row a variant, of all clients' samples together.
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from variants import figures
+from variants import figures, of_kept
 
 from clues.collaboration.silo import ScoreTable, read_table
 from clues.config import Rule, RunSettings, read_toml, validated
@@ -46,11 +47,12 @@ def main(runs: Sequence[Path]) -> None:
             "public samples": {name: as_scored(client) for name, client in clients.items()},
             "the others' labels": {name: from_labels(clients, name) for name in clients},
         }
-        rows = [
-            {"study": "limits", "variant": f"{learnt}, {rule}", **figures(found, kinds, rule)}
-            for learnt, found in scores.items()
-            for rule in RULES
-        ]
+        rows = []
+        for learnt, found in scores.items():
+            for rule in RULES:
+                rows.append({"study": "limits", "variant": f"{learnt}, {rule}", **figures(found, kinds, rule)})
+            most = {name: most_at(found[name][: len(own)], own) for name, own in kinds.items()}
+            rows.append({"study": "limits", "variant": f"{learnt}, most", **of_kept(found, most, kinds)})
         folder = next(part for part in run.parents if part.name.startswith("seed-"))
         write_rows(STORED / f"{folder.parent.name}-{folder.name.removeprefix('seed-')}.parquet", rows)
 
@@ -63,6 +65,16 @@ def read(run: Path) -> dict[str, Scored]:
         labels = read_labels(str(client.labels), samples.ids)
         clients[client.id] = Scored(samples, anchors, [labels[identity] for identity in samples.ids])
     return clients
+
+
+def most_at(scores: Tensor, kinds: Sequence[str], precision: float = 0.9) -> Tensor:
+    """The best samples, as many as can be with this share of good ones among them: samples, bool."""
+    best = scores.argsort(descending=True, stable=True)
+    good = torch.tensor([not kind for kind in kinds], dtype=torch.float64)[best]
+    enough = good.cumsum(0) / torch.arange(1, len(good) + 1) >= precision
+    kept = torch.zeros(len(scores), dtype=torch.bool)
+    kept[best[: max((row + 1 for row, each in enumerate(enough.tolist()) if each), default=0)]] = True
+    return kept
 
 
 def as_scored(client: Scored) -> Tensor:

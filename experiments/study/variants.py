@@ -70,12 +70,15 @@ def figures(scores: Mapping[str, Tensor], kinds: Mapping[str, Sequence[str]], ru
     anchors = {name: scores[name][len(own) :] for name, own in kinds.items()}
     shares = {name: sum(not kind for kind in own) / len(own) for name, own in kinds.items()}
     threshold = fit_threshold(anchors, SelectionSettings(threshold=rule), shares)
+    return of_kept(scores, {name: threshold.keep(scores[name][: len(own)], name) for name, own in kinds.items()}, kinds)
+
+
+def of_kept(scores: Mapping[str, Tensor], kept: Mapping[str, Tensor], kinds: Mapping[str, Sequence[str]]) -> Row:
     results = []
     for name, own in kinds.items():
-        samples = scores[name][: len(own)]
-        kept = threshold.keep(samples, name).tolist()
-        result = selection_metrics(samples.tolist(), kept, own)
-        results.append(result | {"kept": sum(kept), "dropped": len(kept) - sum(kept)})
+        chosen: list[bool] = kept[name].tolist()
+        result = selection_metrics(scores[name][: len(own)].tolist(), chosen, own)
+        results.append(result | {"kept": sum(chosen), "dropped": len(chosen) - sum(chosen)})
     whole = together(results)
     return {name: whole[name] for name in FIGURES}
 

@@ -142,8 +142,18 @@ def test_limits_are_read_from_a_finished_run(tmp_path, monkeypatch):
     assert [row["variant"] for row in rows] == [
         "public samples, posterior",
         "public samples, oracle-ratio",
+        "public samples, most",
         "the others' labels, posterior",
         "the others' labels, oracle-ratio",
+        "the others' labels, most",
     ]
     assert all(row["precision"] == row["recall"] for row in rows if "oracle-ratio" in row["variant"])
     assert all(row["auroc"] > 0.7 for row in rows)
+
+
+def test_the_most_that_can_be_kept_at_a_precision():
+    kinds = ["", "cut", "", "", "", "cut", ""]
+    scores = torch.tensor([9.0, 3.0, 8.0, 7.0, 6.0, 5.0, 4.0])
+    assert limits.most_at(scores, kinds, 0.8).tolist() == [True, False, True, True, True, True, True]
+    assert limits.most_at(scores, kinds).tolist() == [True, False, True, True, True, False, False]
+    assert not limits.most_at(-scores, ["cut", *kinds[1:]], 0.9).any()
