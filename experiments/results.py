@@ -22,7 +22,9 @@ from clues.compare.tables import grid, model_table, number
 
 HERE = Path(__file__).parent
 STORED = HERE.parent / "docs" / "results"
-MODELS, STUDY, LIMITS = STORED / "models", STORED / "study", STORED / "limits"
+MODELS = STORED / "models"
+# Of each a file an experiment, whose rows are of the same variants.
+VARIANTS = [STORED / name for name in ("study", "limits", "thresholds")]
 PAGE = HERE.parent / "docs" / "results.md"
 FIGURES = ("precision", "recall", "f1", "accuracy")
 Row = dict[str, Any]
@@ -41,9 +43,9 @@ def main(runs: Path | None) -> None:
         "kinds": by_kind(rows),
         "shares": by_share(rows),
         **{path.stem: by_arm(read(path)) for path in sorted(MODELS.glob("*.parquet"))},
-        **by_variant({path.stem: read(path) for path in sorted(STUDY.glob("*.parquet"))}),
-        **by_variant({path.stem: read(path) for path in sorted(LIMITS.glob("*.parquet"))}),
     }
+    for folder in VARIANTS:
+        tables |= by_variant({path.stem: read(path) for path in sorted(folder.glob("*.parquet"))})
     text = PAGE.read_text(encoding="utf-8")
     for name, table in tables.items():
         pattern = rf"(<!-- table: {name} -->\n).*?(<!-- end -->)"
@@ -168,10 +170,10 @@ def by_variant(rows: dict[str, list[Row]]) -> dict[str, str]:
         parts = [{row["variant"]: row for row in found if row["study"] == study} for found in rows.values()]
         lines = []
         for variant in parts[0]:
-            means = [statistics.fmean(part[variant][name] for part in parts) for name in ("auroc", *FIGURES[:3])]
+            means = [statistics.fmean(part[variant][name] for part in parts) for name in ("auroc", *FIGURES)]
             shown = [*[part[variant]["auroc"] for part in parts], *means]
             lines.append([variant, *[number((value, None)) for value in shown]])
-        head = [*[f"AUROC {name}" for name in rows], "mean", "precision", "recall", "F1"]
+        head = [*[f"AUROC {name}" for name in rows], "mean", "precision", "recall", "F1", "accuracy"]
         tables[f"study-{study}"] = grid(["variant", *head], lines)
     return tables
 

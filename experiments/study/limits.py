@@ -53,8 +53,13 @@ def main(runs: Sequence[Path]) -> None:
                 rows.append({"study": "limits", "variant": f"{learnt}, {rule}", **figures(found, kinds, rule)})
             most = {name: most_at(found[name][: len(own)], own) for name, own in kinds.items()}
             rows.append({"study": "limits", "variant": f"{learnt}, most", **of_kept(found, most, kinds)})
-        folder = next(part for part in run.parents if part.name.startswith("seed-"))
-        write_rows(STORED / f"{folder.parent.name}-{folder.name.removeprefix('seed-')}.parquet", rows)
+        write_rows(STORED / f"{stored_name(run)}.parquet", rows)
+
+
+def stored_name(run: Path) -> str:
+    """NAME-1 of a run in NAME/seed-1."""
+    folder = next(part for part in run.parents if part.name.startswith("seed-"))
+    return f"{folder.parent.name}-{folder.name.removeprefix('seed-')}"
 
 
 def read(run: Path) -> dict[str, Scored]:

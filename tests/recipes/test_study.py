@@ -24,6 +24,7 @@ import combinations
 import gradients
 import limits
 import measure
+import thresholds
 import variants
 from measured import with_halves
 
@@ -106,8 +107,9 @@ def labelled(seed: int) -> limits.Scored:
     signals[12:18, auto.SIGNALS.index("end")] -= 4
     signals[18:, auto.SIGNALS.index("gain")] -= 4
     columns = dict(zip(auto.SIGNALS, signals.unbind(1), strict=True))
-    public = {name: torch.randn(5, dtype=torch.float64) for name in ("score", *auto.SIGNALS)}
-    samples = ScoreTable([str(n) for n in range(24)], {"score": signals.sum(1) + 2, **columns})
+    columns |= {name: signals.sum(1) + 2 for name in ("score", "paper", "cosine")}
+    public = {name: torch.randn(5, dtype=torch.float64) for name in columns}
+    samples = ScoreTable([str(n) for n in range(24)], columns)
     return limits.Scored(samples, ScoreTable([f"a{n}" for n in range(5)], public), kinds)
 
 
@@ -137,6 +139,12 @@ def test_limits_are_read_from_a_finished_run(tmp_path, monkeypatch):
         write_jsonl(labels, rows)
         settings += f'[[clients]]\nid = "{name}"\ndata = "{name}.jsonl"\nlabels = "{labels}"\n'
     (run / "config.toml").write_text(settings)
+    monkeypatch.setattr(thresholds, "STORED", tmp_path / "thresholds")
+    thresholds.main([run])
+    rules = pyarrow.parquet.read_table(tmp_path / "thresholds" / "name-3.parquet").to_pylist()
+    assert len(rules) == len(thresholds.SCORES) * len(thresholds.RULES)
+    halves = [row for row in rules if row["variant"].endswith(", ratio")]
+    assert all(row["precision"] == row["recall"] == row["accuracy"] for row in halves)  # half of the samples are good
     limits.main([run])
     rows = pyarrow.parquet.read_table(tmp_path / "limits" / "name-3.parquet").to_pylist()
     assert [row["variant"] for row in rows] == [
