@@ -12,7 +12,7 @@ from clues.scoring.methods import method
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 FULL = FOLDER / "full-size.toml"
-OVERLAYS = [FOLDER / f"{name}.toml" for name in ("models", "models-exact", "federated", "merges")]
+OVERLAYS = [FOLDER / f"{name}.toml" for name in ("models", "models-exact", "federated", "federated-large", "merges")]
 EXPERIMENTS = sorted(path for path in FOLDER.glob("*.toml") if path not in (FULL, *OVERLAYS))
 
 
