@@ -73,17 +73,16 @@ def by_experiment(rows: dict[str, list[Row]], column: str) -> str:
     Where a method was run on fewer seeds than the experiment, their number stands beside its figure.
     """
     rows = {name: found for name, found in rows.items() if any(row.get(column) is not None for row in found)}
-    methods = list(dict.fromkeys(row["method"] for found in rows.values() for row in found))
+    methods = methods_of(rows)
     lines = []
     for method in methods:
         of_seeds = [by_seed(own_rule(found, method), column) for found in rows.values()]
         cells = [mean_and_error(found.values()) for found in of_seeds]
         whole = number((statistics.fmean(found[0] for found in cells if found), None) if all(cells) else None)
-        fewer = [0 < len(known) < seeds_of(found) for known, found in zip(of_seeds, rows.values(), strict=True)]
-        shown = [
-            number(cell) + f" ({len(known)})" * few for cell, known, few in zip(cells, of_seeds, fewer, strict=True)
-        ]
-        lines.append([method, *shown, whole])
+        counts = [len(known) for known in of_seeds]
+        fewer = [0 < count < seeds_of(found) for count, found in zip(counts, rows.values(), strict=True)]
+        marks = [f" ({count})" if few else "" for count, few in zip(counts, fewer, strict=True)]
+        lines.append([method, *[number(cell) + mark for cell, mark in zip(cells, marks, strict=True)], whole])
     head = ["method", *map(headed, rows.items())]
     if len(rows) == 1:
         return grid(head, [line[:-1] for line in lines])
@@ -97,15 +96,20 @@ def headed(experiment: tuple[str, list[Row]]) -> str:
     return f"{name} ({seeds} seeds)" if seeds > 1 else name
 
 
+def methods_of(rows: dict[str, list[Row]]) -> list[str]:
+    return list(dict.fromkeys(row["method"] for found in rows.values() for row in found))
+
+
 def seeds_of(found: Sequence[Row]) -> int:
     return len({row["seed"] for row in found})
 
 
 def against_auto(rows: dict[str, list[Row]]) -> str:
     """A line a method: on how many draws of clients (an experiment's seeds) it was run, and did at least as well."""
-    methods = list(dict.fromkeys(row["method"] for found in rows.values() for row in found if row["method"] != "auto"))
     lines = []
-    for method in methods:
+    for method in methods_of(rows):
+        if method == "auto":
+            continue
         counts = []
         for column in ("auroc", "f1"):
             pairs = [
@@ -132,7 +136,7 @@ def by_rule(rows: dict[str, list[Row]]) -> str:
 def by_kind(rows: dict[str, list[Row]]) -> str:
     """A line a method, a column a kind of damage: AUROC, the mean over the experiments that have it."""
     kinds = sorted({key for found in rows.values() for row in found for key in row if key.startswith("auroc ")})
-    methods = list(dict.fromkeys(row["method"] for found in rows.values() for row in found))
+    methods = methods_of(rows)
     lines = []
     for method in methods:
         chosen = [own_rule(found, method) for found in rows.values()]

@@ -38,13 +38,22 @@ class Scored:
     anchors: ScoreTable
     kinds: list[str]
 
+    def column(self, name: str) -> Tensor:
+        """Of the samples, and then of the anchors."""
+        return torch.cat([self.samples.columns[name], self.anchors.columns[name]])
+
+    @property
+    def signals(self) -> Tensor:
+        """Of the samples, and then of the anchors: rows × signals."""
+        return torch.stack([self.column(name) for name in auto.SIGNALS], dim=1)
+
 
 def main(runs: Sequence[Path]) -> None:
     for run in runs:
         clients = read(run)
         kinds = {name: client.kinds for name, client in clients.items()}
         scores = {
-            "public samples": {name: as_scored(client) for name, client in clients.items()},
+            "public samples": {name: client.column("score") for name, client in clients.items()},
             "the others' labels": {name: from_labels(clients, name) for name in clients},
         }
         rows = []
@@ -82,21 +91,13 @@ def most_at(scores: Tensor, kinds: Sequence[str], precision: float = 0.9) -> Ten
     return kept
 
 
-def as_scored(client: Scored) -> Tensor:
-    return torch.cat([client.samples.scores, client.anchors.scores])
-
-
 def from_labels(clients: Mapping[str, Scored], name: str) -> Tensor:
     """The log-odds of a client's samples, and of the anchors, learnt from all other clients' samples."""
-    own, others = clients[name], [client for other, client in clients.items() if other != name]
-    tables = [own.samples, *[client.samples for client in others], own.anchors]
-    known = [kind for client in others for kind in client.kinds]
-    kinds = np.array([""] * len(own.kinds) + known + [""] * len(own.anchors.ids))
-    learnt = np.zeros(len(kinds), dtype=bool)
-    learnt[len(own.kinds) :][: len(known)] = True
-    signals = torch.cat([torch.stack([table.columns[signal] for signal in auto.SIGNALS], dim=1) for table in tables])
-    odds = auto.log_odds(signals, torch.from_numpy(learnt & (kinds == "")), kinds, len(own.kinds))
-    return torch.cat([odds[: len(own.kinds)], odds[len(own.kinds) + len(known) :]])
+    own, others = clients[name].signals, [client for other, client in clients.items() if other != name]
+    signals = torch.cat([own, *[client.signals[: len(client.kinds)] for client in others]])
+    kinds = np.array([""] * len(own) + [kind for client in others for kind in client.kinds])
+    good = torch.from_numpy((kinds == "") & (np.arange(len(kinds)) >= len(own)))
+    return auto.log_odds(signals, good, kinds, len(clients[name].kinds))[: len(own)]
 
 
 if __name__ == "__main__":

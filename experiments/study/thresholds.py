@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from limits import read, stored_name
 from variants import figures
 
@@ -30,10 +29,7 @@ def main(runs: Sequence[Path]) -> None:
         kinds = {name: client.kinds for name, client in clients.items()}
         rows = []
         for score, column in SCORES.items():
-            found = {
-                name: torch.cat([client.samples.columns[column], client.anchors.columns[column]])
-                for name, client in clients.items()
-            }
+            found = {name: client.column(column) for name, client in clients.items()}
             for rule in RULES:
                 rows.append({"study": "thresholds", "variant": f"{score}, {rule}", **figures(found, kinds, rule)})
         write_rows(STORED / f"{stored_name(run)}.parquet", rows)

@@ -74,6 +74,7 @@ def figures(scores: Mapping[str, Tensor], kinds: Mapping[str, Sequence[str]], ru
 
 
 def of_kept(scores: Mapping[str, Tensor], kept: Mapping[str, Tensor], kinds: Mapping[str, Sequence[str]]) -> Row:
+    """`figures` of what every client keeps."""
     results = []
     for name, own in kinds.items():
         chosen: list[bool] = kept[name].tolist()
