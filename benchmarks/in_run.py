@@ -10,7 +10,7 @@ from typing import Any
 from setting import Setting, prepare
 from tables import ratio, table
 
-from clues.config import ScoringSettings, TrainingSettings
+from clues.settings import ScoringSettings, TrainingSettings
 from clues.training.fit import fit
 from clues.training.in_run import InRunScorer
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from clues.config import LoraSettings, ModelSettings, ScoringSettings
 from clues.data.prompts import Tokens
 from clues.models.adapters import adapter_state, attached
 from clues.models.base import Base, load_base
+from clues.settings import LoraSettings, ModelSettings, ScoringSettings
 
 
 @dataclass(frozen=True)

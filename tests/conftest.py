@@ -12,8 +12,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from clues.config import ModelSettings
 from clues.models.base import Base, load_base
+from clues.settings import ModelSettings
 
 VOCABULARY = "the a bone nerve heart rate price bond option trade of with is defined as an increased abnormal fixed"
 WORDS = VOCABULARY.split()

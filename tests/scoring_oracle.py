@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from clues.config import LoraSettings
 from clues.data.prompts import Tokens
 from clues.models.adapters import adapter_state, attached
 from clues.models.trajectory import Checkpoint
+from clues.settings import LoraSettings
 
 LORA = LoraSettings(r=4, target_modules=["q_proj", "v_proj", "down_proj"])
 

@@ -40,7 +40,7 @@ def test_every_command_runs(tiny_model, tmp_path, monkeypatch):
 def test_the_settings_it_shows_are_valid_and_all_defaults_are_true(write_samples, tmp_path, monkeypatch):
     import tomllib
 
-    from clues.config import RunSettings, validated
+    from clues.settings import RunSettings, validated
 
     (example,) = re.findall(r"```toml\n(.+?)```", README, re.S)
     settings = validated(RunSettings, tomllib.loads(example)).model_dump()
@@ -53,7 +53,7 @@ def test_the_settings_it_shows_are_valid_and_all_defaults_are_true(write_samples
 def test_the_variants_that_the_experiments_show_are_valid():
     import tomllib
 
-    from clues.config import CompareSettings, RunSettings, validated
+    from clues.settings import CompareSettings, RunSettings, validated
 
     text = (ROOT / "experiments/README.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```toml\n(.+?)```", text, re.S)

@@ -21,10 +21,10 @@ from torch import Tensor
 from variants import figures, of_kept
 
 from clues.collaboration.silo import ScoreTable, read_table
-from clues.config import Rule, RunSettings, read_toml, validated
 from clues.files import write_rows
 from clues.scoring import auto
 from clues.selection.metrics import read_labels
+from clues.settings import Rule, RunSettings, read_toml, validated
 
 STORED = Path(__file__).parents[2] / "docs" / "results" / "limits"
 RULES: tuple[Rule, ...] = ("posterior", "oracle-ratio")

@@ -19,7 +19,6 @@ import torch
 from measured import MAPS, Measured, Point, with_halves
 from torch import Tensor
 
-from clues.config import LoraSettings, ModelSettings, ScoringSettings, TrainingSettings
 from clues.data.batches import tracked_batches
 from clues.data.prompts import Tokens, tokenize
 from clues.data.samples import read_many
@@ -33,6 +32,7 @@ from clues.scoring.gradients import sample_gradients
 from clues.scoring.preconditioners import preconditioner
 from clues.scoring.signals import likelihood_signals, with_other_prompts
 from clues.selection.metrics import read_labels
+from clues.settings import DataSettings, LoraSettings, ModelSettings, ScoringSettings, TrainingSettings
 from clues.training.fit import fit_trajectory
 
 TRAINING = TrainingSettings(steps=15, checkpoints=3)
@@ -70,7 +70,7 @@ def main(data: Path, out: Path) -> None:
 
 
 def read(base: Base, path: Path) -> list[Tokens]:
-    return tokenize(read_many([str(path)]), base.tokenizer, MAX_TOKENS)
+    return tokenize(read_many([str(path)]), base, DataSettings(max_tokens=MAX_TOKENS))
 
 
 def split(tokens: Sequence[Tokens], count: int) -> tuple[list[Tokens], list[Tokens]]:

@@ -15,8 +15,8 @@ from pathlib import Path
 from limits import read, stored_name
 from variants import figures
 
-from clues.config import Rule
 from clues.files import write_rows
+from clues.settings import Rule
 
 STORED = Path(__file__).parents[2] / "docs" / "results" / "thresholds"
 SCORES = {"paper": "paper", "cosine": "cosine", "auto": "score"}  # by name, the column that holds them

@@ -21,10 +21,10 @@ from measured import Measured, Score
 from torch import Tensor
 
 from clues.compare.rows import together
-from clues.config import Rule, SelectionSettings
 from clues.files import write_rows
 from clues.selection.metrics import selection_metrics
 from clues.selection.threshold import fit_threshold
+from clues.settings import Rule, SelectionSettings
 
 STORED = Path(__file__).parents[2] / "docs" / "results" / "study"
 DRAWS = 10

@@ -14,10 +14,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.3.0"  # raised whenever scores change: what another version scored is scored anew
 
 if TYPE_CHECKING:
-    from clues.config import RunSettings as RunSettings
-    from clues.config import ScoreSettings as ScoreSettings
-    from clues.config import SelectionSettings as SelectionSettings
-    from clues.config import TrainSettings as TrainSettings
     from clues.errors import CluesError as CluesError
     from clues.recipes.corrupt import corrupt_file as corrupt_file
     from clues.recipes.run import run as run
@@ -26,14 +22,18 @@ if TYPE_CHECKING:
     from clues.recipes.train import evaluate_file as evaluate_file
     from clues.recipes.train import merge_folders as merge_folders
     from clues.recipes.train import train as train
+    from clues.settings import RunSettings as RunSettings
+    from clues.settings import ScoreSettings as ScoreSettings
+    from clues.settings import SelectionSettings as SelectionSettings
+    from clues.settings import TrainSettings as TrainSettings
     from clues.training.in_run import InRunScorer as InRunScorer
 
 # Loaded on first use: `import clues` must not wait for torch.
 _HOMES = {
-    "RunSettings": "config",
-    "ScoreSettings": "config",
-    "SelectionSettings": "config",
-    "TrainSettings": "config",
+    "RunSettings": "settings",
+    "ScoreSettings": "settings",
+    "SelectionSettings": "settings",
+    "TrainSettings": "settings",
     "CluesError": "errors",
     "InRunScorer": "training.in_run",
     "corrupt_file": "recipes.corrupt",

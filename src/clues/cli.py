@@ -12,10 +12,10 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from clues.config import Rule
 from clues.errors import CluesError, ConfigError
 from clues.processes import is_main_process, process_count
 from clues.progress import say
+from clues.settings import Rule
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -110,9 +110,9 @@ def compare(
     set_: Set = None,
 ) -> None:
     """Methods × collaborations × variants × seeds, every threshold beside each other; goes on where it was."""
-    from clues.config import read_toml
     from clues.recipes.compare import compare as recipe
     from clues.recipes.compare import merged
+    from clues.settings import read_toml
 
     settings = functools.reduce(merged, [read_toml(path) for path in (experiment, *(also or []))])
     print(recipe(settings, out, set_ or []))
@@ -143,9 +143,9 @@ def score(
     set_: Set = None,
 ) -> None:
     """Score one's own samples; trains a trajectory on them where none is given."""
-    from clues.config import ScoreSettings, validated
     from clues.recipes.score import score as recipe
     from clues.recipes.tables import facts_table, show
+    from clues.settings import ScoreSettings, validated
 
     if train and (trajectory or adapter):
         raise ConfigError("--train: goes with neither --trajectory nor --adapter; give one of the three.")
@@ -173,9 +173,9 @@ def select(
     set_: Set = None,
 ) -> None:
     """Keep what scores at least the threshold: kept.jsonl, dropped.jsonl, selection.json."""
-    from clues.config import SelectionSettings, validated
     from clues.recipes.score import select as recipe
     from clues.recipes.tables import facts_table, show
+    from clues.settings import SelectionSettings, validated
 
     values = {"threshold": threshold} if threshold else {}
     overrides = [override.removeprefix("selection.") for override in set_ or []]
@@ -189,8 +189,8 @@ def select(
 @_command
 def train(samples: str, out: Path = typer.Option(...), model: Model = None, seed: Seed = 1, set_: Set = None) -> None:
     """Fine-tune a LoRA adapter on a file; OUT/adapter is what transformers and PEFT load."""
-    from clues.config import TrainSettings, validated
     from clues.recipes.train import train as recipe
+    from clues.settings import TrainSettings, validated
 
     settings = validated(TrainSettings, {"seed": seed, "samples": samples, **_model(model)}, set_ or [])
     print(f"Adapter: {recipe(settings, out)}")
@@ -209,8 +209,8 @@ def merge(
     set_: Set = None,
 ) -> None:
     """Merge LoRA adapters of one base model into one."""
-    from clues.config import MergingSettings, ModelSettings, validated
     from clues.recipes.train import merge_folders
+    from clues.settings import MergingSettings, ModelSettings, validated
 
     overrides = [override.removeprefix("merging.") for override in set_ or []]
     settings = validated(MergingSettings, {"method": method, "weights": weights}, overrides)
@@ -228,9 +228,9 @@ def evaluate(
     set_: Set = None,
 ) -> None:
     """Held-out NLL and perplexity by domain; token F1 and ROUGE-L of generated answers."""
-    from clues.config import DataSettings, EvaluationSettings, ModelSettings, validated
     from clues.recipes.tables import facts_table, show
     from clues.recipes.train import evaluate_file
+    from clues.settings import DataSettings, EvaluationSettings, ModelSettings, validated
 
     overrides = [override.removeprefix("evaluation.") for override in set_ or []]
     settings = validated(EvaluationSettings, {"generate": generate}, overrides)
@@ -279,9 +279,9 @@ def partition(
     seed: Seed = 1,
 ) -> None:
     """Make an experiment out of a clean file: clients of known quality, public files beside them."""
-    from clues.config import PartitionSettings, validated
     from clues.recipes.partition import partition as recipe
     from clues.recipes.tables import facts_table, show
+    from clues.settings import PartitionSettings, validated
 
     numbered = not by and clients.isdigit()
     values = {
@@ -316,7 +316,7 @@ def _model(model: str | None) -> dict[str, dict[str, str]]:
 
 
 def _run_settings(config: Path, out: Path | None, engine: str | None, set_: list[str] | None) -> Any:
-    from clues.config import RunSettings, read_toml, validated
+    from clues.settings import RunSettings, read_toml, validated
 
     values = read_toml(config)
     if out:

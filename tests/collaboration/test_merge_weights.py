@@ -6,13 +6,13 @@ import torch
 from clues.collaboration import merge_weights
 from clues.collaboration.merge_weights import learn_weights
 from clues.collaboration.merging import merge
-from clues.config import LoraSettings, MergingSettings, TrainingSettings
 from clues.data.batches import pad
 from clues.data.prompts import tokenize
 from clues.data.samples import parse_samples
 from clues.errors import ProtocolError
 from clues.models.adapters import adapter_state, attached
 from clues.models.likelihood import sample_losses
+from clues.settings import DataSettings, LoraSettings, MergingSettings, TrainingSettings
 from clues.training.fit import fit
 
 LORA = LoraSettings(r=2, alpha=4)
@@ -23,7 +23,7 @@ QUESTION = [{"role": "user", "content": "what is defined"}]
 def public(base):
     answers = ["bone", "nerve heart", "rate of price", "option trade", "abnormal bone", "a fixed rate"]
     rows = [{"id": str(n), "context": QUESTION, "response": a, "domain": "d"} for n, a in enumerate(answers)]
-    return tokenize(parse_samples(rows, "public"), base.tokenizer, 64)
+    return tokenize(parse_samples(rows, "public"), base, DataSettings(max_tokens=64))
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from clues.collaboration.merging import merge
-from clues.config import LoraSettings, MergingSettings
 from clues.models.adapters import adapter_state, attached
+from clues.settings import LoraSettings, MergingSettings
 
 LORA = LoraSettings(r=2, alpha=4)
 

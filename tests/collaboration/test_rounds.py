@@ -9,8 +9,8 @@ import torch
 
 from clues.collaboration.messages import pack
 from clues.collaboration.rounds import _strategy
-from clues.config import CollaborationSettings
 from clues.errors import ProtocolError
+from clues.settings import CollaborationSettings
 
 
 def answers(count: int, failed: bool = False) -> list[SimpleNamespace]:

@@ -9,13 +9,13 @@ import torch
 
 import clues.scoring.clues as scoring
 from clues.collaboration.silo import score_silo
-from clues.config import LoraSettings, ScoringSettings
 from clues.data.prompts import tokenize
 from clues.data.samples import read_samples
 from clues.errors import ScoringError
 from clues.files import read_json
 from clues.models.adapters import adapter_state, attached
 from clues.models.trajectory import Checkpoint
+from clues.settings import DataSettings, LoraSettings, ScoringSettings
 
 LORA = LoraSettings(r=2)
 SETTINGS = ScoringSettings(method="clues", batch_size=3)
@@ -24,7 +24,7 @@ SETTINGS = ScoringSettings(method="clues", batch_size=3)
 @pytest.fixture
 def tables(base, write_samples):
     samples, public = (
-        tokenize(read_samples(write_samples(name, count)), base.tokenizer, 200)
+        tokenize(read_samples(write_samples(name, count)), base, DataSettings(max_tokens=200))
         for name, count in (("private.jsonl", 12), ("public.jsonl", 4))
     )
     with attached(base, LORA) as model:

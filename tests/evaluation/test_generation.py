@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clues.config import EvaluationSettings, LoraSettings
 from clues.data.prompts import tokenize
 from clues.data.samples import read_samples
 from clues.evaluation import generation
 from clues.evaluation.generation import evaluate_answers, generate
 from clues.models.adapters import adapter_state, attached
+from clues.settings import DataSettings, EvaluationSettings, LoraSettings
 
 LENGTH = 8
 
@@ -20,7 +20,7 @@ def samples(write_samples):
 
 @pytest.fixture
 def tokens(base, samples):
-    return tokenize(samples, base.tokenizer, 64)
+    return tokenize(samples, base, DataSettings(max_tokens=64))
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clues.config import LoraSettings, ModelSettings
 from clues.errors import ConfigError, ModelError
 from clues.models.adapters import adapter_state, attached, load_adapter, lora_modules, save_adapter
 from clues.models.base import load_base
 from clues.models.trajectory import load_trajectory
+from clues.settings import LoraSettings, ModelSettings
 
 LORA = LoraSettings(r=2)
 

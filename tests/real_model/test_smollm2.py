@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clues.config import LoraSettings, ModelSettings, ScoringSettings
 from clues.data.batches import pad
 from clues.data.prompts import tokenize
 from clues.data.samples import Sample
@@ -14,6 +13,7 @@ from clues.models.base import load_base
 from clues.models.likelihood import sample_losses
 from clues.models.trajectory import Checkpoint
 from clues.scoring.clues import score
+from clues.settings import DataSettings, LoraSettings, ModelSettings, ScoringSettings
 from scoring_oracle import flat, plain_gradient
 
 pytestmark = pytest.mark.real_model
@@ -34,7 +34,7 @@ def smollm2():
 def rows(base, answers):
     question = [{"role": "user", "content": "Tell me something true."}]
     samples = [Sample(str(n), question, text, "d", {}, "here") for n, text in enumerate(answers)]
-    return tokenize(samples, base.tokenizer, 200)
+    return tokenize(samples, base, DataSettings(max_tokens=200))
 
 
 def test_it_prefers_a_sentence_to_its_shuffled_words(smollm2):

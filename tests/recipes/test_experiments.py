@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from clues.config import CompareSettings, RunSettings, read_toml, validated
 from clues.recipes.compare import merged
 from clues.scoring.methods import method
+from clues.settings import CompareSettings, RunSettings, read_toml, validated
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 FULL = FOLDER / "full-size.toml"

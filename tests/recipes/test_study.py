@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from clues.cli import app
 from clues.collaboration.silo import ScoreTable
-from clues.config import ScoringSettings
 from clues.files import write_jsonl, write_parquet
 from clues.models.trajectory import load_trajectory
 from clues.scoring import auto, clues
 from clues.scoring.methods import Data, Trained, method
+from clues.settings import ScoringSettings
 
 sys.path.append(str(Path(__file__).parents[2] / "experiments" / "study"))
 import combinations

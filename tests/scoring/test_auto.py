@@ -7,10 +7,10 @@ from collections import Counter
 import pytest
 import torch
 
-from clues.config import ScoringSettings
 from clues.data.prompts import Tokens
 from clues.scoring.auto import _agreement, _needed, halved
 from clues.scoring.methods import Data, Trained, method
+from clues.settings import ScoringSettings
 from scoring_oracle import LORA, checkpoint, tokens
 
 

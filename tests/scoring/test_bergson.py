@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from clues.config import ScoringSettings
 from clues.models.trajectory import Checkpoint
 from clues.scoring.clues import score
+from clues.settings import ScoringSettings
 from scoring_oracle import LORA, random_state, tokens
 
 pytest.importorskip("bergson")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from clues.config import ModelSettings, ScoringSettings, TrainingSettings
 from clues.models.adapters import attached
 from clues.models.base import Base, load_base
 from clues.scoring.clues import score
+from clues.settings import ModelSettings, ScoringSettings, TrainingSettings
 from clues.training.fit import fit
 from scoring_oracle import LORA, checkpoint, random_state, tokens
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clues.config import ScoringSettings
 from clues.data.batches import batches, pad
 from clues.errors import ConfigError, ScoringError
 from clues.models.adapters import attached, lora_modules
 from clues.models.trajectory import Checkpoint
 from clues.scoring.clues import score
 from clues.scoring.gradients import add_gradients, tensor_names, zero_directions
+from clues.settings import ScoringSettings
 from scoring_oracle import LORA, checkpoint, flat, plain_gradient, random_state, tokens, transformed
 
 TOLERANCE = 1e-5

@@ -8,7 +8,7 @@ import sys
 SCRIPT = """
 import sys
 from pathlib import Path
-from clues.config import LoraSettings, ModelSettings, ScoringSettings
+from clues.settings import LoraSettings, ModelSettings, ScoringSettings
 from clues.data.prompts import Tokens
 from clues.models.adapters import adapter_state, attached
 from clues.models.base import load_base

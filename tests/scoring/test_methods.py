@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clues.config import ScoringSettings
 from clues.errors import ConfigError
 from clues.models.adapters import attached
 from clues.scoring.methods import METHODS, Data, Trained, method
+from clues.settings import ScoringSettings
 from scoring_oracle import LORA, checkpoint, flat, plain_gradient, random_state, tokens, transformed
 
 SAMPLES, ANCHORS, VALIDATION = tokens(6, 1), tokens(3, 4, prefix="a"), tokens(3, 2, prefix="v")

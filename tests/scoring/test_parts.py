@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clues.config import ScoringSettings
 from clues.models.adapters import attached
 from clues.scoring.clues import score
+from clues.settings import ScoringSettings
 from scoring_oracle import LORA, checkpoint, plain_gradient, tokens
 
 SAMPLES, VALIDATION = tokens(7, 1), tokens(3, 2)

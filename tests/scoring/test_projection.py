@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import clues.scoring.projection as projection
-from clues.config import ScoringSettings
 from clues.scoring.clues import score
 from clues.scoring.methods import Data, Trained, method
 from clues.scoring.projection import project
+from clues.settings import ScoringSettings
 from scoring_oracle import LORA, checkpoint, tokens
 
 SAMPLES, ANCHORS, VALIDATION = tokens(24, 1), tokens(3, 4, prefix="a"), tokens(3, 2, prefix="v")

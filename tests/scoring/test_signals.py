@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clues.config import ScoringSettings
 from clues.data.prompts import Tokens
 from clues.scoring.signals import likelihood_signals, with_other_prompts
+from clues.settings import ScoringSettings
 from scoring_oracle import tokens
 
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clues.config import SelectionSettings
 from clues.errors import SelectionError
 from clues.selection.metrics import selection_metrics
 from clues.selection.threshold import fit_threshold
+from clues.settings import SelectionSettings
 
 ANCHORS = {"a": torch.tensor([1.0, 3.0]), "b": torch.tensor([10.0, 30.0])}
 

@@ -7,12 +7,12 @@ import torch
 from transformers import TrainerCallback
 
 import clues.training.fit as fitting
-from clues.config import LoraSettings, TrainingSettings
 from clues.data.prompts import tokenize
 from clues.data.samples import read_samples
 from clues.errors import TrainingError
 from clues.models.adapters import attached, load_adapter
 from clues.models.trajectory import load_trajectory
+from clues.settings import DataSettings, LoraSettings, TrainingSettings
 from clues.training.fit import fit, fit_trajectory, total_steps
 
 LORA = LoraSettings(r=2)
@@ -21,7 +21,7 @@ TRAINING = TrainingSettings(epochs=2, batch_size=4, learning_rate=1e-2, checkpoi
 
 @pytest.fixture
 def tokens(base, write_samples):
-    return tokenize(read_samples(write_samples("train.jsonl", 12)), base.tokenizer, 200)
+    return tokenize(read_samples(write_samples("train.jsonl", 12)), base, DataSettings(max_tokens=200))
 
 
 def same(left, right) -> bool:

@@ -8,12 +8,12 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import clues.training.fit as fitting
 from clues.collaboration.silo import score_in_run
-from clues.config import LoraSettings, ScoringSettings, TrainingSettings
 from clues.data.batches import pad
 from clues.data.prompts import tokenize
 from clues.data.samples import read_samples
 from clues.errors import ScoringError
 from clues.models.adapters import attached
+from clues.settings import DataSettings, LoraSettings, ScoringSettings, TrainingSettings
 from clues.training.fit import fit
 from clues.training.in_run import InRunScorer
 
@@ -25,7 +25,9 @@ SETTINGS = ScoringSettings(walk="in-run", refreshes=2)
 @pytest.fixture
 def parts(base, write_samples):
     files = (("train.jsonl", 10), ("val.jsonl", 3), ("anchors.jsonl", 4))
-    return [tokenize(read_samples(write_samples(name, count)), base.tokenizer, 200) for name, count in files]
+    return [
+        tokenize(read_samples(write_samples(name, count)), base, DataSettings(max_tokens=200)) for name, count in files
+    ]
 
 
 def plain(model, sample) -> torch.Tensor:

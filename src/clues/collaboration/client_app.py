@@ -19,7 +19,6 @@ from flwr.clientapp import ClientApp
 from clues.collaboration.ledger import Ledger
 from clues.collaboration.messages import ANCHOR_COLUMNS, arrays_of, facts_of, ledger_items, pack, strategy_number
 from clues.collaboration.silo import ScoreTable, fit_silo, read_table, score_in_run, score_silo, write_selection
-from clues.config import RunSettings
 from clues.data.prompts import tokenize
 from clues.data.samples import Sample, parse_samples, read_samples
 from clues.files import write_json
@@ -28,6 +27,7 @@ from clues.models.base import load_base
 from clues.models.trajectory import Checkpoint, load_trajectory
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.threshold import Threshold
+from clues.settings import DataSettings, RunSettings
 from clues.training.fit import fit_trajectory
 
 app = ClientApp()
@@ -171,11 +171,11 @@ class _Client:
         self.id = str(context.node_config["client"])
         self.data = str(context.node_config["data"])
         self.labels = str(context.node_config.get("labels") or "")
-        self.dialect = str(context.node_config.get("dialect") or "auto")
+        self.reading = DataSettings.model_validate_json(str(context.node_config["reading"]))
 
 
 def _private(client: _Client) -> list[Sample]:
-    return read_samples(client.data, client.dialect)
+    return read_samples(client.data, client.reading)
 
 
 def _kinds(client: _Client, samples: list[Sample]) -> list[str] | None:
@@ -186,7 +186,7 @@ def _kinds(client: _Client, samples: list[Sample]) -> list[str] | None:
 
 
 def _tokens(samples: list[Sample], base: Any, settings: RunSettings) -> Any:
-    return tokenize(samples, base.tokenizer, settings.data.max_tokens)
+    return tokenize(samples, base, settings.data)
 
 
 def _received(arrays: dict[str, torch.Tensor], rates: list[float]) -> list[Checkpoint]:

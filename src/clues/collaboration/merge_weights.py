@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from clues.collaboration.merging import merge
-from clues.config import LoraSettings, MergingSettings
 from clues.data.batches import batches
 from clues.data.prompts import Tokens
 from clues.errors import ProtocolError
@@ -24,6 +23,7 @@ from clues.models.adapters import attached, lora_modules
 from clues.models.base import Base
 from clues.models.likelihood import sample_losses
 from clues.progress import say, track
+from clues.settings import LoraSettings, MergingSettings
 
 
 def learn_weights(

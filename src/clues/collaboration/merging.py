@@ -14,9 +14,9 @@ import torch
 from peft import get_peft_model, set_peft_model_state_dict
 from torch import Tensor
 
-from clues.config import LoraSettings, MergingSettings
 from clues.models.adapters import AdapterState, adapter_state, detach, peft_config
 from clues.models.base import Base
+from clues.settings import LoraSettings, MergingSettings
 
 _PEFT_NAME = {
     "linear": "linear",

@@ -27,7 +27,6 @@ from clues.collaboration.messages import (
     pack,
 )
 from clues.collaboration.rounds import federate, fit_facts
-from clues.config import LoraSettings, RunSettings, SelectionSettings
 from clues.data.prompts import tokenize
 from clues.data.samples import as_rows, read_many
 from clues.errors import ProtocolError
@@ -38,6 +37,7 @@ from clues.models.base import Base, load_base
 from clues.progress import say
 from clues.scoring.methods import method, with_rule
 from clues.selection.threshold import Threshold, fit_threshold
+from clues.settings import LoraSettings, RunSettings, SelectionSettings
 
 app = ServerApp()
 SHOWN_RULES = ("anchor-mean", "anchor-quantile", "anchor-deviation", "anchor-normalised", "ratio")
@@ -129,8 +129,8 @@ def _select(grid: Grid, settings: RunSettings, clients: list[Client], rounds: Se
     """Let every client score; keep what it answers of the anchors."""
     facts = {
         "settings": settings.model_dump(mode="json"),
-        "validation": as_rows(read_many(settings.validation, settings.data.dialect)),
-        "anchors": as_rows(read_many(settings.anchors, settings.data.dialect)),
+        "validation": as_rows(read_many(settings.validation, settings.data)),
+        "anchors": as_rows(read_many(settings.anchors, settings.data)),
         "learning_rates": [settings.training.learning_rate] * len(rounds),
     }
     arrays = {f"{number}/{name}": t for number, state in enumerate(rounds) for name, t in state.items()}
@@ -204,8 +204,8 @@ def _weights(
         return counts
     if settings.merging.weights == "equal" or len(adapters) == 1:
         return [1.0] * len(adapters)
-    public = read_many([*settings.anchors, *settings.validation], settings.data.dialect)
-    tokens = tokenize(public, base.tokenizer, settings.data.max_tokens)
+    public = read_many([*settings.anchors, *settings.validation], settings.data)
+    tokens = tokenize(public, base, settings.data)
     return learn_weights(base, adapters, settings.lora, tokens, settings.merging, settings.evaluation.batch_tokens)
 
 
@@ -220,8 +220,8 @@ def _evaluate(
     """By domain and arm, what is measured on the held-out tests."""
     if not settings.evaluation.tests:
         return {}
-    tests = read_many(settings.evaluation.tests, settings.data.dialect)
-    tokens = tokenize(tests, base.tokenizer, settings.data.max_tokens)
+    tests = read_many(settings.evaluation.tests, settings.data)
+    tokens = tokenize(tests, base, settings.data)
     result: dict[str, Any] = {}
     for arm in settings.evaluation.arms:
         state, lora = models.get(arm, (None, settings.lora))

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from clues import __version__
 from clues.collaboration.costs import Cost, measured
-from clues.config import LoraSettings, ScoringSettings, TrainingSettings
 from clues.data.prompts import Tokens
 from clues.data.samples import Sample
 from clues.files import Phase, replace_whole, value_digest, write_json, write_jsonl, write_parquet
@@ -30,6 +29,7 @@ from clues.scoring.auto import SIGNALS
 from clues.scoring.clues import Columns
 from clues.scoring.methods import Data, Trained, method
 from clues.selection.threshold import Threshold
+from clues.settings import LoraSettings, ScoringSettings, TrainingSettings
 from clues.training.fit import fit, fit_trajectory
 from clues.training.in_run import InRunScorer
 

@@ -9,7 +9,9 @@ from typing import Any
 from clues.data.dialects import Message
 from clues.data.samples import Sample
 from clues.errors import DataError
+from clues.models.base import Base
 from clues.progress import say
+from clues.settings import DataSettings
 
 Tokenizer = Any  # transformers.PreTrainedTokenizerBase
 _PLAIN = "### {role}:\n{content}\n\n"
@@ -44,17 +46,17 @@ def render(tokenizer: Tokenizer, context: Sequence[Message], response: str) -> t
     return prompt, whole[len(prompt) :].rstrip("\n")
 
 
-def tokenize(samples: Iterable[Sample], tokenizer: Tokenizer, max_tokens: int) -> list[Tokens]:
+def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSettings()) -> list[Tokens]:
     """Render and tokenize. A sequence that is too long loses the start of its prompt, and only then the end
     of its response; how many did is told.
 
     Raises:
         DataError: a sample has no response token left that a loss could be computed on.
     """
-    rows = [_tokenize(sample, tokenizer, max_tokens) for sample in samples]
+    rows = [_tokenize(sample, base.tokenizer, data.max_tokens) for sample in samples]
     truncated = sum(row.truncated for row in rows)
     if truncated:
-        say(f"{truncated} of {len(rows)} samples are longer than data.max_tokens = {max_tokens} and were cut.")
+        say(f"{truncated} of {len(rows)} samples are longer than data.max_tokens = {data.max_tokens} and were cut.")
     return rows
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from clues.data.dialects import DIALECTS, Dialect, FieldError, Message, detect
 from clues.errors import DataError
+from clues.settings import DataSettings
 
 # Columns of scores.parquet.
 RESERVED_DOMAINS = {"id", "score", "dot", "cosine", "paper", "loss", "norm", "base_loss"}
@@ -35,7 +36,7 @@ class Sample:
         return _content_digest(self.context, self.response)
 
 
-def read_samples(source: str | Path, dialect: str = "auto") -> list[Sample]:
+def read_samples(source: str | Path, data: DataSettings = DataSettings()) -> list[Sample]:
     """Read every sample of a JSONL, JSON, CSV or Parquet file, a folder saved by `datasets`, or a Hub data set.
 
     A record's own `id` is its id; without one it is a digest of its content. Its `domain` field names the
@@ -47,7 +48,7 @@ def read_samples(source: str | Path, dialect: str = "auto") -> list[Sample]:
     rows = list(read_records(source))
     if not rows:
         raise DataError(f"{source}: holds no records; give a file with at least one sample.")
-    layout = _layout(source, rows[0][1], dialect)
+    layout = _layout(source, rows[0][1], data.dialect)
     samples: list[Sample] = []
     repeats: Counter[str] = Counter()
     seen: dict[str, str] = {}
@@ -70,9 +71,9 @@ def read_samples(source: str | Path, dialect: str = "auto") -> list[Sample]:
     return samples
 
 
-def read_many(sources: Sequence[str], dialect: str = "auto") -> list[Sample]:
+def read_many(sources: Sequence[str], data: DataSettings = DataSettings()) -> list[Sample]:
     """Samples of several files together. Raises DataError where two files share an id."""
-    samples = [sample for source in sources for sample in read_samples(source, dialect)]
+    samples = [sample for source in sources for sample in read_samples(source, data)]
     first: dict[str, Sample] = {}
     for sample in samples:
         if sample.id in first:

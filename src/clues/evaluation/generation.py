@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from clues.config import EvaluationSettings
 from clues.data.batches import tracked_batches
 from clues.data.prompts import Tokens
 from clues.data.samples import Sample
 from clues.evaluation.overlap import rouge_l, token_f1
 from clues.models.base import Base
+from clues.settings import EvaluationSettings
 
 
 def evaluate_answers(

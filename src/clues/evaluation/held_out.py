@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from clues.config import EvaluationSettings
 from clues.data.prompts import Tokens
 from clues.data.samples import Sample
 from clues.evaluation.generation import evaluate_answers
 from clues.evaluation.likelihood import evaluate
 from clues.models.base import Base
+from clues.settings import EvaluationSettings
 
 
 def evaluate_tests(

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clues.config import LoraSettings
 from clues.errors import ConfigError, ModelError
 from clues.models.base import Base
+from clues.settings import LoraSettings
 
 AdapterState = dict[str, Tensor]
 

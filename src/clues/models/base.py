@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from clues.config import ModelSettings
 from clues.errors import ModelError
 from clues.models import embedded
 from clues.processes import main_first, process_count, process_state
+from clues.settings import ModelSettings
 
 
 @dataclass(frozen=True)

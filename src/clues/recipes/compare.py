@@ -10,12 +10,12 @@ from typing import Any
 
 from clues.compare.rows import Row, cost_rows, model_rows, selection_rows
 from clues.compare.tables import markdown, tables
-from clues.config import CompareSettings, RunSettings, validated
 from clues.errors import ConfigError
 from clues.files import read_json, refuse_other_run, replace_whole, value_digest, write_rows
 from clues.progress import say
 from clues.recipes.run import run
 from clues.report.pages import write_compare_page
+from clues.settings import CompareSettings, RunSettings, validated
 
 # What another run of the same training has made already: its adapters, and passes over gradients.
 _TRAINED = ("trajectory", "adapters", ".shards")

@@ -17,7 +17,7 @@ def labels_path(out: Path) -> Path:
 
 
 def corrupt_file(
-    source: str, share: float, kinds: Sequence[str], seed: int, severity: float, out: Path, dialect: str = "auto"
+    source: str, share: float, kinds: Sequence[str], seed: int, severity: float, out: Path
 ) -> dict[str, int]:
     """Write the damaged records to `out` and their labels beside it; returns how many there are of each kind.
 
@@ -27,7 +27,7 @@ def corrupt_file(
     for path in (out, labels_path(out)):
         if path.exists():
             raise OutputError(f"{path}: exists already; choose another --out or remove it.")
-    records, labels = corrupt(read_samples(source, dialect), share, kinds, seed, severity)
+    records, labels = corrupt(read_samples(source), share, kinds, seed, severity)
     write_jsonl(labels_path(out), labels)
     write_jsonl(out, records)
     return dict(Counter(label["kind"] or "good" for label in labels))

@@ -6,11 +6,11 @@ import random
 from pathlib import Path
 from typing import Any
 
-from clues.config import RunSettings, validated
 from clues.data.demo import as_records, clinical, financial
 from clues.data.partition import PUBLIC, Client, Damage, deal, set_aside, write_partition
 from clues.files import Phase
 from clues.recipes.run import run
+from clues.settings import RunSettings, validated
 
 KINDS = ("exchange", "cut", "delete")
 # Which silo of which domain each client is, and the share of its samples that is low-quality (80/20/10/50 %).

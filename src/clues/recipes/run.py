@@ -9,7 +9,6 @@ from typing import Any
 
 from flwr.app import Context, RecordDict
 
-from clues.config import RunSettings
 from clues.data.samples import overlap, read_many, read_samples
 from clues.errors import ConfigError
 from clues.evaluation.overlap import rouge_package
@@ -22,6 +21,7 @@ from clues.report.pages import write_run_page
 from clues.scoring.clues import domain_weights
 from clues.scoring.methods import method
 from clues.selection.metrics import read_labels
+from clues.settings import RunSettings
 
 
 def run(settings: RunSettings, out: Path, prepare: Callable[[], None] = lambda: None) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def run(settings: RunSettings, out: Path, prepare: Callable[[], None] = lambda: 
                 "client": client.id,
                 "data": client.data,
                 "labels": client.labels or "",
-                "dialect": settings.data.dialect,
+                "reading": settings.data.model_dump_json(),
                 "folder": str(out / "clients" / client.id),
             }
             for node, client in enumerate(settings.clients, start=1)
@@ -67,18 +67,18 @@ def _check(settings: RunSettings) -> None:
     """Read every file, and try the adapter on the base, before anything heavy: on one machine all of it is here."""
     if settings.evaluation.generate:
         rouge_package()
-    public = read_many([*settings.validation, *settings.anchors], settings.data.dialect)
-    tests = read_many(settings.evaluation.tests, settings.data.dialect) if settings.evaluation.tests else []
+    public = read_many([*settings.validation, *settings.anchors], settings.data)
+    tests = read_many(settings.evaluation.tests, settings.data) if settings.evaluation.tests else []
     leaked = overlap(public, tests)
     if leaked:
         raise ConfigError(f"evaluation.tests: {len(leaked)} test samples stand in the public data too; remove them.")
     for client in settings.clients:
-        samples = read_samples(client.data, settings.data.dialect)
+        samples = read_samples(client.data, settings.data)
         if client.labels:
             read_labels(client.labels, [sample.id for sample in samples])
         warn_of_overlap(overlap(samples, public), f"client {client.id}")
     method(settings.scoring.method)
-    domains = sorted({sample.domain for sample in read_many(settings.validation, settings.data.dialect)})
+    domains = sorted({sample.domain for sample in read_many(settings.validation, settings.data)})
     domain_weights(domains, settings.scoring.domain_weights)
     check_modules(load_base(settings.model), settings.lora, settings.scoring.modules)
 

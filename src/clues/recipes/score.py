@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from clues.collaboration.silo import read_table, score_in_run, score_silo, write_selection
-from clues.config import ScoreSettings, SelectionSettings, read_toml, validated
 from clues.data.prompts import tokenize
 from clues.data.samples import Sample, overlap, read_many, read_samples
 from clues.errors import ConfigError, OutputError
@@ -22,6 +21,7 @@ from clues.scoring.clues import domain_weights
 from clues.scoring.methods import method, with_rule
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.threshold import fit_threshold
+from clues.settings import ScoreSettings, SelectionSettings, read_toml, validated
 from clues.training.fit import fit_trajectory
 
 ALONE = "me"
@@ -47,15 +47,12 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
         raise ConfigError("trajectory, adapter: give one of the two, or none to train a trajectory.")
     if settings.scoring.walk == "in-run" and (settings.trajectory or settings.adapter):
         raise ConfigError("scoring.walk: in-run scores while it trains; give neither --trajectory nor --adapter.")
-    dialect = settings.data.dialect
-    samples = read_samples(settings.samples, dialect)
-    validation, anchors = read_many(settings.validation, dialect), read_many(settings.anchors, dialect)
+    samples = read_samples(settings.samples, settings.data)
+    validation, anchors = (read_many(part, settings.data) for part in (settings.validation, settings.anchors))
     warn_of_overlap(overlap(samples, [*validation, *anchors]), settings.samples)
     domain_weights(sorted({sample.domain for sample in validation}), settings.scoring.domain_weights)
     base = load_base(settings.model)
-    private, public_v, public_a = (
-        tokenize(part, base.tokenizer, settings.data.max_tokens) for part in (samples, validation, anchors)
-    )
+    private, public_v, public_a = (tokenize(part, base, settings.data) for part in (samples, validation, anchors))
     trained = _trained(settings, base)
     check_modules(base, trained[1] if trained else settings.lora, settings.scoring.modules)
     once(lambda: claim_folder(out, config))
@@ -106,7 +103,7 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
     if not (folder / "scores.parquet").is_file():
         raise OutputError(f"{folder}: holds no scores.parquet; run clues score with --out {folder} first.")
     scored = validated(ScoreSettings, read_toml(folder / "config.toml"))
-    samples = read_samples(scored.samples, scored.data.dialect)
+    samples = read_samples(scored.samples, scored.data)
     if read_json(folder / "samples.json")["sha256"] != _digest(samples):
         raise OutputError(f"{scored.samples}: has changed since it was scored; run clues score with another --out.")
     table, anchors = read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")

@@ -9,14 +9,6 @@ from typing import Any
 
 from clues.collaboration.merge_weights import learn_weights
 from clues.collaboration.merging import merge
-from clues.config import (
-    DataSettings,
-    EvaluationSettings,
-    LoraSettings,
-    MergingSettings,
-    ModelSettings,
-    TrainSettings,
-)
 from clues.data.prompts import tokenize
 from clues.data.samples import read_many, read_samples
 from clues.errors import ConfigError, OutputError
@@ -26,16 +18,24 @@ from clues.files import claim_folder, replace_whole
 from clues.models.adapters import attached, load_adapter, save_adapter
 from clues.models.base import load_base
 from clues.recipes.provenance import write_provenance
+from clues.settings import (
+    DataSettings,
+    EvaluationSettings,
+    LoraSettings,
+    MergingSettings,
+    ModelSettings,
+    TrainSettings,
+)
 from clues.training.fit import fit_trajectory
 
 
 def train(settings: TrainSettings, out: Path) -> Path:
     """Fine-tune an adapter on a file; returns its folder, `out`/adapter. The trajectory lies beside it."""
-    samples = read_samples(settings.samples, settings.data.dialect)
+    samples = read_samples(settings.samples, settings.data)
     claim_folder(out, settings.model_dump(mode="json"))
     write_provenance(out)
     base = load_base(settings.model)
-    tokens = tokenize(samples, base.tokenizer, settings.data.max_tokens)
+    tokens = tokenize(samples, base, settings.data)
     fit_trajectory(base, settings.lora, tokens, settings.training, settings.seed, out / "trajectory")
     last = max((out / "trajectory").glob("checkpoint-*"))
     replace_whole(out / "adapter", lambda part: shutil.copytree(last, part))
@@ -84,7 +84,7 @@ def merge_folders(
     states = [state for state, _ in loaded]
     weights = [1.0] * len(states)
     if data:
-        tokens = tokenize(read_many(data), base.tokenizer, DataSettings().max_tokens)
+        tokens = tokenize(read_many(data), base)
         weights = learn_weights(base, states, lora, tokens, settings)
     state, merged = merge(base, states, lora, weights, settings, seed)
     replace_whole(out, lambda part: save_adapter(state, merged, base.name, part))
@@ -109,9 +109,9 @@ def evaluate_file(
     chosen = settings or EvaluationSettings()
     if chosen.generate:
         rouge_package()
-    samples = read_many(tests, data.dialect)
+    samples = read_many(tests, data)
     base = load_base(model)
-    tokens = tokenize(samples, base.tokenizer, data.max_tokens)
+    tokens = tokenize(samples, base, data)
     if adapter is None:
         return evaluate_tests(base.model, base, samples, tokens, chosen, "")
     state, config = load_adapter(adapter, base)

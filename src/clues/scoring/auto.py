@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clues.config import ScoringSettings
 from clues.data.prompts import Tokens
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
@@ -30,6 +29,7 @@ from clues.scoring.clues import Columns, Remember
 from clues.scoring.damage import WAYS, damaged
 from clues.scoring.mixture import Public, log_odds_at_client
 from clues.scoring.signals import likelihood_signals, with_other_prompts
+from clues.settings import ScoringSettings
 
 # Names of the signals, each in standard deviations of clean samples.
 SIGNALS = ("agreement", "loss", "trained loss", "peak", "end", "gain", "peak gain")

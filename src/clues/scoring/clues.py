@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clues.config import ScoringSettings
 from clues.data.batches import Batch, batches, spread_batches
 from clues.data.prompts import Tokens
 from clues.errors import ConfigError, ScoringError
@@ -24,6 +23,7 @@ from clues.scoring.gradients import Transform, add_gradients, batch_products, ze
 from clues.scoring.parts import part_names
 from clues.scoring.preconditioners import preconditioner
 from clues.scoring.projection import project_directions, projected_products
+from clues.settings import ScoringSettings
 
 Columns = dict[str, Tensor]  # by name, samples
 # Gives the columns kept under a name, or computes and keeps them; a pass that is cut off so goes on where it was.

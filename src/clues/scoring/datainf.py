@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clues.config import ScoringSettings
 from clues.data.batches import tracked_batches
 from clues.data.prompts import Tokens
 from clues.models.adapters import LoraModule, attached, lora_modules
@@ -20,6 +19,7 @@ from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
 from clues.scoring.clues import direction_shares, domain_weights, weighted_gradients
 from clues.scoring.gradients import batch_products, sample_gradients, tensor_names, zero_directions
+from clues.settings import ScoringSettings
 
 _DAMPING = 0.1
 

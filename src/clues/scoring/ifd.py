@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from clues.config import ScoringSettings
 from clues.data.prompts import Tokens
 from clues.models.base import Base
 from clues.scoring.clues import Remember
 from clues.scoring.perplexity import base_losses
+from clues.settings import ScoringSettings
 
 
 def score(base: Base, samples: Sequence[Tokens], settings: ScoringSettings, remember: Remember) -> Tensor:

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clues.config import Rule, ScoringSettings, SelectionSettings
 from clues.data.prompts import Tokens
 from clues.errors import ConfigError
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
 from clues.scoring import auto, clues, datainf, ifd, perplexity
 from clues.scoring.clues import Columns, Remember
+from clues.settings import Rule, ScoringSettings, SelectionSettings
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from clues.config import ScoringSettings
 from clues.data.batches import Batch
 from clues.data.prompts import Tokens
 from clues.models.base import Base
 from clues.models.likelihood import sample_losses
 from clues.scoring.clues import Columns, Remember, remembered_batches
+from clues.settings import ScoringSettings
 
 
 def base_losses(

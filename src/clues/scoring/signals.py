@@ -9,12 +9,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from clues.config import ScoringSettings
 from clues.data.batches import Batch, pad
 from clues.data.prompts import Tokens
 from clues.models.base import Base
 from clues.models.likelihood import token_losses
 from clues.scoring.clues import Columns, Remember, remembered_batches
+from clues.settings import ScoringSettings
 
 SIGNALS = ("loss", "peak", "end", "gain", "peak gain")
 

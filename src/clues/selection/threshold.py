@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clues.config import SelectionSettings
 from clues.errors import SelectionError
+from clues.settings import SelectionSettings
 
 AnchorScores = Mapping[str, Tensor]  # by client, anchors
 

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
-from clues.config import LoraSettings, TrainingSettings
 from clues.data.batches import pad
 from clues.data.prompts import Tokens
 from clues.errors import TrainingError
@@ -23,6 +22,7 @@ from clues.files import Phase
 from clues.models.adapters import AdapterState, adapter_state, attached
 from clues.models.base import Base
 from clues.models.likelihood import sample_losses
+from clues.settings import LoraSettings, TrainingSettings
 from clues.training.callbacks import ShowProgress
 from clues.training.recorder import RecordTrajectory
 

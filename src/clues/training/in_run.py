@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback
 
-from clues.config import ScoringSettings
 from clues.data.batches import IGNORED, batches
 from clues.data.prompts import Tokens
 from clues.errors import ScoringError
@@ -34,6 +33,7 @@ from clues.scoring.clues import (
     weighted_gradients,
 )
 from clues.scoring.gradients import batch_products, capturing
+from clues.settings import ScoringSettings
 
 _ROW = "clues_row"
 

@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor
 from transformers import TrainerCallback
 
-from clues.config import LoraSettings
 from clues.files import read_json, write_json
 from clues.models.adapters import adapter_state
 from clues.models.trajectory import Checkpoint, save_checkpoint
+from clues.settings import LoraSettings
 
 
 class RecordTrajectory(TrainerCallback):

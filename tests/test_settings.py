@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from clues.config import RunSettings, ScoreSettings, read_toml, validated
 from clues.errors import ConfigError
+from clues.settings import RunSettings, ScoreSettings, read_toml, validated
 
 VALUES = {"samples": "s.jsonl", "validation": ["v.jsonl"], "anchors": ["a.jsonl"]}
 

@@ -1,0 +1,160 @@
+"""What each command takes: the tables it uses, and what only it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from clues.settings.tables import (
+    ClientSettings,
+    CollaborationSettings,
+    Count,
+    DataSettings,
+    EvaluationSettings,
+    LoraSettings,
+    MergingSettings,
+    ModelSettings,
+    Positive,
+    ScoringSettings,
+    SelectionSettings,
+    Settings,
+    Share,
+    TrainingSettings,
+)
+
+
+class RunSettings(Settings):
+    """A whole collaboration: `clues run CONFIG.toml`."""
+
+    seed: int = 1
+    out: str = "runs/run"
+    validation: Annotated[list[str], Field(min_length=1)]
+    anchors: Annotated[list[str], Field(min_length=1)]
+    clients: Annotated[list[ClientSettings], Field(min_length=1)]
+    model: ModelSettings = ModelSettings()
+    lora: LoraSettings = LoraSettings()
+    data: DataSettings = DataSettings()
+    training: TrainingSettings = TrainingSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    selection: SelectionSettings = SelectionSettings()
+    collaboration: CollaborationSettings = CollaborationSettings()
+    merging: MergingSettings = MergingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunSettings:
+        ids = [client.id for client in self.clients]
+        wrong: list[str] = []
+        if len(set(ids)) != len(ids):
+            wrong.append("clients.id: two clients share an id; give each its own.")
+        unlabelled = [client.id for client in self.clients if client.labels is None]
+        if unlabelled and "oracle" in self.evaluation.arms:
+            wrong.append(f"evaluation.arms: 'oracle' needs labels of every client; {', '.join(unlabelled)} has none.")
+        if unlabelled and self.selection.threshold == "oracle-ratio":
+            wrong.append("selection.threshold: 'oracle-ratio' needs clients.labels of every client.")
+        if self.collaboration.mode == "federated" and self.scoring.preconditioner != "none":
+            wrong.append(
+                "scoring.preconditioner: rounds of a federation carry no optimizer moments; use none, or mode merging."
+            )
+        if self.collaboration.mode == "federated" and self.scoring.walk == "in-run":
+            wrong.append(
+                "scoring.walk: in a federation the rounds are the trajectory; use checkpoint, or mode merging."
+            )
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return self
+
+
+class VariantSettings(BaseModel):
+    """A name, and beside it whatever settings of a run it changes: `merging = { method = "exact" }`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    def sets(self, table: str, key: str) -> bool:
+        changed = self.changes.get(table)
+        return isinstance(changed, Mapping) and key in changed
+
+
+class CompareSettings(Settings):
+    """What `clues compare` runs: every method in every mode with every seed, and each of these in every variant."""
+
+    methods: Annotated[list[str], Field(min_length=1)]
+    modes: Annotated[list[Literal["merging", "federated"]], Field(min_length=1)] = ["merging"]
+    seeds: Annotated[list[int], Field(min_length=1)] = [1, 2, 3]
+    variants: list[VariantSettings] = []
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> CompareSettings:
+        names = [variant.name for variant in self.variants]
+        if len(set(names)) != len(names):
+            raise ValueError("compare.variants.name: two variants share a name; give each its own.")
+        for variant in self.variants:
+            wrong = sorted({"seed", "out", "compare"} & set(variant.changes))
+            wrong += ["scoring.method"] if variant.sets("scoring", "method") else []
+            wrong += ["collaboration.mode"] if variant.sets("collaboration", "mode") and len(self.modes) > 1 else []
+            if wrong:
+                raise ValueError(
+                    f"compare.variants: '{variant.name}' sets {', '.join(wrong)}; leave that to [compare] itself."
+                )
+        return self
+
+
+class PartitionSettings(Settings):
+    """An experiment's data out of one clean file: `clues partition`."""
+
+    seed: int = 1
+    clients: Annotated[list[str], Field(min_length=1)]  # names; with `by`, values of that field
+    by: str | None = None
+    domain: str | None = None  # the field that names a domain; none: all samples are of one
+    shares: Annotated[list[Share], Field(min_length=1)] = [0.5]  # of low quality: one for all, or one a client
+    dirichlet: Positive | None = None  # β: spreads the one share unevenly over the clients
+    kinds: list[str] = ["cut", "delete", "exchange"]
+    severity: float = 0.5
+    per_client: Annotated[int, Field(ge=2)] = 40
+    max_words: Count | None = None  # longer responses are left out
+    validation: Count = 16
+    anchors: Count = 10
+    tests: Count = 20
+
+    @model_validator(mode="after")
+    def _fits(self) -> PartitionSettings:
+        if self.dirichlet and len(self.shares) != 1:
+            raise ValueError("dirichlet: spreads one share; give one number in shares, the mean.")
+        if len(self.shares) not in (1, len(self.clients)):
+            raise ValueError(f"shares: give one number, or one for each of {len(self.clients)} clients.")
+        return self
+
+
+class ScoreSettings(Settings):
+    """Scoring one's own file: `clues score`."""
+
+    seed: int = 1
+    samples: str
+    validation: Annotated[list[str], Field(min_length=1)]
+    anchors: Annotated[list[str], Field(min_length=1)]
+    trajectory: str | None = None
+    adapter: str | None = None
+    model: ModelSettings = ModelSettings()
+    lora: LoraSettings = LoraSettings()
+    data: DataSettings = DataSettings()
+    training: TrainingSettings = TrainingSettings()
+    scoring: ScoringSettings = ScoringSettings()
+
+
+class TrainSettings(Settings):
+    """Fine-tuning on one's own file: `clues train`."""
+
+    seed: int = 1
+    samples: str
+    model: ModelSettings = ModelSettings()
+    lora: LoraSettings = LoraSettings()
+    data: DataSettings = DataSettings()
+    training: TrainingSettings = TrainingSettings()

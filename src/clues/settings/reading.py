@@ -1,0 +1,94 @@
+"""From a file and from `key=value` to validated settings: all errors at once, each with its remedy."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from clues.errors import ConfigError
+from clues.settings.tables import Settings
+
+S = typing.TypeVar("S", bound=Settings)
+
+
+def validated(kind: type[S], values: Mapping[str, Any], overrides: Sequence[str] = ()) -> S:
+    """Build settings of `kind`, applying `key=value` overrides first.
+
+    Raises:
+        ConfigError: every wrong key at once, each with its remedy.
+    """
+    tree, wrong = _with_overrides(values, overrides)
+    try:
+        settings = kind.model_validate(tree)
+    except ValidationError as error:
+        wrong += [_sentence(kind, dict(item)) for item in error.errors()]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return settings
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Raises ConfigError when it is missing or broken."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; give the path of a TOML file of settings.")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid TOML ({error}); mend that place.") from None
+
+
+def _with_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    tree = {key: dict(item) if isinstance(item, Mapping) else item for key, item in values.items()}
+    wrong: list[str] = []
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            wrong.append(f"--set {override}: write it as key=value, for example scoring.similarity=dot.")
+            continue
+        *path, last = key.strip().split(".")
+        node: Any = tree
+        for name in path:
+            node = node.setdefault(name, {}) if isinstance(node, dict) else None
+        if not isinstance(node, dict):
+            wrong.append(f"--set {override}: {'.'.join(path)} is not a table of settings; check the key.")
+            continue
+        node[last] = _toml_value(text)
+    return tree, wrong
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _sentence(kind: type[Settings], error: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(error["loc"][-1]), _keys(kind, error["loc"][:-1]), n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "remove it."
+        return f"{key}: unknown setting; {hint}"
+    if error["type"] == "missing":
+        return f"{key}: is required; add it."
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]} (got {error['input']!r}); change it."
+
+
+def _keys(kind: Any, location: Sequence[Any]) -> list[str]:
+    """Names of the settings in the table at `location`."""
+    for part in location:
+        if isinstance(part, int):
+            continue
+        kind = kind.model_fields[part].annotation
+        while not isinstance(kind, type) or isinstance(kind, types.GenericAlias):
+            kind = typing.get_args(kind)[0]
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []

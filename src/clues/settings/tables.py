@@ -1,0 +1,160 @@
+"""The tables of settings: one class a table, every key with its default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+Rule = Literal[
+    "anchor-mean",
+    "anchor-quantile",
+    "anchor-deviation",
+    "anchor-normalised",
+    "posterior",
+    "ratio",
+    "score",
+    "oracle-ratio",
+]
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(Settings):
+    """Which base model, and how it is loaded."""
+
+    id: str = "smollm2-135m"
+    revision: str | None = None
+    gguf_file: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = "auto"
+    quantization: Literal["none", "8bit", "4bit"] = "none"
+
+
+class LoraSettings(Settings):
+    """The adapter (LoRA, arXiv 2106.09685)."""
+
+    r: Count = 8
+    alpha: Positive = 16.0
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    target_modules: list[str] = ["q_proj", "v_proj"]
+
+
+class DataSettings(Settings):
+    """How records become token sequences."""
+
+    dialect: Literal["auto", "alpaca", "prompt-completion", "prompt-response", "question-answer", "messages"] = "auto"
+    max_tokens: Annotated[int, Field(ge=8)] = 512
+
+
+class TrainingSettings(Settings):
+    """Fine-tuning of an adapter, and how often its trajectory is recorded."""
+
+    epochs: Positive = 2.0
+    steps: Count | None = None  # optimizer steps instead of epochs: every arm then trains equally long
+    batch_size: Count = 4
+    gradient_accumulation: Count = 1
+    learning_rate: Positive = 1e-3
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    warmup_share: Share = 0.0
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    max_grad_norm: Positive = 1.0
+    checkpoints: Count = 2
+
+
+class ScoringSettings(Settings):
+    """The score of a sample (CLUES, arXiv 2507.03004)."""
+
+    method: str = "auto"
+    walk: Literal["checkpoint", "in-run"] = "checkpoint"
+    refreshes: Count = 4  # in-run: how often the validation direction is computed anew
+    similarity: Literal["dot", "cosine"] = "cosine"
+    preconditioner: Literal["none", "adam-frozen", "adam"] = "none"
+    apply_to: Literal["both", "train"] = "both"
+    loss_reduction: Literal["mean", "sum"] = "mean"
+    projection: Annotated[int, Field(ge=0)] = 0  # dimensions that Adam directions are projected to; 0: exact
+    contrast: Annotated[int, Field(ge=0)] = 0  # own samples whose mean gradient is taken off; 0: none, the paper
+    modules: str = "*"
+    domain_weights: dict[str, float] = {}
+    by: Literal["none", "layer", "module"] = "none"  # one more column for each: what it contributes to `dot`
+    batch_size: Count = 16
+    batch_tokens: Count = 4096
+    keep_passes: bool = False  # keep the scalars of every batch, for other methods on the same gradients
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_run_is_clues(cls, values: Any) -> Any:
+        """In-run scoring is method clues: naming the one is enough."""
+        in_run = isinstance(values, Mapping) and values.get("walk") == "in-run"
+        return {"method": "clues", **values} if in_run else values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ScoringSettings:
+        wrong: list[str] = []
+        others = self.preconditioner != "none" or self.contrast or self.by != "none"
+        if self.walk == "in-run" and (self.method != "clues" or others):
+            wrong.append("scoring.walk: in-run is method clues without preconditioner, contrast and by; leave these.")
+        if self.projection and self.method != "less" and (self.method, self.preconditioner) != ("clues", "adam"):
+            wrong.append("scoring.projection: is for method less, or clues with preconditioner adam; use 0 elsewhere.")
+        if self.projection and self.by != "none":
+            wrong.append("scoring.by: projected gradients have no parts; use none, or scoring.projection 0.")
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return self
+
+
+class SelectionSettings(Settings):
+    """The rule that turns anchor scores into a threshold."""
+
+    threshold: Rule | None = None  # none named: the scoring method's own
+    quantile: Share = 0.1
+    deviations: float = 2.0
+    ratio: Share = 0.5
+    score: float = 0.0
+
+
+class MergingSettings(Settings):
+    """How K adapters become one."""
+
+    method: Literal["linear", "ties", "dare-linear", "dare-ties", "svd", "exact"] = "exact"
+    density: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
+    weights: Literal["equal", "samples", "learned"] = "equal"  # learned: on the public samples (the paper's adaptive)
+    weight_steps: Count = 30  # learned: steps of Adam, each a pass over the public samples
+    weight_learning_rate: Positive = 0.1
+    scale: Positive = 1.0
+
+
+class CollaborationSettings(Settings):
+    """How the clients make one model together."""
+
+    engine: Literal["in-process"] = "in-process"
+    mode: Literal["merging", "federated"] = "merging"
+    strategy: Literal["fedavg", "fedprox"] = "fedavg"
+    rounds: Count = 3
+    proximal_mu: Annotated[float, Field(ge=0.0)] = 0.1
+
+
+class ClientSettings(Settings):
+    """One data owner. `labels` (id, quality, kind) is for benchmarks, where the truth is known."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    data: str
+    labels: str | None = None
+
+
+class EvaluationSettings(Settings):
+    """Held-out clean test files, and the models compared on them."""
+
+    tests: list[str] = []
+    arms: list[Literal["base", "mixed", "selected", "oracle", "ratio"]] = ["base", "mixed", "selected"]
+    batch_tokens: Count = 4096
+    generate: Annotated[int, Field(ge=0)] = 0  # most tokens of a generated answer; 0: none, as it costs time
+    generate_samples: Count | None = None  # tests of each domain that are answered, the first; all where not given
