@@ -19,6 +19,7 @@ import pyarrow.parquet
 from clues.compare.rows import ALL
 from clues.compare.seeds import by_seed, mean_and_error
 from clues.compare.tables import grid, model_table, number
+from clues.scoring.methods import METHODS
 
 HERE = Path(__file__).parent
 STORED = HERE.parent / "docs" / "results"
@@ -183,9 +184,9 @@ def by_variant(rows: dict[str, list[Row]]) -> dict[str, str]:
 
 
 def own_rule(found: Sequence[Row], method: str) -> list[Row]:
-    """All clients together, by the rule that the method's run selected by: the first."""
-    rows = [row for row in found if row["method"] == method]
-    return [row for row in rows if row["threshold"] == rows[0]["threshold"] and row["client"] == ALL]
+    """All clients together, by the method's own rule."""
+    rule = METHODS[method].rule
+    return [row for row in found if (row["method"], row["threshold"], row["client"]) == (method, rule, ALL)]
 
 
 def mean_of(chosen: Sequence[Sequence[Row]], column: str) -> str:

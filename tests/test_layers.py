@@ -9,7 +9,7 @@ import clues
 
 SOURCE = Path(clues.__file__).parent
 FLOORS = [
-    {"settings", "errors", "files", "progress", "packages", "processes"},
+    {"settings", "errors", "version", "files", "progress", "packages", "processes"},
     {"data", "models"},
     {"scoring", "selection"},
     {"training", "evaluation"},

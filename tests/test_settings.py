@@ -30,6 +30,8 @@ def test_overrides_are_read_as_toml():
         ({"evaluation": {"arms": ["oracle"]}}, "'oracle' needs labels of every client; a has none"),
         ({"selection": {"threshold": "oracle-ratio"}}, "needs clients.labels"),
         ({"clients": [{"id": "a", "data": "d"}, {"id": "a", "data": "e"}]}, "two clients share an id"),
+        ({"collaboration": {"mode": "federated", "rounds": 4}, "training": {"steps": 3}}, "too few for 4 rounds"),
+        ({"collaboration": {"train": False}}, "evaluation.arms: mixed, selected are trained models"),
         ({"clients": [{"id": "../a", "data": "d"}]}, "clients.0.id"),
         (
             {"collaboration": {"mode": "federated"}, "scoring": {"preconditioner": "adam"}},

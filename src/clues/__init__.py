@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.3.0"  # raised whenever scores change: what another version scored is scored anew
+from clues.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from clues.errors import CluesError as CluesError

@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
 import shutil
 import tomllib
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tomli_w
+from pydantic import BaseModel
 
 from clues.errors import OutputError
+from clues.version import __version__
 
 
 def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill `PATH.part` (a file or a folder), then rename it to `path` in one step."""
-    part = path.with_name(path.name + ".part")
+    """Let `write` fill a file or folder beside `path`, then rename it to `path` in one step.
+
+    The name is this call's own, so that two processes that write the same thing do not meet. Whatever `write` raises,
+    what was at `path` stays, and nothing is left beside it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove(part)
-    write(part)
-    if path.is_dir():
-        _remove(path)
-    os.replace(part, path)
+    part = _beside(path, "part")
+    try:
+        write(part)
+        _move(part, path)
+    finally:
+        _remove(part)
+
+
+def _move(part: Path, path: Path) -> None:
+    """Rename; a folder that is in the way is renamed first, as it cannot be replaced in one step."""
+    while True:
+        try:
+            os.replace(part, path)
+            return
+        except OSError:
+            if not path.is_dir() and not part.is_dir():
+                raise
+        old = _beside(path, "old")
+        try:
+            os.replace(path, old)
+        except FileNotFoundError:  # another process has just done so
+            continue
+        _remove(old)
+
+
+def _beside(path: Path, kind: str) -> Path:
+    return path.with_name(f"{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.{kind}")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -66,8 +95,31 @@ def read_json(path: Path) -> Any:
 
 
 def value_digest(value: Any) -> str:
-    """SHA-256 of a JSON-like value, independent of the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+    """SHA-256 of a value with everything in it, independent of the order of its keys.
+
+    JSON-like values, dataclasses, settings, paths, sets, and tensors by dtype, shape and content.
+
+    Raises:
+        TypeError: there is something else in it, which a digest would not tell apart.
+    """
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=_plain).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    import torch  # here, as most digests are of plain values
+
+    if isinstance(value, torch.Tensor):
+        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        return [str(value.dtype), list(value.shape), hashlib.sha256(content.tobytes()).hexdigest()]
+    raise TypeError(f"a digest cannot tell values of type {type(value).__name__} apart")
 
 
 def claim_folder(folder: Path, config: Mapping[str, Any]) -> None:
@@ -98,11 +150,11 @@ def refuse_other_run(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 class Phase:
-    """A step of a run that is done once: its marker holds a digest of everything that went in."""
+    """A step of a run that is done once: its marker holds a digest of everything that went in, and the version."""
 
     def __init__(self, folder: Path, name: str, inputs: Any) -> None:
         self._marker = folder / f".{name}.done"
-        self._digest = value_digest(inputs)
+        self._digest = value_digest([__version__, inputs])
 
     @property
     def done(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -123,3 +125,25 @@ def test_one_sample_that_does_not_fit_is_told(tables, tmp_path, monkeypatch):
     monkeypatch.setattr(scoring, "batch_products", full)
     with pytest.raises(ScoringError, match=r"one sample alone does not fit into memory; lower data\.max_tokens"):
         tables(tmp_path / "run")
+
+
+def test_what_is_scored_otherwise_is_not_read_from_the_disk(base, write_samples, tmp_path):
+    """Ids, domains, the place of the response, the adapter's settings: none of them shows in the tokens."""
+    samples, public = (
+        tokenize(read_samples(write_samples(name, count)), base, DataSettings(max_tokens=200))
+        for name, count in (("private.jsonl", 6), ("public.jsonl", 4))
+    )
+    with attached(base, LORA) as model:
+        state = {n: torch.ones(t.shape) for n, t in adapter_state(model).items()}
+    points = [Checkpoint(state, 0.5)]
+
+    def scored(samples=samples, validation=public, lora=LORA):
+        return score_silo(base, points, lora, samples, validation, public, SETTINGS, tmp_path)[0]
+
+    first = scored()
+    assert scored(samples=[replace(t, id=f"new {t.id}") for t in samples]).ids[0].startswith("new ")
+    assert "other" in scored(validation=[replace(t, domain="other") for t in public]).columns
+    later = scored(samples=[replace(t, response_start=t.response_start + 1) for t in samples])
+    assert not torch.equal(later.scores, first.scores)
+    assert not torch.equal(scored(lora=LORA.model_copy(update={"alpha": 1.0})).columns["dot"], first.columns["dot"])
+    assert torch.equal(scored().scores, first.scores)

@@ -31,7 +31,7 @@ def metrics(method, variant, mixed=1.5):
     return {
         "clients": {client: {"selection": found} for client, found in by_client.items()},
         "threshold": {"rule": "anchor-mean"},
-        "variants": {"cosine ratio": by_client, "paper anchor-quantile": by_client},
+        "variants": {"score ratio": by_client, "paper anchor-quantile": by_client},
         "evaluation": {
             "x": {arm: {"nll": nll, "perplexity": 2.0, **answers} for arm, nll in arms.items()},
             "y": {arm: {"nll": nll + 1, "perplexity": 2.0} for arm, nll in arms.items()},

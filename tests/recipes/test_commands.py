@@ -283,6 +283,37 @@ def test_run_keeps_the_contract_and_repeats_to_the_same_numbers(clues, config, t
     check_folder(tmp_path / "one", base)
 
 
+def test_rounds_train_on_all_of_a_clients_samples(clues, config, tmp_path, monkeypatch):
+    import clues.collaboration.client_app as client_app
+
+    seen = {}
+    original = client_app.fit_silo
+
+    def recorded(base, lora, tokens, *arguments, **options):
+        if "mixed" in options["what"]:
+            seen.setdefault(options["what"][0], []).append([t.id for t in tokens])
+        return original(base, lora, tokens, *arguments, **options)
+
+    monkeypatch.setattr(client_app, "fit_silo", recorded)
+    options = ["collaboration.mode=federated", "collaboration.rounds=2", "training.epochs=1", "evaluation.arms=[]"]
+    clues("run", config, "--out", tmp_path / "run", *[part for setting in options for part in ("--set", setting)])
+    assert set(seen) == {"a", "b", "c"}
+    for client, rounds in seen.items():
+        assert [len(ids) for ids in rounds] == [5, 5]
+        assert sorted(rounds[0] + rounds[1]) == sorted(f"clean-{client}.jsonl-{number}" for number in range(10))
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_run_ends_with_its_selection_and_adapter_whatever_is_evaluated(clues, config, tmp_path, train):
+    options = ["--set", "evaluation.arms=[]", "--set", f"collaboration.train={str(train).lower()}"]
+    clues("run", config, "--out", tmp_path / "run", *options)
+    for client in ("a", "b", "c"):
+        assert {"kept.jsonl", "dropped.jsonl", "selection.json"} <= {
+            path.name for path in (tmp_path / "run/clients" / client).iterdir()
+        }
+    assert (tmp_path / "run/server/global/adapter_model.safetensors").is_file() == train
+
+
 def check_folder(out, base):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -374,6 +405,34 @@ def test_compare_shares_the_training_and_goes_on(clues, experiment, tmp_path):
     before = {p: p.stat().st_mtime_ns for p in out.rglob("metrics.json")}
     assert clues("compare", path, "--out", out).output.endswith(shown[shown.index("# Selection") :])
     assert {p: p.stat().st_mtime_ns for p in out.rglob("metrics.json")} == before
+
+
+def test_rows_of_another_version_are_computed_anew(clues, experiment, tmp_path, monkeypatch):
+    path, out = experiment(methods=["random"], seeds=[1]), tmp_path / "compared"
+    clues("compare", path, "--out", out)
+    (finished,) = out.rglob("metrics.json")
+    old = json.loads(finished.read_text()) | {"version": "0.0.1"}
+    old["evaluation"]["x"]["mixed"]["nll"] = 99.0
+    finished.write_text(json.dumps(old))
+    clues("compare", path, "--out", out)
+    assert all(row["nll"] < 99 for row in parquet(out / "models.parquet"))
+
+
+@pytest.mark.parametrize("key", ["scoring.method=ppl", "collaboration.mode=federated", "seed=7", "out=elsewhere"])
+def test_what_rows_are_labelled_by_cannot_be_overridden(clues, experiment, tmp_path, key):
+    path = experiment(methods=["random"], seeds=[1])
+    shown = clues("compare", path, "--out", tmp_path / "compared", "--set", key, code=2).stderr
+    assert f"--set {key.partition('=')[0]}: is what a comparison goes through; use --" in shown
+    assert not (tmp_path / "compared").exists()
+
+
+def test_rules_beside_a_score_are_those_of_that_score(clues, experiment, tmp_path):
+    path = experiment(methods=["clues"], seeds=[1])
+    options = ["--set", "scoring.similarity=dot", "--set", "evaluation.arms=[]", "--set", "collaboration.train=false"]
+    clues("compare", path, "--out", tmp_path / "compared", *options)
+    rows = [r for r in parquet(tmp_path / "compared/selection.parquet") if r["client"] == "a"]
+    assert len(rows) > 5
+    assert len({row["auroc"] for row in rows}) == 1  # all of one score: the inner product
 
 
 def test_compare_merges_the_same_adapters_in_every_variant(clues, experiment, tmp_path, monkeypatch):

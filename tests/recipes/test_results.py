@@ -9,10 +9,12 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[2] / "experiments"))
 import results
 
+from clues.scoring.methods import METHODS
+
 
 def row(method: str, seed: int, value: float) -> results.Row:
     figures = {"auroc": value, "f1": value}
-    return {"method": method, "seed": seed, "threshold": "its own", "client": results.ALL, **figures}
+    return {"method": method, "seed": seed, "threshold": METHODS[method].rule, "client": results.ALL, **figures}
 
 
 def test_every_table_of_the_page_is_made_of_the_stored_rows(tmp_path, monkeypatch):

@@ -29,6 +29,7 @@ from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.threshold import Threshold
 from clues.settings import DataSettings, RunSettings
 from clues.training.fit import fit_trajectory
+from clues.training.walk import round_rows
 
 app = ClientApp()
 _Answer = Callable[[Message, Context], RecordDict]
@@ -109,15 +110,21 @@ def _selected(client: _Client, anchors: ScoreTable, adapter: AdapterState | None
 @app.query("judge")
 @_answers
 def judge(message: Message, context: Context) -> RecordDict:
-    """Apply several thresholds, each to the column it was fitted on; counts, and metrics where labels are."""
+    """Apply several thresholds, each to the column it was fitted on; counts, and metrics where labels are.
+
+    What the chosen one keeps is the client's selection: kept.jsonl, dropped.jsonl and selection.json.
+    """
     client, folder = _Client(context), Path(str(context.node_config["folder"]))
     samples = _private(client)
     table, kinds = read_table(folder / "scores.parquet"), _kinds(client, samples)
     verdicts = []
     for entry in facts_of(message.content)["thresholds"]:
-        scores = table.columns[entry["column"]]
-        kept = Threshold(**entry["threshold"]).keep(scores, client.id).tolist()
+        scores, threshold = table.columns[entry["column"]], Threshold(**entry["threshold"])
+        kept = threshold.keep(scores, client.id).tolist()
         verdict: dict[str, Any] = {"kept": sum(kept), "dropped": len(kept) - sum(kept)}
+        if entry["chosen"]:
+            write_selection(samples, table, threshold, client.id, folder)
+            write_json(folder / "selection.json", {**threshold.as_dict(), **verdict})
         if kinds is not None:
             verdict |= selection_metrics(scores.tolist(), kept, kinds)
         verdicts.append(verdict)
@@ -134,21 +141,26 @@ def fit_round(message: Message, context: Context) -> RecordDict:
     samples = _private(client)
     chosen = _chosen(facts, client, samples, folder)
     tokens = _tokens([sample for sample, keep in zip(samples, chosen, strict=True) if keep], base, settings)
-    initial = arrays_of(message.content)
-    if not tokens:  # nothing here is good enough: the answer counts for nothing
-        return pack(None, initial, {"num-examples": 0})
+    initial, kept = arrays_of(message.content), len(tokens)
+    if facts["rounds"] and kept:
+        number = int(strategy_number(message.content, "server-round", 1))
+        rows = round_rows(kept, settings.training, settings.seed, number, facts["rounds"])
+        tokens = [tokens[row] for row in rows]
+    if not tokens:  # nothing here is good enough (the answer counts for nothing), or too little for every round
+        return pack(None, initial, {"num-examples": kept})
     state = fit_silo(
         base,
         settings.lora,
         tokens,
-        settings.training.model_copy(update=facts["length"]),
+        settings.training,
         settings.seed,
         folder,
         initial=initial or None,
         proximal_mu=strategy_number(message.content, "proximal-mu", 0.0),
-        what=f"{client.id}: training on {facts['arm']} ({len(tokens)} samples)",
+        what=f"{client.id}: training on {facts['arm']} ({kept} samples)",
+        in_order=bool(facts["rounds"]),
     )
-    return pack(None, state, {"num-examples": len(tokens)})
+    return pack(None, state, {"num-examples": kept})
 
 
 def _chosen(facts: dict[str, Any], client: _Client, samples: list[Sample], folder: Path) -> list[bool]:
@@ -157,12 +169,8 @@ def _chosen(facts: dict[str, Any], client: _Client, samples: list[Sample], folde
     if facts["arm"] == "oracle":
         kinds = _kinds(client, samples) or []
         return [not kind for kind in kinds]
-    threshold, table = Threshold(**facts["threshold"]), read_table(folder / "scores.parquet")
-    if facts["arm"] != "selected":
-        kept: list[bool] = threshold.keep(table.scores, client.id).tolist()
-        return kept
-    kept, _ = write_selection(samples, table, threshold, client.id, folder)
-    write_json(folder / "selection.json", {**threshold.as_dict(), "kept": sum(kept), "dropped": len(kept) - sum(kept)})
+    table = read_table(folder / "scores.parquet")
+    kept: list[bool] = Threshold(**facts["threshold"]).keep(table.scores, client.id).tolist()
     return kept
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import Any
 
 from flwr.app import ArrayRecord
@@ -21,8 +20,10 @@ from clues.settings import CollaborationSettings, RunSettings
 def federate(
     grid: Grid, settings: RunSettings, arm: str, threshold: Threshold | None, start: AdapterState
 ) -> list[AdapterState]:
-    """Rounds of local training and aggregation; the epochs or steps of `training` are spread over the rounds,
-    and the learning rate's schedule starts anew in each.
+    """Rounds of local training and aggregation; the epochs or steps of `training` are spread over the rounds.
+
+    A client's samples go on from round to round (`clues.training.walk`); the learning rate's schedule starts anew in
+    each.
 
     Returns:
         The global adapter after each round.
@@ -90,13 +91,13 @@ def _strategy(settings: CollaborationSettings, clients: int) -> Any:
     return _FedAvg(**options)
 
 
-def fit_facts(settings: RunSettings, arm: str, threshold: Threshold | None, rounds: int = 1) -> dict[str, Any]:
-    """What a client is told for training on an arm, in one of `rounds`."""
-    training = settings.training
-    steps = math.ceil(training.steps / rounds) if training.steps else None
+def fit_facts(
+    settings: RunSettings, arm: str, threshold: Threshold | None, rounds: int | None = None
+) -> dict[str, Any]:
+    """What a client is told for training on an arm: to the end, or in one of `rounds`."""
     return {
         "settings": settings.model_dump(mode="json"),
         "arm": arm,
         "threshold": threshold.as_dict() if threshold else None,
-        "length": {"epochs": training.epochs / rounds, "steps": steps},
+        "rounds": rounds,
     }

@@ -31,13 +31,14 @@ from clues.data.prompts import tokenize
 from clues.data.samples import as_rows, read_many
 from clues.errors import ProtocolError
 from clues.evaluation.held_out import evaluate_tests
-from clues.files import Phase, read_json, replace_whole, value_digest, write_json, write_parquet
+from clues.files import Phase, read_json, replace_whole, write_json, write_parquet
 from clues.models.adapters import AdapterState, adapter_state, attached, save_adapter
 from clues.models.base import Base, load_base
 from clues.progress import say
 from clues.scoring.methods import method, with_rule
 from clues.selection.threshold import Threshold, fit_threshold
 from clues.settings import LoraSettings, RunSettings, SelectionSettings
+from clues.version import __version__
 
 app = ServerApp()
 SHOWN_RULES = ("anchor-mean", "anchor-quantile", "anchor-deviation", "anchor-normalised", "ratio")
@@ -89,7 +90,9 @@ def coordinate(grid: Grid, settings: RunSettings, out: Path) -> dict[str, Any]:
     threshold = fit_threshold(_anchors(clients, "score"), selecting, _good_shares(clients))
     write_json(server / "threshold.json", threshold.as_dict())
     selection, variants = _judge(grid, settings, clients, threshold)
-    for arm in settings.evaluation.arms:
+    # What is selected is the product: it is trained on whether or not the model is evaluated.
+    product = ["selected"] if settings.collaboration.train else []
+    for arm in dict.fromkeys([*settings.evaluation.arms, *product]):
         if arm == "base" or arm in models:
             continue
         rule = _ratio(settings, clients) if arm == "ratio" else threshold
@@ -102,6 +105,7 @@ def coordinate(grid: Grid, settings: RunSettings, out: Path) -> dict[str, Any]:
     for name, (state, lora) in models.items():
         _write_adapter(state, lora, base, server / "global" if name == "selected" else server / "adapters" / name)
     metrics = {
+        "version": __version__,
         "clients": {client.id: {"samples": client.samples, "selection": selection[client.id]} for client in clients},
         "threshold": threshold.as_dict(),
         "variants": variants,
@@ -155,7 +159,10 @@ def _judge(
         for rule in [*rules, "oracle-ratio"] if shares else rules:
             variant = settings.selection.model_copy(update={"threshold": rule})
             entries.append((f"{column} {rule}", column, fit_threshold(_anchors(clients, column), variant, shares)))
-    facts = [{"column": column, "threshold": threshold.as_dict()} for _, column, threshold in entries]
+    facts = [
+        {"column": column, "threshold": threshold.as_dict(), "chosen": name == "chosen"}
+        for name, column, threshold in entries
+    ]
     verdicts = {
         answer["id"]: dict(zip([name for name, _, _ in entries], answer["verdicts"], strict=True))
         for reply in _ask(grid, JUDGE, pack({"thresholds": facts}))
@@ -168,11 +175,7 @@ def _judge(
 
 def _shown(settings: RunSettings) -> Sequence[str]:
     """The scores whose thresholds are compared: beside the method's own the paper's, where it is known."""
-    if settings.scoring.method == "auto":
-        return ("paper", "score")
-    if settings.scoring.method != "clues":
-        return ("score",)
-    return ("paper", "dot", "cosine") if settings.scoring.contrast else ("paper", "cosine")
+    return ("paper", "score") if settings.scoring.method in ("auto", "clues") else ("score",)
 
 
 def _train_and_merge(
@@ -225,9 +228,8 @@ def _evaluate(
     result: dict[str, Any] = {}
     for arm in settings.evaluation.arms:
         state, lora = models.get(arm, (None, settings.lora))
-        sums = {} if state is None else {name: float(t.double().norm()) for name, t in state.items()}
         asked = settings.evaluation.model_dump(include={"generate", "generate_samples"})
-        phase = Phase(server / "evaluation", arm, [sums, value_digest([t.input_ids for t in tokens]), base.name, asked])
+        phase = Phase(server / "evaluation", arm, [state, lora, [s.response for s in tests], tokens, base.name, asked])
         file = server / "evaluation" / f"{arm}.json"
         if not phase.done:
             with attached(base, lora, state, settings.seed) as model:  # a fresh adapter changes nothing: B = 0

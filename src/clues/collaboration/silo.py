@@ -16,12 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clues import __version__
 from clues.collaboration.costs import Cost, measured
 from clues.data.prompts import Tokens
 from clues.data.samples import Sample
 from clues.files import Phase, replace_whole, value_digest, write_json, write_jsonl, write_parquet
-from clues.models.adapters import AdapterState
+from clues.models.adapters import AdapterState, lora_facts
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
 from clues.processes import gathered, once, wait
@@ -32,6 +31,7 @@ from clues.selection.threshold import Threshold
 from clues.settings import LoraSettings, ScoringSettings, TrainingSettings
 from clues.training.fit import fit, fit_trajectory
 from clues.training.in_run import InRunScorer
+from clues.version import __version__
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,10 @@ def score_silo(
     """
     inputs = {
         "version": __version__,
-        "samples": [t.input_ids for t in [*samples, *anchors, *validation]],
-        "checkpoints": [value_digest({n: float(t.double().sum()) for n, t in c.state.items()}) for c in checkpoints],
-        "rates": [c.learning_rate for c in checkpoints],
+        "base": base.name,
+        "lora": lora_facts(lora_config),
+        "samples": [samples, anchors, validation],
+        "checkpoints": list(checkpoints),
         "settings": settings.model_dump(exclude={"batch_size", "batch_tokens"}),
     }
     phase = Phase(folder, "scores", inputs)
@@ -107,20 +108,25 @@ def fit_silo(
     initial: Mapping[str, Tensor] | None = None,
     proximal_mu: float = 0.0,
     what: str = "training",
+    in_order: bool = False,
 ) -> AdapterState:
     """`fit`, remembered on the client's disk: the same work is never done twice."""
     from safetensors.torch import load_file, save_file
 
-    key = value_digest(
-        {
-            "samples": [t.input_ids for t in tokens],
-            "settings": [lora.model_dump(), settings.model_dump(), seed, proximal_mu, base.name],
-            "initial": {n: [float(t.double().sum()), float(t.double().norm())] for n, t in (initial or {}).items()},
-        }
-    )
+    key = value_digest([__version__, tokens, lora, settings, seed, initial, proximal_mu, in_order, base.name])
     file = folder / "adapters" / f"{key[:16]}.safetensors"
     if not file.is_file():
-        state = fit(base, lora, tokens, settings, seed, initial=initial, proximal_mu=proximal_mu, what=what)
+        state = fit(
+            base,
+            lora,
+            tokens,
+            settings,
+            seed,
+            initial=initial,
+            proximal_mu=proximal_mu,
+            what=what,
+            in_order=in_order,
+        )
         replace_whole(file, lambda part: save_file(state, str(part)))
     return dict(load_file(str(file)))
 
@@ -163,12 +169,7 @@ def score_in_run(
     folder: Path,
 ) -> tuple[ScoreTable, ScoreTable]:
     """Train the trajectory and score in the same pass; what `score_silo` writes and returns."""
-    inputs = {
-        "version": __version__,
-        "samples": [t.input_ids for t in [*samples, *anchors, *validation]],
-        "settings": [lora.model_dump(), training.model_dump(), settings.model_dump(), seed, base.name],
-    }
-    phase = Phase(folder, "scores", inputs)
+    phase = Phase(folder, "scores", [samples, anchors, validation, lora, training, settings, seed, base.name])
     if not phase.done:
         scorers: list[InRunScorer] = []
 

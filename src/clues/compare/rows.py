@@ -21,7 +21,7 @@ def selection_rows(metrics: Mapping[str, Any], labels: Mapping[str, Any]) -> lis
     rules = {chosen: {name: client["selection"] for name, client in metrics["clients"].items()}}
     for name, by_client in metrics["variants"].items():
         column, _, rule = name.partition(" ")
-        if column in ("score", "cosine"):
+        if column == "score":
             rules.setdefault(rule, by_client)
     rows = []
     for rule, by_client in rules.items():

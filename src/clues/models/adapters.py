@@ -17,6 +17,7 @@ from clues.models.base import Base
 from clues.settings import LoraSettings
 
 AdapterState = dict[str, Tensor]
+_INCIDENTAL = {"base_model_name_or_path", "inference_mode", "peft_version", "revision"}
 
 
 @dataclass(frozen=True)
@@ -150,3 +151,9 @@ def peft_config(config: Any, base_name: str) -> Any:
         task_type="CAUSAL_LM",
         base_model_name_or_path=base_name,
     )
+
+
+def lora_facts(config: Any) -> dict[str, Any]:
+    """What of an adapter's configuration its scores depend on, comparable whichever way it was given."""
+    facts: dict[str, Any] = peft_config(config, "").to_dict()
+    return {key: value for key, value in facts.items() if key not in _INCIDENTAL}

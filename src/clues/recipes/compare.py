@@ -16,6 +16,7 @@ from clues.progress import say
 from clues.recipes.run import run
 from clues.report.pages import write_compare_page
 from clues.settings import CompareSettings, RunSettings, validated
+from clues.version import __version__
 
 # What another run of the same training has made already: its adapters, and passes over gradients.
 _TRAINED = ("trajectory", "adapters", ".shards")
@@ -49,7 +50,12 @@ def compare(experiment: Mapping[str, Any], out: Path, overrides: Sequence[str] =
     Raises:
         CluesError: settings or data are wrong; all combinations are checked before the first is run.
     """
-    chosen = validated(CompareSettings, experiment.get("compare", {}))
+    asked = [override for override in overrides if override.startswith("compare.")]
+    overrides = [override for override in overrides if override not in asked]
+    _refuse_what_is_compared(overrides)
+    chosen = validated(
+        CompareSettings, experiment.get("compare", {}), [part.removeprefix("compare.") for part in asked]
+    )
     variants = {variant.name: variant.changes for variant in chosen.variants} or {"": {}}
     plan = [
         _planned(experiment, seed, mode, method, name, changes, out, overrides)
@@ -76,6 +82,16 @@ def compare(experiment: Mapping[str, Any], out: Path, overrides: Sequence[str] =
     replace_whole(out / "results.md", lambda part: part.write_text(text, encoding="utf-8"))
     write_compare_page(out / "results.html", shown)
     return text
+
+
+def _refuse_what_is_compared(overrides: Sequence[str]) -> None:
+    """Rows are labelled by what `[compare]` names, so nothing else may change it."""
+    places = {"scoring.method": "methods", "collaboration.mode": "modes", "seed": "seeds", "out": ""}
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        if key in places:
+            remedy = f"use --set compare.{places[key]}=[…]" if places[key] else "use --out"
+            raise ConfigError(f"--set {key}: is what a comparison goes through; {remedy}.")
 
 
 def _planned(
@@ -131,8 +147,9 @@ def _for_seed(value: Any, seed: int) -> Any:
 
 def _run_once(planned: _Planned) -> dict[str, Any]:
     """Run, with what the other runs have trained, scored and evaluated already."""
-    if (planned.out / "metrics.json").is_file():
-        metrics: dict[str, Any] = read_json(planned.out / "metrics.json")
+    finished = planned.out / "metrics.json"
+    metrics: dict[str, Any] = read_json(finished) if finished.is_file() else {}
+    if metrics.get("version") == __version__:  # rows of several versions do not stand beside each other
         return metrics
     metrics = run(planned.settings, planned.out, prepare=lambda: _share(planned, fetch=True))
     _share(planned, fetch=False)

@@ -6,8 +6,8 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from clues import __version__
 from clues.files import write_json
+from clues.version import __version__
 
 
 def write_provenance(folder: Path) -> None:

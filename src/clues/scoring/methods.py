@@ -163,6 +163,7 @@ METHODS = {
         "CLUES as published: plain inner products",
         _OURS,
         _with(similarity="dot", preconditioner="none", loss_reduction="mean", contrast=0),
+        rule="anchor-mean",
     ),
     "combined": Method("CLUES' cosine and the base model's loss, against the anchors", _OURS, _combined),
     "less": Method(

@@ -58,6 +58,18 @@ class RunSettings(Settings):
             wrong.append(
                 "scoring.preconditioner: rounds of a federation carry no optimizer moments; use none, or mode merging."
             )
+        steps, rounds = self.training.steps, self.collaboration.rounds
+        if self.collaboration.mode == "federated" and steps is not None and steps < rounds:
+            wrong.append(
+                f"collaboration.rounds: {steps} training.steps are too few for {rounds} rounds; "
+                "take fewer rounds or more steps."
+            )
+        trained = sorted(set(self.evaluation.arms) - {"base"})
+        if trained and not self.collaboration.train:
+            wrong.append(
+                f"evaluation.arms: {', '.join(trained)} are trained models; leave them out, or set "
+                "collaboration.train to true."
+            )
         if self.collaboration.mode == "federated" and self.scoring.walk == "in-run":
             wrong.append(
                 "scoring.walk: in a federation the rounds are the trajectory; use checkpoint, or mode merging."

@@ -133,9 +133,10 @@ class MergingSettings(Settings):
 
 
 class CollaborationSettings(Settings):
-    """How the clients make one model together."""
+    """How the clients make one model together; where `train` is false they select, and train none."""
 
     engine: Literal["in-process"] = "in-process"
+    train: bool = True
     mode: Literal["merging", "federated"] = "merging"
     strategy: Literal["fedavg", "fedprox"] = "fedavg"
     rounds: Count = 3

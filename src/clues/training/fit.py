@@ -40,12 +40,14 @@ def fit(
     proximal_mu: float = 0.0,
     what: str = "training",
     watch: Watch | None = None,
+    in_order: bool = False,
 ) -> AdapterState:
     """Fine-tune an adapter from `initial` (or a seeded start) and return its tensors.
 
     Args:
         trajectory: folder for the checkpoints φ_t; an interrupted training goes on from the last of them.
         watch: makes one more callback, once the Trainer is there.
+        in_order: pass over the samples once, as they come; otherwise they are shuffled in every epoch.
         proximal_mu: weight μ of FedProx's term μ/2 ‖φ − φ_initial‖² (arXiv 1812.06127).
 
     Raises:
@@ -56,17 +58,18 @@ def fit(
     with attached(base, lora, initial, seed) as model, tempfile.TemporaryDirectory() as scratch:
         set_seed(seed)
         _trainable_adapter(model)
+        length = settings.model_copy(update={"epochs": 1.0, "steps": None}) if in_order else settings
         callbacks: list[TrainerCallback] = [ShowProgress(what)]
         if trajectory is not None:
-            callbacks.append(RecordTrajectory(model, trajectory, lora, base.name, _snapshots(tokens, settings)))
+            callbacks.append(RecordTrajectory(model, trajectory, lora, base.name, _snapshots(tokens, length)))
         trainer = _LossPerSample(
             model=model,
-            args=_arguments(trajectory / ".resume" if trajectory else Path(scratch), base, settings, seed),
+            args=_arguments(trajectory / ".resume" if trajectory else Path(scratch), base, length, len(tokens), seed),
             train_dataset=_Dataset(tokens),
             data_collator=_collate,
             callbacks=callbacks,
         )
-        trainer.proximal_mu = proximal_mu
+        trainer.proximal_mu, trainer.in_order = proximal_mu, in_order
         if watch:
             trainer.add_callback(watch(trainer))
         trainer.remove_callback(_printer())
@@ -84,13 +87,7 @@ def fit_trajectory(
     watch: Watch | None = None,
 ) -> None:
     """Record a trajectory once: done already with the same data and settings, nothing happens."""
-    inputs = {
-        "samples": [t.input_ids for t in tokens],
-        "lora": lora.model_dump(),
-        "training": settings.model_dump(),
-        "seed": seed,
-        "base": base.name,
-    }
+    inputs = [tokens, lora, settings, seed, base.name]
     done, begun = Phase(folder, "trajectory", inputs), Phase(folder, "begun", inputs)
     if done.done and not watch:  # who watches needs the steps themselves
         return
@@ -106,12 +103,18 @@ class _LossPerSample(Trainer):
     """Trainer with our loss: every sample counts the same, however long its response is."""
 
     proximal_mu = 0.0
+    in_order = False
     loss_counts = "samples"
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.model_accepts_loss_kwargs = False  # our loss is a mean; Trainer divides by accumulation steps
         self._start = {n: p.detach().clone() for n, p in self.model.named_parameters() if p.requires_grad}
+
+    def _get_train_sampler(self, *arguments: Any, **options: Any) -> Any:
+        if self.in_order:
+            return torch.utils.data.SequentialSampler(self.train_dataset)
+        return super()._get_train_sampler(*arguments, **options)
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], *_: Any, **__: Any) -> Tensor:
         loss = sample_losses(model, inputs["input_ids"], inputs["attention_mask"], inputs["labels"]).mean()
@@ -161,7 +164,7 @@ def total_steps(samples: int, settings: TrainingSettings) -> int:
     return max(1, math.ceil(settings.epochs * math.ceil(batches / settings.gradient_accumulation)))
 
 
-def _arguments(folder: Path, base: Base, settings: TrainingSettings, seed: int) -> TrainingArguments:
+def _arguments(folder: Path, base: Base, settings: TrainingSettings, samples: int, seed: int) -> TrainingArguments:
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=settings.steps or -1,
@@ -170,7 +173,8 @@ def _arguments(folder: Path, base: Base, settings: TrainingSettings, seed: int) 
         gradient_accumulation_steps=settings.gradient_accumulation,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
-        warmup_steps=settings.warmup_share,
+        # As a number of steps: the Trainer reads 1.0 as one step.
+        warmup_steps=math.ceil(settings.warmup_share * total_steps(samples, settings)),
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         optim="adamw_torch",
