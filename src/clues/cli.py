@@ -104,18 +104,15 @@ def run(
 @app.command(epilog="Example: clues compare experiments/two-domains.toml --out runs/two-domains")
 @_command
 def compare(
-    experiment: Annotated[Path, typer.Argument(help="A file of settings with a table [compare].")],
+    experiment: Annotated[Path, typer.Argument(help="A file of settings with a table \\[compare].")],
     out: Path = typer.Option(...),
     also: Annotated[list[Path] | None, typer.Option(help="Settings that take the place of the experiment's.")] = None,
     set_: Set = None,
 ) -> None:
     """Methods × collaborations × variants × seeds, every threshold beside each other; goes on where it was."""
     from clues.recipes.compare import compare as recipe
-    from clues.recipes.compare import merged
-    from clues.settings import read_toml
 
-    settings = functools.reduce(merged, [read_toml(path) for path in (experiment, *(also or []))])
-    print(recipe(settings, out, set_ or []))
+    print(recipe([experiment, *(also or [])], out, set_ or []))
 
 
 @app.command(epilog="Example: clues validate runs/demo/config.toml")
@@ -323,7 +320,7 @@ def _run_settings(config: Path, out: Path | None, engine: str | None, set_: list
         values["out"] = str(out)
     if engine:
         values["collaboration"] = {**values.get("collaboration", {}), "engine": engine}
-    return validated(RunSettings, values, set_ or [])
+    return validated(RunSettings, values, set_ or [], config.parent)
 
 
 def main() -> None:

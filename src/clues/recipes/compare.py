@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +16,24 @@ from clues.files import read_json, refuse_other_run, replace_whole, value_digest
 from clues.progress import say
 from clues.recipes.run import run
 from clues.report.pages import write_compare_page
-from clues.settings import CompareSettings, RunSettings, validated
+from clues.scoring.methods import only_used
+from clues.settings import CompareSettings, RunSettings, read_toml, validated
 from clues.version import __version__
 
 # What another run of the same training has made already: its adapters, and passes over gradients.
 _TRAINED = ("trajectory", "adapters", ".shards")
 # What a run that scores alike has made as well, the marker last: a copy that is cut short looks unfinished.
 _SCORED = ("scores.parquet", "anchors.parquet", "costs.json", ".scores.done")
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    """`folder`: where the files that the settings name are looked for first."""
+
+    values: Mapping[str, Any]
+    overrides: Sequence[str]
+    folder: Path
+    out: Path
 
 
 @dataclass(frozen=True)
@@ -35,14 +47,16 @@ class _Planned:
         return Path(self.settings.out)
 
 
-def compare(experiment: Mapping[str, Any], out: Path, overrides: Sequence[str] = ()) -> str:
+def compare(files: Sequence[Path], out: Path, overrides: Sequence[str] = ()) -> str:
     """Run every combination; finished ones are read.
 
     Writes selection.parquet, models.parquet, costs.parquet (a row a run and client or domain and arm), and the tables
     made of them in results.md and results.html.
 
     Args:
-        experiment: the settings of a run with a table `compare`; `{seed}` in the name of a file is replaced.
+        files: the settings of a run with a table `compare`, and settings that take the place of the first file's;
+            `{seed}` in the name of a file is replaced.
+        overrides: `key=value`; those of the table `compare` begin with `compare.`.
 
     Returns:
         What results.md holds.
@@ -53,12 +67,12 @@ def compare(experiment: Mapping[str, Any], out: Path, overrides: Sequence[str] =
     asked = [override for override in overrides if override.startswith("compare.")]
     overrides = [override for override in overrides if override not in asked]
     _refuse_what_is_compared(overrides)
-    chosen = validated(
-        CompareSettings, experiment.get("compare", {}), [part.removeprefix("compare.") for part in asked]
-    )
+    values = functools.reduce(merged, [read_toml(file) for file in files])
+    experiment = _Experiment(values, overrides, files[0].parent, out)
+    chosen = validated(CompareSettings, values.get("compare", {}), [part.removeprefix("compare.") for part in asked])
     variants = {variant.name: variant.changes for variant in chosen.variants} or {"": {}}
     plan = [
-        _planned(experiment, seed, mode, method, name, changes, out, overrides)
+        _planned(experiment, changes, seed=seed, mode=mode, variant=name, method=method)
         for seed in chosen.seeds
         for mode in chosen.modes
         for name, changes in variants.items()
@@ -95,22 +109,17 @@ def _refuse_what_is_compared(overrides: Sequence[str]) -> None:
 
 
 def _planned(
-    experiment: Mapping[str, Any],
-    seed: int,
-    mode: str,
-    method: str,
-    variant: str,
-    changes: Mapping[str, Any],
-    out: Path,
-    overrides: Sequence[str],
+    experiment: _Experiment, changes: Mapping[str, Any], *, seed: int, mode: str, variant: str, method: str
 ) -> _Planned:
-    values = merged(_for_seed(experiment, seed), {"seed": seed, "collaboration": {"mode": mode}})
+    values = merged(_for_seed(experiment.values, seed), {"seed": seed, "collaboration": {"mode": mode}})
     values = merged(values, {"scoring": {"method": method, "keep_passes": True}})
     values = merged(values, _for_seed(changes, seed))
     del values["compare"]
-    folder = out / f"seed-{seed}"
+    folder = experiment.out / f"seed-{seed}"
     values["out"] = str(folder / mode / variant / method)
-    settings = validated(RunSettings, values, overrides)
+    settings = validated(RunSettings, values, experiment.overrides, experiment.folder)
+    # One experiment's settings serve all its methods: each takes those that it uses.
+    settings = settings.model_copy(update={"scoring": only_used(settings.scoring)})
     # Runs whose clients train alike share what was trained, whatever they score, merge or evaluate by.
     training = settings.model_dump(
         mode="json", include={"clients", "model", "lora", "data", "training", "collaboration"}

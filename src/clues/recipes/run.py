@@ -19,7 +19,7 @@ from clues.progress import say
 from clues.recipes.provenance import write_provenance
 from clues.report.pages import write_run_page
 from clues.scoring.clues import domain_weights
-from clues.scoring.methods import method
+from clues.scoring.methods import checked_method
 from clues.selection.metrics import read_labels
 from clues.settings import RunSettings
 
@@ -77,7 +77,7 @@ def _check(settings: RunSettings) -> None:
         if client.labels:
             read_labels(client.labels, [sample.id for sample in samples])
         warn_of_overlap(overlap(samples, public), f"client {client.id}")
-    method(settings.scoring.method)
+    checked_method(settings.scoring)
     domains = sorted({sample.domain for sample in read_many(settings.validation, settings.data)})
     domain_weights(domains, settings.scoring.domain_weights)
     check_modules(load_base(settings.model), settings.lora, settings.scoring.modules)

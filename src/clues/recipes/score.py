@@ -18,7 +18,7 @@ from clues.recipes.provenance import write_provenance
 from clues.recipes.run import warn_of_overlap
 from clues.report.pages import write_samples_page
 from clues.scoring.clues import domain_weights
-from clues.scoring.methods import method, with_rule
+from clues.scoring.methods import checked_method, with_rule
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.threshold import fit_threshold
 from clues.settings import ScoreSettings, SelectionSettings, read_toml, validated
@@ -42,7 +42,7 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     config = settings.model_dump(mode="json", exclude={"scoring": {"batch_size", "batch_tokens"}})
     mute_others()
     once(lambda: refuse_other_run(out, config))
-    chosen = method(settings.scoring.method)
+    chosen = checked_method(settings.scoring)
     if settings.trajectory and settings.adapter:
         raise ConfigError("trajectory, adapter: give one of the two, or none to train a trajectory.")
     if settings.scoring.walk == "in-run" and (settings.trajectory or settings.adapter):

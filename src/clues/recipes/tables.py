@@ -13,7 +13,9 @@ from clues.report.pages import EVALUATED
 
 
 def show(*tables: Table) -> None:
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
+    # Names are shown as they are: brackets in them are no markup.
+    width = None if sys.stdout.isatty() else 120
+    console = Console(file=sys.stdout, width=width, markup=False, emoji=False)
     for table in tables:
         console.print(table)
 

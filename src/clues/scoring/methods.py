@@ -50,7 +50,8 @@ class Method:
     """A way to score.
 
     `source`: where it was published. `trajectory`: whether it looks at a trained adapter. `rule`: the threshold that
-    suits its scores, where the settings name none.
+    suits its scores, where the settings name none. `uses`: the settings of `scoring` that its scores depend on, or
+    that add columns to them.
     """
 
     title: str
@@ -58,6 +59,38 @@ class Method:
     score: Score
     trajectory: bool = True
     rule: Rule = "anchor-quantile"
+    uses: frozenset[str] = frozenset()
+
+
+def checked_method(settings: ScoringSettings) -> Method:
+    """The method that the settings name.
+
+    Raises:
+        ConfigError: no method has that name, or a setting that is not at its default has no effect on its scores.
+    """
+    chosen, default = method(settings.method), ScoringSettings()
+    wrong = []
+    for key in _CHOICES:
+        if getattr(settings, key) == getattr(default, key) or key in chosen.uses:
+            continue
+        users = [name for name, other in METHODS.items() if key in other.uses]
+        wrong.append(
+            f"scoring.{key}: has no effect with method {settings.method}; leave it out, "
+            f"or use one of {', '.join(users)}."
+        )
+    if settings.apply_to != "both" and settings.preconditioner == "none" and "apply_to" in chosen.uses:
+        wrong.append("scoring.apply_to: has no effect without scoring.preconditioner; leave it out.")
+    if settings.refreshes != default.refreshes and settings.walk != "in-run":
+        wrong.append("scoring.refreshes: is for scoring.walk in-run; leave it out.")
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return chosen
+
+
+def only_used(settings: ScoringSettings) -> ScoringSettings:
+    """The settings with those at their defaults that have no effect on the method's scores."""
+    unused = {key for key in _CHOICES if key not in method(settings.method).uses}
+    return settings.model_copy(update=ScoringSettings().model_dump(include=unused))
 
 
 def method(name: str) -> Method:
@@ -151,30 +184,46 @@ def _against_anchors(values: Tensor, start: int) -> Tensor:
 
 
 _OURS = "CLUES, arXiv 2507.03004"
+_ADAM = frozenset({"preconditioner", "apply_to"})
+_ADAPTER = frozenset({"loss_reduction", "modules"})
+_DIRECTION = frozenset({"domain_weights", "by"})
+_CHOICES = sorted({"similarity", "contrast", "projection"} | _ADAM | _ADAPTER | _DIRECTION)
 METHODS = {
     "auto": Method(
         "the odds of being good, from gradients and likelihoods, learnt on public samples",
         _OURS,
         _auto,
         rule="posterior",
+        uses=_ADAM | _ADAPTER | {"by"},
     ),
-    "clues": Method("CLUES with the chosen settings", _OURS, _clues),
+    "clues": Method("CLUES with the chosen settings", _OURS, _clues, uses=frozenset(_CHOICES)),
     "paper": Method(
         "CLUES as published: plain inner products",
         _OURS,
         _with(similarity="dot", preconditioner="none", loss_reduction="mean", contrast=0),
         rule="anchor-mean",
+        uses=_DIRECTION | {"modules"},
     ),
-    "combined": Method("CLUES' cosine and the base model's loss, against the anchors", _OURS, _combined),
+    "combined": Method(
+        "CLUES' cosine and the base model's loss, against the anchors",
+        _OURS,
+        _combined,
+        uses=_ADAM | _ADAPTER | _DIRECTION | {"contrast"},
+    ),
     "less": Method(
         "LESS: cosine of Adam directions with the validation gradient",
         "arXiv 2402.04333",
         _with(similarity="cosine", preconditioner="adam", apply_to="train", contrast=0),
+        uses=_ADAPTER | _DIRECTION | {"projection"},
     ),
-    "datainf": Method("DataInf at the last checkpoint", "arXiv 2310.00902", _datainf),
+    "datainf": Method(
+        "DataInf at the last checkpoint", "arXiv 2310.00902", _datainf, uses=_ADAPTER | {"domain_weights"}
+    ),
     "ifd": Method("minus instruction-following difficulty", "arXiv 2308.12032", _ifd, trajectory=False),
     "ppl": Method("minus perplexity under the base model", "arXiv 1911.00359", _perplexity, trajectory=False),
-    "loss": Method("minus the loss along the trajectory", "a baseline", _minus("loss")),
-    "gradient-norm": Method("minus the norm of the gradient", "a baseline", _minus("norm")),
+    "loss": Method("minus the loss along the trajectory", "a baseline", _minus("loss"), uses=_ADAPTER | _DIRECTION),
+    "gradient-norm": Method(
+        "minus the norm of the gradient", "a baseline", _minus("norm"), uses=_ADAM | _ADAPTER | _DIRECTION
+    ),
     "random": Method("a random number", "a baseline", _random, trajectory=False),
 }

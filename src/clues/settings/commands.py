@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from clues.settings.sources import Source
 from clues.settings.tables import (
     ClientSettings,
     CollaborationSettings,
@@ -30,8 +31,8 @@ class RunSettings(Settings):
 
     seed: int = 1
     out: str = "runs/run"
-    validation: Annotated[list[str], Field(min_length=1)]
-    anchors: Annotated[list[str], Field(min_length=1)]
+    validation: Annotated[list[Source], Field(min_length=1)]
+    anchors: Annotated[list[Source], Field(min_length=1)]
     clients: Annotated[list[ClientSettings], Field(min_length=1)]
     model: ModelSettings = ModelSettings()
     lora: LoraSettings = LoraSettings()
@@ -149,11 +150,11 @@ class ScoreSettings(Settings):
     """Scoring one's own file: `clues score`."""
 
     seed: int = 1
-    samples: str
-    validation: Annotated[list[str], Field(min_length=1)]
-    anchors: Annotated[list[str], Field(min_length=1)]
-    trajectory: str | None = None
-    adapter: str | None = None
+    samples: Source
+    validation: Annotated[list[Source], Field(min_length=1)]
+    anchors: Annotated[list[Source], Field(min_length=1)]
+    trajectory: Source | None = None
+    adapter: Source | None = None
     model: ModelSettings = ModelSettings()
     lora: LoraSettings = LoraSettings()
     data: DataSettings = DataSettings()
@@ -165,7 +166,7 @@ class TrainSettings(Settings):
     """Fine-tuning on one's own file: `clues train`."""
 
     seed: int = 1
-    samples: str
+    samples: Source
     model: ModelSettings = ModelSettings()
     lora: LoraSettings = LoraSettings()
     data: DataSettings = DataSettings()

@@ -18,15 +18,18 @@ from clues.settings.tables import Settings
 S = typing.TypeVar("S", bound=Settings)
 
 
-def validated(kind: type[S], values: Mapping[str, Any], overrides: Sequence[str] = ()) -> S:
+def validated(kind: type[S], values: Mapping[str, Any], overrides: Sequence[str] = (), folder: Path | None = None) -> S:
     """Build settings of `kind`, applying `key=value` overrides first.
+
+    Args:
+        folder: where files that the settings name are looked for first: that of the file of settings.
 
     Raises:
         ConfigError: every wrong key at once, each with its remedy.
     """
     tree, wrong = _with_overrides(values, overrides)
     try:
-        settings = kind.model_validate(tree)
+        settings = kind.model_validate(tree, context={"folder": folder})
     except ValidationError as error:
         wrong += [_sentence(kind, dict(item)) for item in error.errors()]
     if wrong:
@@ -39,7 +42,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; give the path of a TOML file of settings.")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not valid TOML ({error}); mend that place.") from None
 
@@ -80,7 +83,12 @@ def _sentence(kind: type[Settings], error: dict[str, Any]) -> str:
         return f"{key}: is required; add it."
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
-    return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]} (got {error['input']!r}); change it."
+    return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]} (got {_short(error['input'])}); change it."
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
 
 
 def _keys(kind: Any, location: Sequence[Any]) -> list[str]:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from clues.settings.sources import EMBEDDED, Source
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -25,13 +27,13 @@ Rule = Literal[
 
 
 class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelSettings(Settings):
     """Which base model, and how it is loaded."""
 
-    id: str = "smollm2-135m"
+    id: Source = EMBEDDED
     revision: str | None = None
     gguf_file: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -147,14 +149,14 @@ class ClientSettings(Settings):
     """One data owner. `labels` (id, quality, kind) is for benchmarks, where the truth is known."""
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    data: str
-    labels: str | None = None
+    data: Source
+    labels: Source | None = None
 
 
 class EvaluationSettings(Settings):
     """Held-out clean test files, and the models compared on them."""
 
-    tests: list[str] = []
+    tests: list[Source] = []
     arms: list[Literal["base", "mixed", "selected", "oracle", "ratio"]] = ["base", "mixed", "selected"]
     batch_tokens: Count = 4096
     generate: Annotated[int, Field(ge=0)] = 0  # most tokens of a generated answer; 0: none, as it costs time
