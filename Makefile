@@ -17,10 +17,10 @@ test: $(VENV)/.ready
 # TORCH_INDEX=URL names an index of CPU builds where pip's own has none.
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install -qq --upgrade pip
 	@command -v nvidia-smi >/dev/null 2>&1 || \
-	  $(VENV)/bin/pip install --quiet torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(VENV)/bin/pip install --quiet --editable '.[test]'
+	  $(VENV)/bin/pip install -qq torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(VENV)/bin/pip install -qq --editable '.[test]'
 	touch $@
 
 clean:

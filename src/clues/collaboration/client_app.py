@@ -25,6 +25,7 @@ from clues.files import write_json
 from clues.models.adapters import AdapterState
 from clues.models.base import load_base
 from clues.models.trajectory import Checkpoint, load_trajectory
+from clues.progress import acting
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.threshold import Threshold
 from clues.settings import DataSettings, RunSettings
@@ -42,7 +43,8 @@ def _answers(function: _Answer) -> Callable[[Message, Context], Message]:
     def reply(message: Message, context: Context) -> Message:
         folder = Path(str(context.node_config["folder"]))
         try:
-            answer = Message(function(message, context), reply_to=message)
+            with acting(str(context.node_config["client"])):
+                answer = Message(function(message, context), reply_to=message)
             Ledger(folder / "ledger.jsonl").write(message.metadata.message_type, ledger_items(answer))
             return answer
         except Exception as error:
@@ -157,7 +159,7 @@ def fit_round(message: Message, context: Context) -> RecordDict:
         folder,
         initial=initial or None,
         proximal_mu=strategy_number(message.content, "proximal-mu", 0.0),
-        what=f"{client.id}: training on {facts['arm']} ({kept} samples)",
+        what=f"training on {facts['arm']} ({kept} samples)",
         in_order=bool(facts["rounds"]),
     )
     return pack(None, state, {"num-examples": kept})

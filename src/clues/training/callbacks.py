@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import sys
-import time
+from contextlib import ExitStack
 from typing import Any
 
 from transformers import TrainerCallback
 
-from clues.progress import bar, say
+from clues.progress import task
 
 
 class ShowProgress(TrainerCallback):
-    """A bar with the time left in a terminal, a line now and then in a log."""
+    """Tells the steps of a training as those of a task, which ends with this context."""
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._bar: Any = None
-        self._told = 0.0
+        self._open = ExitStack()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._told = time.monotonic()
-        if sys.stderr.isatty():
-            self._bar = bar()
-            self._bar.start()
-            self._task = self._bar.add_task(self._what, total=state.max_steps, completed=state.global_step)
+        self._task = self._open.enter_context(task(self._what, state.max_steps, state.global_step))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._bar:
-            self._bar.update(self._task, completed=state.global_step)
-        elif time.monotonic() - self._told >= 30:
-            self._told = time.monotonic()
-            say(f"{self._what}: step {state.global_step} of {state.max_steps}")
+        self._task.advance(state.global_step)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._bar:
-            self._bar.stop()
+    def __enter__(self) -> ShowProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()

@@ -55,11 +55,15 @@ def fit(
     """
     if not tokens:
         raise TrainingError(f"{what}: no samples are left to train on; loosen the threshold.")
-    with attached(base, lora, initial, seed) as model, tempfile.TemporaryDirectory() as scratch:
+    with (
+        attached(base, lora, initial, seed) as model,
+        tempfile.TemporaryDirectory() as scratch,
+        ShowProgress(what) as shown,
+    ):
         set_seed(seed)
         _trainable_adapter(model)
         length = settings.model_copy(update={"epochs": 1.0, "steps": None}) if in_order else settings
-        callbacks: list[TrainerCallback] = [ShowProgress(what)]
+        callbacks: list[TrainerCallback] = [shown]
         if trajectory is not None:
             callbacks.append(RecordTrajectory(model, trajectory, lora, base.name, _snapshots(tokens, length)))
         trainer = _LossPerSample(
