@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import TrainerCallback
 
 import clues.training.fit as fitting
 from clues.data.prompts import tokenize
@@ -66,7 +65,7 @@ def test_moments_are_those_of_adamw_on_the_mean_gradient(base, tokens, tmp_path)
                 assert torch.allclose(stored, 0.1 * parameter.grad, rtol=1e-4, atol=1e-8)
 
 
-class Kill(TrainerCallback):
+class Kill(fitting.ShowProgress):
     def on_step_begin(self, args, state, control, **_):
         if state.global_step == 3:
             raise KeyboardInterrupt
@@ -75,7 +74,7 @@ class Kill(TrainerCallback):
 def test_a_killed_training_goes_on_to_the_same_adapter(base, tokens, tmp_path, monkeypatch):
     fit_trajectory(base, LORA, tokens, TRAINING, 1, tmp_path / "whole")
     original = fitting.ShowProgress
-    monkeypatch.setattr(fitting, "ShowProgress", lambda what: Kill())
+    monkeypatch.setattr(fitting, "ShowProgress", Kill)
     with pytest.raises(KeyboardInterrupt):
         fit_trajectory(base, LORA, tokens, TRAINING, 1, tmp_path / "killed")
     steps = []

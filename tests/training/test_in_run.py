@@ -135,7 +135,7 @@ def test_watching_changes_nothing_of_the_training(base, parts):
     assert all(torch.equal(alone[name], watched[name]) for name in alone)
 
 
-class Kill(TrainerCallback):
+class Kill(fitting.ShowProgress):
     def on_step_begin(self, args, state, control, **_):
         if state.global_step == 3:
             raise KeyboardInterrupt
@@ -149,7 +149,7 @@ def test_a_killed_run_ends_with_the_same_scores(base, parts, tmp_path, monkeypat
 
     whole = tables(tmp_path / "whole")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(fitting, "ShowProgress", lambda what: Kill())
+        patch.setattr(fitting, "ShowProgress", Kill)
         tables(tmp_path / "killed")
     again = tables(tmp_path / "killed")
     for one, two in zip(whole, again, strict=True):
