@@ -43,8 +43,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: no such file; give the path of a TOML file of settings.")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start}); convert it to UTF-8.") from None
+    except ValueError as error:  # not TOML, or a number of thousands of digits
         raise ConfigError(f"{path}: is not valid TOML ({error}); mend that place.") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply for a file of settings; mend it.") from None
 
 
 def _with_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -69,7 +73,7 @@ def _with_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> tupl
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
