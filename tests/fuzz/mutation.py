@@ -1,6 +1,6 @@
 """Mutated inputs: bytes and texts that were valid once, and JSON values of any kind.
 
-    FUZZ=25000 pytest tests/fuzz     # examples a test; 300 in the suite
+FUZZ=25000 pytest tests/fuzz     # examples a test; 300 in the suite
 """
 
 from __future__ import annotations
@@ -31,15 +31,13 @@ SCALARS = st.one_of(
     st.integers(min_value=10**300, max_value=10**320),
     st.floats(),
     st.text(max_size=12),
-    st.sampled_from(["", " ", "\x00", "\ud800", "</s>", "<s>", "[/x]", "{{ x }}", "\u2028", "nan", "assistant", "user"]),
-)
-KEYS = st.one_of(
-    st.text(max_size=6),
     st.sampled_from(
-        "id domain prompt response instruction input output question answer context messages role content from value "
-        "conversations tools tool_calls history system completion text clues quality".split()
+        ["", " ", "\x00", "\ud800", "</s>", "<s>", "[/x]", "{{ x }}", "\u2028", "nan", "assistant", "user"]
     ),
 )
+_NAMES = """id domain prompt response instruction input output question answer context messages role content from value
+conversations tools tool_calls history system completion text clues quality""".split()
+KEYS = st.one_of(st.text(max_size=6), st.sampled_from(_NAMES))
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(KEYS, inner, max_size=5)),
@@ -78,7 +76,9 @@ def changed_record(draw: Any, seeds: list[dict[str, Any]]) -> dict[str, Any]:
     for _ in range(draw(st.integers(0, 4))):
         node: Any = record
         while isinstance(node, dict | list) and node and draw(st.booleans()):
-            child = node[draw(st.sampled_from(sorted(node)) if isinstance(node, dict) else st.integers(0, len(node) - 1))]
+            child = node[
+                draw(st.sampled_from(sorted(node)) if isinstance(node, dict) else st.integers(0, len(node) - 1))
+            ]
             if not isinstance(child, dict | list):
                 break
             node = child
