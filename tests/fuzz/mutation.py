@@ -35,9 +35,9 @@ SCALARS = st.one_of(
         ["", " ", "\x00", "\ud800", "</s>", "<s>", "[/x]", "{{ x }}", "\u2028", "nan", "assistant", "user"]
     ),
 )
-_NAMES = """id domain prompt response instruction input output question answer context messages role content from value
-conversations tools tool_calls history system completion text clues quality""".split()
-KEYS = st.one_of(st.text(max_size=6), st.sampled_from(_NAMES))
+_TURNS = ["messages", "role", "content", "from", "value", "conversations", "tools", "tool_calls", "history", "system"]
+_PAIRS = ["prompt", "response", "completion", "instruction", "input", "output", "question", "answer", "context"]
+KEYS = st.one_of(st.text(max_size=6), st.sampled_from([*_TURNS, *_PAIRS, "id", "domain", "text", "clues"]))
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(KEYS, inner, max_size=5)),

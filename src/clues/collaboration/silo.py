@@ -25,7 +25,7 @@ from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
 from clues.processes import gathered, once, wait
 from clues.scoring.auto import SIGNALS
-from clues.scoring.clues import Columns
+from clues.scoring.clues import Columns, check_numbers
 from clues.scoring.methods import Data, Trained, method
 from clues.selection.threshold import Threshold
 from clues.settings import LoraSettings, ScoringSettings, TrainingSettings
@@ -83,6 +83,7 @@ def score_silo(
         trained, data = Trained(base, checkpoints, lora_config), Data(samples, anchors, validation)
         with measured(base) as cost:
             together = method(settings.method).score(trained, data, settings, remember)
+        check_numbers(together, [t.id for t in [*samples, *anchors]])
         costs = gathered(sum(earlier, cost))
         split = len(samples)
 
@@ -174,15 +175,16 @@ def score_in_run(
         scorers: list[InRunScorer] = []
 
         def watch(trainer: Any) -> InRunScorer:
-            scorers.append(InRunScorer(trainer, validation, anchors, settings, folder / ".in-run.safetensors"))
+            scorers.append(InRunScorer(trainer, validation, anchors, settings, folder / ".in-run"))
             return scorers[0]
 
         fit_trajectory(base, lora, samples, training, seed, folder / "trajectory", watch)
         own, public = scorers[0].columns()
+        check_numbers(own, [t.id for t in samples])
         _write_table(folder / "scores.parquet", samples, own)
         _write_table(folder / "anchors.parquet", anchors, public)
         phase.finish()
-        (folder / ".in-run.safetensors").unlink(missing_ok=True)
+        shutil.rmtree(folder / ".in-run", ignore_errors=True)
     return read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,12 @@ class LoraModule:
     name: str
     a: nn.Linear
     b: nn.Linear
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Its trained tensors, by PEFT's names."""
+        found = {f"{self.name}.lora_A.weight": self.a.weight, f"{self.name}.lora_B.weight": self.b.weight}
+        return found if self.b.bias is None else {**found, f"{self.name}.lora_B.bias": self.b.bias}
 
 
 @contextmanager
@@ -83,18 +90,39 @@ def lora_modules(model: Any, pattern: str = "*") -> list[LoraModule]:
     """The adapted linears whose name matches the glob, for example `*.layers.0.*`.
 
     Raises:
-        ConfigError: no module matches; an empty choice is never read as all.
+        ConfigError: no module matches, as an empty choice is never read as all; or a trained tensor of a matching
+            module is none of a linear's A and B, so that its gradients would be left out in silence.
     """
     found = [
         LoraModule(name, layer.lora_A["default"], layer.lora_B["default"])
         for name, layer in model.named_modules()
-        if hasattr(layer, "lora_A") and "default" in layer.lora_A
+        if "default" in getattr(layer, "lora_A", ()) and isinstance(layer.lora_A["default"], nn.Linear)
     ]
     chosen = [module for module in found if fnmatch.fnmatch(module.name, pattern)]
+    known = {name for module in found for name in module.tensors}
+    others = sorted({_module_of(name) for name in _trained_tensors(model) - known})
+    left_out = [name for name in others if fnmatch.fnmatch(name, pattern)]
+    if left_out:
+        raise ConfigError(
+            f"lora.target_modules: {', '.join(left_out[:5])} is trained, and only A and B of linear layers can be "
+            "scored; leave it out of the adapter, or out of scoring.modules."
+        )
     if not chosen:
         example = found[0].name if found else "none"
         raise ConfigError(f"scoring.modules: '{pattern}' matches no adapter module; names look like {example}.")
     return chosen
+
+
+def _trained_tensors(model: Any) -> set[str]:
+    """PEFT's names of all that belongs to the adapter: LoRA's tensors, magnitudes, saved modules, trained tokens."""
+    from peft import get_peft_model_state_dict
+
+    return set(get_peft_model_state_dict(model, save_embedding_layers=False))
+
+
+def _module_of(tensor: str) -> str:
+    """The module that a tensor adapts: `….embed_tokens.lora_embedding_A` → `….embed_tokens`."""
+    return re.split(r"\.(?:lora_|trainable_tokens|modules_to_save)", tensor)[0].removesuffix(".weight")
 
 
 def check_modules(base: Base, config: Any, pattern: str) -> None:
@@ -147,7 +175,7 @@ def peft_config(config: Any, base_name: str) -> Any:
         r=config.r,
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,
-        target_modules=list(config.target_modules),
+        target_modules=config.target_modules if isinstance(config.target_modules, str) else list(config.target_modules),
         task_type="CAUSAL_LM",
         base_model_name_or_path=base_name,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import torch
@@ -9,6 +10,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from clues.data.batches import IGNORED
+
+# The samples that the positions in the output head are of, while a forward of `token_losses` is under way.
+_gathered: ContextVar[Tensor | None] = ContextVar("gathered", default=None)
+
+
+def gathered_rows() -> Tensor | None:
+    """Of every position that the output head sees now, in order, its sample; None where it sees whole sequences."""
+    return _gathered.get()
 
 
 def sample_losses(
@@ -43,8 +52,10 @@ def token_losses(model: Any, input_ids: Tensor, attention_mask: Tensor, labels: 
         return (inputs[0][rows, positions].unsqueeze(0), *inputs[1:])
 
     handle = model.get_output_embeddings().register_forward_pre_hook(gather)
+    token = _gathered.set(rows)
     try:
         logits = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits
     finally:
+        _gathered.reset(token)
         handle.remove()
     return rows, functional.cross_entropy(logits.squeeze(0).float(), targets[rows, positions], reduction="none")

@@ -18,6 +18,7 @@ from clues.data.prompts import Tokens
 from clues.errors import ConfigError, ScoringError
 from clues.models.adapters import LoraModule, attached, lora_modules
 from clues.models.base import Base
+from clues.models.memory import in_halves
 from clues.models.trajectory import Checkpoint
 from clues.scoring.gradients import Transform, add_gradients, batch_products, zero_directions
 from clues.scoring.parts import part_names
@@ -64,8 +65,8 @@ def score(
     cosine, loss, norm = torch.zeros_like(dot), torch.zeros(len(samples)), torch.zeros(len(samples))
     parts: Columns = {}
     products = ["dot", "paper", *(f"dot {domain}" for domain in domains)]
-    total_rate = sum(checkpoint.learning_rate for checkpoint in checkpoints)
-    for number, checkpoint in enumerate(checkpoints, start=1):
+    mean = mean_shares([checkpoint.learning_rate for checkpoint in checkpoints])
+    for number, (checkpoint, weight) in enumerate(zip(checkpoints, mean, strict=True), start=1):
         with attached(base, lora_config, checkpoint.state) as model:
             model.eval().requires_grad_(False)
             modules = lora_modules(model, settings.modules)
@@ -82,12 +83,11 @@ def score(
             for found in remembered_batches(remember, shard, compute, samples, settings, what):
                 rows, size, losses = found["row"], found["norm"], found["loss"]
                 part = torch.stack([found[name] for name in products], dim=1)
-                _check(losses, rows.tolist(), samples)
                 dot[rows] += rate * part
                 # A mean over checkpoints, so that a cosine stays between −1 and 1.
-                cosine[rows] += rate / total_rate * cosines(part, size, lengths)
-                loss[rows] += rate / total_rate * losses
-                norm[rows] += rate / total_rate * size
+                cosine[rows] += weight * cosines(part, size, lengths)
+                loss[rows] += weight * losses
+                norm[rows] += weight * size
                 for name in dict.fromkeys(part_of.values()):
                     parts.setdefault(name, torch.zeros(len(samples)))[rows] += rate * found[name]
     chosen = dot if settings.similarity == "dot" else cosine
@@ -111,10 +111,20 @@ def remembered_batches(
     settings: ScoringSettings,
     what: str,
 ) -> Iterator[Columns]:
-    """`compute` of every batch of a pass, each kept in `shard` under its place there."""
+    """`compute` of every batch of a pass, each kept in `shard` under its place there.
+
+    Raises:
+        ScoringError: what was computed of a sample is no number; names its id. Nothing of that batch is kept.
+    """
+
+    def whole(batch: Batch) -> Columns:
+        parts = in_halves(compute, batch)
+        columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        check_numbers(columns, [samples[row].id for row in batch.rows])
+        return columns
 
     def remembered(batch: Batch) -> Columns:
-        return remember(f"{shard}/{batch.rows[0]}-{len(batch.rows)}", lambda: compute(batch))
+        return remember(f"{shard}/{batch.rows[0]}-{len(batch.rows)}", lambda: whole(batch))
 
     return spread_batches(samples, settings.batch_size, settings.batch_tokens, what, remembered)
 
@@ -129,22 +139,13 @@ def _columns(
     part_of: Mapping[str, str],
     batch: Batch,
 ) -> Columns:
-    """`row`, the inner products by `names`, parts, `norm` and `loss`, on the CPU; in halves if memory runs out."""
+    """`row`, the inner products by `names`, parts, `norm` and `loss`, on the CPU."""
     device = next(iter(directions.values())).device
-    try:
-        moved, reduction = batch.to(device), settings.loss_reduction
-        if settings.projection:
-            found = projected_products(model, modules, moved, directions, transform, reduction)
-        else:
-            found = batch_products(model, modules, moved, directions, transform, reduction, part_of)
-    except torch.OutOfMemoryError:
-        if len(batch.rows) == 1:
-            raise ScoringError(
-                "scoring: one sample alone does not fit into memory; lower data.max_tokens or use model.quantization."
-            ) from None
-        halve = functools.partial(_columns, model, modules, directions, transform, settings, names, part_of)
-        one, two = map(halve, batch.halves())
-        return {name: torch.cat([one[name], two[name]]) for name in one}
+    moved, reduction = batch.to(device), settings.loss_reduction
+    if settings.projection:
+        found = projected_products(model, modules, moved, directions, transform, reduction)
+    else:
+        found = batch_products(model, modules, moved, directions, transform, reduction, part_of)
     columns = dict(zip(names, found.dot.unbind(1), strict=True)) | found.parts
     columns |= {"norm": found.squared_norm.sqrt(), "loss": found.loss}
     return {"row": torch.tensor(batch.rows), **{name: values.cpu() for name, values in columns.items()}}
@@ -194,10 +195,25 @@ def weighted_gradients(
     """Σ_i shares[i, d] · g_i for every direction d: by tensor name, directions × parameter shape."""
     directions = zero_directions(modules, shares.shape[1])
     device = next(iter(directions.values())).device
-    for batch in batches(tokens, settings.batch_size, settings.batch_tokens):
+
+    def weighted(batch: Batch) -> dict[str, Tensor]:
+        found = zero_directions(modules, shares.shape[1])
         weights = shares[batch.rows].to(device)
-        add_gradients(model, modules, batch.to(device), weights, directions, transform, settings.loss_reduction)
+        losses = add_gradients(model, modules, batch.to(device), weights, found, transform, settings.loss_reduction)
+        check_numbers({"loss": losses}, [tokens[row].id for row in batch.rows])
+        return found
+
+    for batch in batches(tokens, settings.batch_size, settings.batch_tokens):
+        for found in in_halves(weighted, batch):
+            for name, vectors in found.items():
+                directions[name] += vectors
     return directions
+
+
+def mean_shares(rates: Sequence[float]) -> list[float]:
+    """How much each checkpoint counts in a mean: by its learning rate, or all alike where every rate is 0."""
+    total = sum(rates)
+    return [rate / total for rate in rates] if total else [1 / len(rates)] * len(rates)
 
 
 def _gradients_of(settings: ScoringSettings) -> str:
@@ -225,9 +241,13 @@ def domain_weights(domains: Sequence[str], chosen: Mapping[str, float]) -> dict[
     return {domain: chosen.get(domain, 1.0) for domain in domains}
 
 
-def _check(losses: Tensor, rows: Sequence[int], samples: Sequence[Tokens]) -> None:
-    for loss, row in zip(losses.tolist(), rows, strict=True):
-        if not torch.isfinite(torch.tensor(loss)):
+def check_numbers(columns: Mapping[str, Tensor], ids: Sequence[str]) -> None:
+    """Raises ScoringError, with the sample's id, where a column holds something that is no number."""
+    for name, values in columns.items():
+        wrong = (~torch.isfinite(values)).nonzero()
+        if len(wrong):
+            row = int(wrong[0, 0])
             raise ScoringError(
-                f"sample '{samples[row].id}': its loss is {loss}; use model.dtype float32, or a smaller learning rate."
+                f"sample '{ids[row]}': its {name} is {float(values[row])}; "
+                "use model.dtype float32, or a smaller learning rate."
             )

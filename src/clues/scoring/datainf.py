@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clues.data.batches import tracked_batches
+from clues.data.batches import Batch, tracked_batches
 from clues.data.prompts import Tokens
 from clues.models.adapters import LoraModule, attached, lora_modules
 from clues.models.base import Base
+from clues.models.memory import in_halves
 from clues.models.trajectory import Checkpoint
-from clues.scoring.clues import direction_shares, domain_weights, weighted_gradients
+from clues.scoring.clues import check_numbers, direction_shares, domain_weights, weighted_gradients
 from clues.scoring.gradients import batch_products, sample_gradients, tensor_names, zero_directions
 from clues.settings import ScoringSettings
 
@@ -43,11 +44,15 @@ def score(
         inverse = _inverse(model, modules, samples, v, settings)
         everything = [*samples, *anchors]
         products = torch.zeros(len(everything))
+
+        def against(batch: Batch) -> None:
+            moved, reduction = batch.to(base.device), settings.loss_reduction
+            found = batch_products(model, modules, moved, inverse, reduction=reduction)
+            products[batch.rows] = found.dot[:, 0].cpu()
+
         for batch in _batches(everything, settings, "DataInf, pass 3 of 3"):
-            moved = batch.to(base.device)
-            products[batch.rows] = (
-                batch_products(model, modules, moved, inverse, reduction=settings.loss_reduction).dot[:, 0].cpu()
-            )
+            in_halves(against, batch)
+    check_numbers({"influence": products}, [tokens.id for tokens in everything])
     return products
 
 
@@ -58,24 +63,34 @@ def _inverse(
     names = tensor_names(modules)
     device = modules[0].a.weight.device
     norms, products = (torch.zeros(len(names), len(samples), device=device) for _ in range(2))
-    for batch in _batches(samples, settings, "DataInf, pass 1 of 3"):
 
-        def measure(name: str, gradient: Tensor, rows: list[int] = batch.rows) -> None:
+    def measure(batch: Batch) -> None:
+        def receive(name: str, gradient: Tensor) -> None:
             layer, flat = names.index(name), gradient.flatten(1)
-            norms[layer, rows] = flat.square().sum(1)
-            products[layer, rows] = flat @ v[name].flatten()
+            norms[layer, batch.rows] = flat.square().sum(1)
+            products[layer, batch.rows] = flat @ v[name].flatten()
 
-        sample_gradients(model, modules, batch.to(device), measure, settings.loss_reduction)
+        sample_gradients(model, modules, batch.to(device), receive, settings.loss_reduction)
+
+    def weighted(batch: Batch) -> dict[str, Tensor]:
+        sums: dict[str, Tensor] = {}
+
+        def receive(name: str, gradient: Tensor) -> None:
+            sums[name] = torch.einsum("b,b...->...", parts[names.index(name), batch.rows], gradient)
+
+        sample_gradients(model, modules, batch.to(device), receive, settings.loss_reduction)
+        return sums
+
+    for batch in _batches(samples, settings, "DataInf, pass 1 of 3"):
+        in_halves(measure, batch)
     sizes = torch.tensor([v[name].numel() for name in names], device=device)
     damping = _DAMPING * norms.mean(1) / sizes
     parts = products / (damping[:, None] + norms)
     total = zero_directions(modules, 1)
     for batch in _batches(samples, settings, "DataInf, pass 2 of 3"):
-
-        def add(name: str, gradient: Tensor, rows: list[int] = batch.rows) -> None:
-            total[name][0] += torch.einsum("b,b...->...", parts[names.index(name), rows], gradient)
-
-        sample_gradients(model, modules, batch.to(device), add, settings.loss_reduction)
+        for sums in in_halves(weighted, batch):
+            for name, vector in sums.items():
+                total[name][0] += vector
     return {name: (v[name][None] - total[name] / len(samples)) / damping[layer] for layer, name in enumerate(names)}
 
 

@@ -1,19 +1,14 @@
-"""Exact per-sample adapter gradients out of one batched backward, and their inner products with directions.
+"""Inner products of exact per-sample adapter gradients with directions, out of one batched backward.
 
-For y = W x + s·B A x with h = A x and δ = ∂ℓ_i/∂(B h), the gradients of sample i are sums over its tokens,
-
-    ∂ℓ_i/∂B = Σ_t δ_t h_tᵀ          ∂ℓ_i/∂A = Σ_t (Bᵀ δ_t) x_tᵀ
-
-(LoRA, arXiv 2106.09685; the scaling s is inside δ). Both are small, r × in and out × r, so each module's are
-formed by one batched product, contracted at once and dropped: nothing per-sample outlives its module, and
-any number of directions costs about the same as one. Samples of a batch do not touch each other, so the
-gradient of the summed losses gives every sample its own δ; padded tokens have δ = 0.
+A module's gradients are small, r × in and out × r, so each module's are formed by one batched product
+(`clues.scoring.capture`), contracted at once and dropped: nothing per-sample outlives its module, and any number of
+directions costs about the same as one. Samples of a batch do not touch each other, so the gradient of the summed
+losses gives every sample its own; padded tokens have none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,9 +18,8 @@ from torch import Tensor
 from clues.data.batches import Batch
 from clues.models.adapters import LoraModule
 from clues.models.likelihood import sample_losses
+from clues.scoring.capture import Receiver, capturing
 
-# What receives a module's per-sample gradients: (tensor name, batch × parameter shape).
-Receiver = Callable[[str, Tensor], None]
 # A linear or non-linear map of per-sample gradients, by tensor name (a preconditioner).
 Transform = Callable[[str, Tensor], Tensor]
 
@@ -44,43 +38,8 @@ class Products:
     parts: dict[str, Tensor]
 
 
-def tensor_names(modules: list[LoraModule]) -> list[str]:
-    return [f"{module.name}.{part}.weight" for module in modules for part in ("lora_A", "lora_B")]
-
-
-@contextmanager
-def capturing(modules: list[LoraModule], receive: Receiver) -> Iterator[None]:
-    """While open, every backward hands each module's per-sample gradients to `receive`.
-
-    The adapter's own weights need no gradient for this; only activations do.
-    """
-    handles = []
-    for module in modules:
-        handles += _hook(module, receive)
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _hook(module: LoraModule, receive: Receiver) -> list[Any]:
-    def after_a(_: Any, inputs: tuple[Tensor, ...], h: Tensor) -> None:
-        x = inputs[0].detach()
-        if not h.requires_grad:  # nothing below this module needs a gradient: the backward starts here
-            h.requires_grad_()
-        h.register_hook(lambda grad: receive(f"{module.name}.lora_A.weight", _outer(grad, x)))
-
-    def after_b(_: Any, inputs: tuple[Tensor, ...], y: Tensor) -> None:
-        h = inputs[0].detach()
-        y.register_hook(lambda grad: receive(f"{module.name}.lora_B.weight", _outer(grad, h)))
-
-    return [module.a.register_forward_hook(after_a), module.b.register_forward_hook(after_b)]
-
-
-def _outer(grad: Tensor, activation: Tensor) -> Tensor:
-    """Σ_t grad_t activation_tᵀ: (batch × tokens × out, batch × tokens × in) → batch × out × in, in float32."""
-    return torch.bmm(grad.float().transpose(1, 2), activation.float())
+def tensor_names(modules: Sequence[LoraModule]) -> list[str]:
+    return [name for module in modules for name in module.tensors]
 
 
 def batch_products(
@@ -125,8 +84,8 @@ def add_gradients(
     into: Mapping[str, Tensor],
     transform: Transform | None = None,
     reduction: Literal["mean", "sum"] = "mean",
-) -> None:
-    """Add Σ_i weights[i, d] · g_i of a batch to direction d.
+) -> Tensor:
+    """Add Σ_i weights[i, d] · g_i of a batch to direction d; returns the losses: samples.
 
     Args:
         weights: batch × directions.
@@ -137,16 +96,16 @@ def add_gradients(
         gradient = transform(name, gradient) if transform else gradient
         into[name].add_(torch.einsum("bd,b...->d...", weights, gradient))
 
-    sample_gradients(model, modules, batch, receive, reduction)
+    return sample_gradients(model, modules, batch, receive, reduction)
 
 
 def zero_directions(modules: list[LoraModule], count: int) -> dict[str, Tensor]:
     """`count` zero vectors over the parameters of the modules, by tensor name."""
-    shapes = [weight.shape for module in modules for weight in (module.a.weight, module.b.weight)]
     device = modules[0].a.weight.device
     return {
-        name: torch.zeros(count, *shape, device=device)
-        for name, shape in zip(tensor_names(modules), shapes, strict=True)
+        name: torch.zeros(count, *tensor.shape, device=device)
+        for module in modules
+        for name, tensor in module.tensors.items()
     }
 
 
@@ -158,7 +117,7 @@ def sample_gradients(
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Tensor:
     """Hand every module's per-sample gradients of a batch to `receive`, once each; returns the losses: samples."""
-    with torch.enable_grad(), capturing(modules, receive):
+    with torch.enable_grad(), capturing(model, modules, receive):
         losses = sample_losses(model, batch.input_ids, batch.attention_mask, batch.labels, reduction)
         losses.sum().backward()
     return losses.detach()

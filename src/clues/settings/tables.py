@@ -47,7 +47,8 @@ class LoraSettings(Settings):
     r: Count = 8
     alpha: Positive = 16.0
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    target_modules: list[str] = ["q_proj", "v_proj"]
+    # Names of modules; or all-linear, or a regular expression of whole names.
+    target_modules: Annotated[list[str], Field(min_length=1)] | str = ["q_proj", "v_proj"]
 
 
 class DataSettings(Settings):

@@ -24,6 +24,7 @@ from clues.data.prompts import Tokens
 from clues.errors import ScoringError
 from clues.files import replace_whole
 from clues.models.adapters import lora_modules
+from clues.scoring.capture import capturing
 from clues.scoring.clues import (
     Columns,
     cosines,
@@ -32,7 +33,7 @@ from clues.scoring.clues import (
     domain_weights,
     weighted_gradients,
 )
-from clues.scoring.gradients import batch_products, capturing
+from clues.scoring.gradients import batch_products
 from clues.settings import ScoringSettings
 
 _ROW = "clues_row"
@@ -63,7 +64,7 @@ class InRunScorer(TrainerCallback):
             `loss_counts = "samples"` for a mean of per-sample means. Its data set and collator are wrapped.
         validation, anchors: public samples; tokens as the training sees them.
         settings: similarity, modules, domain weights, refreshes.
-        keep: a file for the state, so that a training that resumes goes on.
+        keep: a folder for the state at every step that the trainer saves, so that a training that resumes goes on.
     """
 
     def __init__(
@@ -115,14 +116,9 @@ class InRunScorer(TrainerCallback):
     # What the Trainer calls
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step and self._keep and self._keep.is_file():
-            from safetensors.torch import load_file
-
-            kept = load_file(str(self._keep))
-            self._directions = {n.removeprefix("v."): t for n, t in kept.items() if n.startswith("v.")}
-            self._lengths = direction_lengths(self._directions)
-            self._state = {n: t for n, t in kept.items() if not n.startswith("v.")}
-        self._capture = capturing(self._modules, self._receive)
+        if state.global_step and self._keep:
+            self._resume(self._kept_at(state.global_step))
+        self._capture = capturing(self._trainer.model, self._modules, self._receive)
         self._capture.__enter__()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -139,13 +135,34 @@ class InRunScorer(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._settle()
+        self._save(state.global_step, control)
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._keep:
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._save(state.global_step, control)
+
+    # The state, kept before the trainer saves its own: whatever step a training resumes from, there is one of it
+
+    def _kept_at(self, step: int) -> Path:
+        assert self._keep
+        return self._keep / f"step-{step:06d}.safetensors"
+
+    def _save(self, step: int, control: Any) -> None:
+        if self._keep and control.should_save:
             from safetensors.torch import save_file
 
             kept = {**self._state, **{f"v.{n}": t.contiguous() for n, t in self._directions.items()}}
-            replace_whole(self._keep, lambda part: save_file(kept, str(part)))
+            replace_whole(self._kept_at(step), lambda part: save_file(kept, str(part)))
+
+    def _resume(self, file: Path) -> None:
+        from safetensors.torch import load_file
+
+        if not file.is_file():
+            raise ScoringError(f"{file}: the scores of the steps before are not there; train again from the start.")
+        kept = load_file(str(file))
+        device = self._modules[0].a.weight.device
+        self._directions = {n.removeprefix("v."): t.to(device) for n, t in kept.items() if n.startswith("v.")}
+        self._lengths = direction_lengths(self._directions)
+        self._state = {n: t for n, t in kept.items() if not n.startswith("v.")}
 
     # The refresh: validation direction and anchors at the weights of now
 
