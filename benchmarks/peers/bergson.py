@@ -29,7 +29,7 @@ from clues.models.adapters import save_adapter
 
 def _inputs(data: Data, folder: Path) -> tuple[IndexConfig, IndexConfig]:
     """Adapter and data sets as it wants them, on disk: (configuration of the validation set, of the samples)."""
-    save_adapter(data.state, data.lora, data.base.name, folder / "adapter")
+    save_adapter(data.state, data.lora, data.base, folder / "adapter")
     configs = []
     for name, samples in (("validation", data.validation), ("samples", data.samples)):
         _dataset(samples).save_to_disk(str(folder / name))

@@ -18,7 +18,7 @@ def test_a_saved_adapter_comes_back_and_peft_loads_it(base, tmp_path):
 
     with attached(base, LORA, seed=3) as model:
         state = adapter_state(model)
-    save_adapter(state, LORA, base.name, tmp_path / "a")
+    save_adapter(state, LORA, base, tmp_path / "a")
     again, _ = load_adapter(tmp_path / "a", base)
     assert all(torch.equal(state[name], again[name]) for name in state)
     loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base.name), tmp_path / "a")

@@ -7,6 +7,7 @@ of rank K·r, and w scales what its columns pass on.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clues.collaboration.merging import merge
+from clues.collaboration.merging import Adapter, merge_adapters
 from clues.data.batches import batches
 from clues.data.prompts import Tokens
 from clues.errors import ProtocolError
@@ -23,13 +24,12 @@ from clues.models.adapters import attached, lora_modules
 from clues.models.base import Base
 from clues.models.likelihood import sample_losses
 from clues.progress import say, track
-from clues.settings import LoraSettings, MergingSettings
+from clues.settings import MergingSettings
 
 
 def learn_weights(
     base: Base,
-    adapters: Sequence[Mapping[str, Tensor]],
-    lora: LoraSettings,
+    adapters: Sequence[Adapter],
     tokens: Sequence[Tokens],
     settings: MergingSettings,
     batch_tokens: int = 4096,
@@ -40,7 +40,7 @@ def learn_weights(
     weights. The loss is that of the exact merge, whichever method then merges.
 
     Args:
-        adapters: K, of one shape.
+        adapters: K, of any ranks.
         tokens: public samples; all count the same.
         settings: `weight_steps` and `weight_learning_rate`, and `scale`.
 
@@ -52,10 +52,11 @@ def learn_weights(
     optimizer = torch.optim.Adam([theta], lr=settings.weight_learning_rate)
     lowest, best = math.inf, theta.detach().clone()
     first = math.inf
-    with _side_by_side(base, adapters, lora, settings.scale) as model:
+    with _side_by_side(base, adapters, settings.scale) as model:
+        columns = _columns(model, adapters)
         for step in track(range(settings.weight_steps + 1), "learning merge weights"):
             optimizer.zero_grad()
-            loss = _add_gradient(model, base, theta, tokens, lora.r, batch_tokens)
+            loss = _add_gradient(model, base, theta, tokens, columns, batch_tokens)
             if not math.isfinite(loss):
                 raise ProtocolError(
                     f"merging.weights: the loss is {loss}; lower merging.weight_learning_rate or scale."
@@ -70,26 +71,34 @@ def learn_weights(
 
 
 @contextmanager
-def _side_by_side(
-    base: Base, adapters: Sequence[Mapping[str, Tensor]], lora: LoraSettings, scale: float
-) -> Iterator[Any]:
-    """The base with c · Σ_k s B_k A_k attached as one adapter of rank K·r."""
+def _side_by_side(base: Base, adapters: Sequence[Adapter], scale: float) -> Iterator[Any]:
+    """The base with c · Σ_k s B_k A_k attached as one adapter, whose ranks are the sums of theirs."""
     count = len(adapters)
     total = MergingSettings(method="exact", scale=count * scale)
-    state, config = merge(base, adapters, lora, [1.0] * count, total, seed=0)
+    state, config = merge_adapters(base, adapters, [1.0] * count, total, seed=0)
     with attached(base, config, state) as model:
         model.eval().requires_grad_(False)
         yield model
 
 
+def _columns(model: Any, adapters: Sequence[Adapter]) -> dict[str, Tensor]:
+    """Of every module, by name, and every column that its A passes on: the adapter that it comes from."""
+    found = {}
+    for module in lora_modules(model):
+        tensors = [state.get(f"{module.name}.lora_A.weight") for state, _ in adapters]
+        ranks = torch.tensor([0 if tensor is None else len(tensor) for tensor in tensors])
+        found[module.name] = torch.arange(len(adapters)).repeat_interleave(ranks).to(module.a.weight.device)
+    return found
+
+
 def _add_gradient(
-    model: Any, base: Base, theta: Tensor, tokens: Sequence[Tokens], rank: int, batch_tokens: int
+    model: Any, base: Base, theta: Tensor, tokens: Sequence[Tokens], columns: Mapping[str, Tensor], batch_tokens: int
 ) -> float:
     """The mean loss at softmax(θ); its gradient is added to θ's."""
     total = 0.0
     for batch in batches(tokens, 16, batch_tokens):
         moved = batch.to(base.device)
-        with _scaled(model, theta.softmax(0).repeat_interleave(rank)):
+        with _scaled(model, theta.softmax(0), columns):
             losses = sample_losses(model, moved.input_ids, moved.attention_mask, moved.labels)
         loss = losses.sum() / len(tokens)
         loss.backward()
@@ -98,13 +107,15 @@ def _add_gradient(
 
 
 @contextmanager
-def _scaled(model: Any, columns: Tensor) -> Iterator[None]:
-    """Multiply what A passes on to B, column by column (columns: K·r)."""
+def _scaled(model: Any, weights: Tensor, columns: Mapping[str, Tensor]) -> Iterator[None]:
+    """Multiply what each A passes on to B, column by column, by the weight of the adapter it comes from."""
 
-    def scale(_: Any, __: Any, output: Tensor) -> Tensor:
-        return output * columns.to(output.dtype)
+    def scale(name: str, _: Any, __: Any, output: Tensor) -> Tensor:
+        return output * weights[columns[name]].to(output.dtype)
 
-    handles = [module.a.register_forward_hook(scale) for module in lora_modules(model)]
+    handles = [
+        module.a.register_forward_hook(functools.partial(scale, module.name)) for module in lora_modules(model)
+    ]
     try:
         yield
     finally:

@@ -209,7 +209,8 @@ def _weights(
         return [1.0] * len(adapters)
     public = read_many([*settings.anchors, *settings.validation], settings.data)
     tokens = tokenize(public, base, settings.data)
-    return learn_weights(base, adapters, settings.lora, tokens, settings.merging, settings.evaluation.batch_tokens)
+    pairs = [(state, settings.lora) for state in adapters]
+    return learn_weights(base, pairs, tokens, settings.merging, settings.evaluation.batch_tokens)
 
 
 def _start(base: Base, settings: RunSettings) -> AdapterState:
@@ -229,7 +230,7 @@ def _evaluate(
     for arm in settings.evaluation.arms:
         state, lora = models.get(arm, (None, settings.lora))
         asked = settings.evaluation.model_dump(include={"generate", "generate_samples"})
-        phase = Phase(server / "evaluation", arm, [state, lora, [s.response for s in tests], tokens, base.name, asked])
+        phase = Phase(server / "evaluation", arm, [state, lora, [s.response for s in tests], tokens, base.digest, asked])
         file = server / "evaluation" / f"{arm}.json"
         if not phase.done:
             with attached(base, lora, state, settings.seed) as model:  # a fresh adapter changes nothing: B = 0
@@ -255,7 +256,7 @@ def _good_shares(clients: list[Client]) -> dict[str, float] | None:
 
 
 def _write_adapter(state: AdapterState, lora: LoraSettings, base: Base, folder: Path) -> None:
-    replace_whole(folder, lambda part: save_adapter(state, lora, base.name, part))
+    replace_whole(folder, lambda part: save_adapter(state, lora, base, part))
 
 
 def _write_anchors(clients: list[Client], path: Path) -> None:

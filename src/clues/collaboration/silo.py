@@ -65,7 +65,7 @@ def score_silo(
     """
     inputs = {
         "version": __version__,
-        "base": base.name,
+        "base": base.digest,
         "lora": lora_facts(lora_config),
         "samples": [samples, anchors, validation],
         "checkpoints": list(checkpoints),
@@ -114,7 +114,7 @@ def fit_silo(
     """`fit`, remembered on the client's disk: the same work is never done twice."""
     from safetensors.torch import load_file, save_file
 
-    key = value_digest([__version__, tokens, lora, settings, seed, initial, proximal_mu, in_order, base.name])
+    key = value_digest([__version__, tokens, lora, settings, seed, initial, proximal_mu, in_order, base.digest])
     file = folder / "adapters" / f"{key[:16]}.safetensors"
     if not file.is_file():
         state = fit(
@@ -170,7 +170,7 @@ def score_in_run(
     folder: Path,
 ) -> tuple[ScoreTable, ScoreTable]:
     """Train the trajectory and score in the same pass; what `score_silo` writes and returns."""
-    phase = Phase(folder, "scores", [samples, anchors, validation, lora, training, settings, seed, base.name])
+    phase = Phase(folder, "scores", [samples, anchors, validation, lora, training, settings, seed, base.digest])
     if not phase.done:
         scorers: list[InRunScorer] = []
 

@@ -14,10 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from clues.errors import ConfigError, ModelError
+from clues.files import read_json, write_json
 from clues.models.base import Base
+from clues.models.identity import weights_digest
+from clues.models.restoring import restored
 from clues.settings import LoraSettings
 
 AdapterState = dict[str, Tensor]
+_BASE_FILE = "base_model.json"  # beside an adapter: the digest of its base
 _INCIDENTAL = {"base_model_name_or_path", "inference_mode", "peft_version", "revision"}
 
 
@@ -46,18 +50,20 @@ def attached(base: Base, config: Any, state: Mapping[str, Tensor] | None = None,
 
     Raises:
         ConfigError: a target module is not in the base model.
-        ModelError: the tensors do not fit the base model.
+        ModelError: the tensors do not fit the base model, or are not those of a LoRA adapter.
     """
-    from peft import get_peft_model, prepare_model_for_kbit_training, set_peft_model_state_dict
+    from peft import get_peft_model, set_peft_model_state_dict
 
-    torch.manual_seed(seed)
-    if getattr(base.model, "is_quantized", False):
-        prepare_model_for_kbit_training(base.model, use_gradient_checkpointing=False)
-    try:
-        model = get_peft_model(base.model, peft_config(config, base.name))
-    except ValueError as error:
-        raise ConfigError(f"lora.target_modules: {str(error).splitlines()[0]} Name modules of the base.") from None
-    try:
+    chosen = peft_config(config, base.name)
+    check_kind(chosen)
+    with restored(base.model, weights=_changes_the_base(chosen, state)):
+        torch.manual_seed(seed)
+        try:
+            model = get_peft_model(base.model, chosen)
+        except ValueError as error:
+            raise ConfigError(f"lora.target_modules: {str(error).splitlines()[0]} Name modules of the base.") from None
+        if isinstance(config, LoraSettings):
+            _check_targets(model, config)
         if state is not None:
             try:
                 result = set_peft_model_state_dict(model, dict(state))
@@ -66,16 +72,38 @@ def attached(base: Base, config: Any, state: Mapping[str, Tensor] | None = None,
             if result.unexpected_keys:
                 raise ModelError(f"the adapter names modules that {base.name} lacks; use its own base model.")
         yield model
-    finally:
-        detach(base, model)
 
 
-def detach(base: Base, model: Any) -> None:
-    """Make the base bare again after PEFT wrapped it as `model`."""
-    model.unload()
-    if hasattr(base.model, "peft_config"):
-        del base.model.peft_config
-    base.model.requires_grad_(False)
+def check_kind(config: Any) -> None:
+    """Raises ModelError, with the remedy, where an adapter is none that can be attached and taken off again."""
+    if str(getattr(config.peft_type, "value", config.peft_type)) != "LORA":
+        raise ModelError(f"the adapter is of type {config.peft_type}; only LoRA adapters can be used.")
+    if getattr(config, "target_parameters", None):
+        raise ModelError("the adapter has target_parameters, which are no linear layers; train one without them.")
+    initialisation = str(config.init_lora_weights).lower()
+    if initialisation.startswith(("corda", "loftq", "pissa_niter")):
+        raise ModelError(
+            f"the adapter was initialised by {config.init_lora_weights}, which changes the base model in a way that "
+            "cannot be repeated; convert it by PEFT's save_pretrained(path_initial_model_for_weight_conversion=…)."
+        )
+
+
+def _changes_the_base(config: Any, state: Mapping[str, Tensor] | None) -> bool:
+    """Whether attaching writes into the base's own weights: by the initialisation, or by tensors of other modules."""
+    initialisation = str(config.init_lora_weights).lower()
+    return initialisation.startswith(("pissa", "olora")) or any("lora_" not in name for name in state or {})
+
+
+def _check_targets(model: Any, config: LoraSettings) -> None:
+    """Raises ConfigError where one of several targets is nowhere in the model: PEFT passes over it."""
+    if isinstance(config.target_modules, str):
+        return
+    names = model.targeted_module_names
+    missing = [t for t in config.target_modules if not any(name == t or name.endswith(f".{t}") for name in names)]
+    if missing:
+        raise ConfigError(
+            f"lora.target_modules: {', '.join(missing)} is no module of the base model that LoRA can adapt; remove it."
+        )
 
 
 def adapter_state(model: Any, name: str = "default") -> AdapterState:
@@ -131,15 +159,16 @@ def check_modules(base: Base, config: Any, pattern: str) -> None:
         lora_modules(model, pattern)
 
 
-def save_adapter(state: Mapping[str, Tensor], config: Any, base_name: str, folder: Path) -> None:
-    """Write an adapter that `PeftModel.from_pretrained` loads as it is."""
+def save_adapter(state: Mapping[str, Tensor], config: Any, base: Base, folder: Path) -> None:
+    """Write an adapter that `PeftModel.from_pretrained` loads as it is, and beside it the digest of its base."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: t.contiguous() for name, t in state.items()}, str(folder / "adapter_model.safetensors"))
-    saved = peft_config(config, base_name)
+    saved = peft_config(config, base.name)
     saved.inference_mode = True
     saved.save_pretrained(str(folder))
+    write_json(folder / _BASE_FILE, {"sha256": base.digest})
 
 
 def load_adapter(folder: Path, base: Base | None = None) -> tuple[AdapterState, Any]:
@@ -156,12 +185,27 @@ def load_adapter(folder: Path, base: Base | None = None) -> tuple[AdapterState, 
             f"{folder}: holds no adapter (adapter_config.json, adapter_model.safetensors); check the path."
         )
     config = PeftConfig.from_pretrained(str(folder))
-    if base is not None and config.base_model_name_or_path != base.name:
-        raise ModelError(
-            f"{folder}: is an adapter of {config.base_model_name_or_path}, not of {base.name}; "
-            "name its own base with --model."
-        )
+    if base is not None and not base.any_base:
+        _check_base(folder, config.base_model_name_or_path, base)
     return load_file(str(folder / "adapter_model.safetensors")), config
+
+
+def _check_base(folder: Path, name: str | None, base: Base) -> None:
+    """Raises ModelError where an adapter is of another base model, or where that cannot be told."""
+    if (folder / _BASE_FILE).is_file():
+        same = read_json(folder / _BASE_FILE)["sha256"] == base.digest
+    elif name == base.name:
+        same = True
+    elif name and Path(name).is_dir():
+        weights = weights_digest(Path(name))
+        same = weights is not None and Path(base.name).is_dir() and weights == weights_digest(Path(base.name))
+    else:
+        raise ModelError(
+            f"{folder}: its base, {name}, is not here to be compared with {base.name}; "
+            "if it is the same model, say so by --set model.any_base=true."
+        )
+    if not same:
+        raise ModelError(f"{folder}: is an adapter of {name}, not of {base.name}; name its own base with --model.")
 
 
 def peft_config(config: Any, base_name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,28 @@ import torch
 
 from clues.errors import ModelError
 from clues.models import embedded
+from clues.models.identity import base_digest
 from clues.processes import main_first, process_count, process_state
 from clues.settings import ModelSettings
 
 
 @dataclass(frozen=True)
 class Base:
-    """A frozen base model with its tokenizer; `name` is what an adapter records as its base."""
+    """A frozen base model with its tokenizer.
+
+    `name`: the folder or Hub id that it was loaded from, which an adapter's configuration records. `any_base`: whether
+    adapters are taken whose base cannot be compared with this one.
+    """
 
     name: str
     model: Any
     tokenizer: Any
+    any_base: bool = False
+
+    @cached_property
+    def digest(self) -> str:
+        """What makes it the model it is (`clues.models.identity`)."""
+        return base_digest(self.model, self.tokenizer, self.name)
 
     @property
     def device(self) -> torch.device:
@@ -58,7 +70,12 @@ def load_base(settings: ModelSettings) -> Base:
         ) from None
     model.requires_grad_(False)
     model.config.use_cache = False
-    return Base(_identity(source), model.eval(), tokenizer)
+    if settings.quantization != "none":
+        from peft import prepare_model_for_kbit_training
+
+        # Once, here: it makes norms float32, and the base is to be the same with an adapter and without.
+        prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    return Base(_identity(source), model.eval(), tokenizer, settings.any_base)
 
 
 def _device(name: str) -> str:

@@ -29,12 +29,12 @@ class Checkpoint:
     epsilon: float = 1e-8
 
 
-def save_checkpoint(checkpoint: Checkpoint, config: Any, base_name: str, folder: Path) -> None:
+def save_checkpoint(checkpoint: Checkpoint, config: Any, base: Base, folder: Path) -> None:
     """Write a checkpoint whole or not at all."""
     from safetensors.torch import save_file
 
     def write(part: Path) -> None:
-        save_adapter(checkpoint.state, config, base_name, part)
+        save_adapter(checkpoint.state, config, base, part)
         if checkpoint.first_moment and checkpoint.second_moment:
             moments = {f"first.{name}": t for name, t in checkpoint.first_moment.items()}
             moments |= {f"second.{name}": t for name, t in checkpoint.second_moment.items()}

@@ -87,7 +87,7 @@ def merge_folders(
         tokens = tokenize(read_many(data), base)
         weights = learn_weights(base, states, lora, tokens, settings)
     state, merged = merge(base, states, lora, weights, settings, seed)
-    replace_whole(out, lambda part: save_adapter(state, merged, base.name, part))
+    replace_whole(out, lambda part: save_adapter(state, merged, base, part))
     return out
 
 

@@ -39,6 +39,7 @@ class ModelSettings(Settings):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = "auto"
     quantization: Literal["none", "8bit", "4bit"] = "none"
+    any_base: bool = False  # take adapters too whose base cannot be compared with this model
 
 
 class LoraSettings(Settings):

@@ -65,7 +65,7 @@ def fit(
         length = settings.model_copy(update={"epochs": 1.0, "steps": None}) if in_order else settings
         callbacks: list[TrainerCallback] = [shown]
         if trajectory is not None:
-            callbacks.append(RecordTrajectory(model, trajectory, lora, base.name, _snapshots(tokens, length)))
+            callbacks.append(RecordTrajectory(model, trajectory, lora, base, _snapshots(tokens, length)))
         trainer = _LossPerSample(
             model=model,
             args=_arguments(trajectory / ".resume" if trajectory else Path(scratch), base, length, len(tokens), seed),
@@ -91,7 +91,7 @@ def fit_trajectory(
     watch: Watch | None = None,
 ) -> None:
     """Record a trajectory once: done already with the same data and settings, nothing happens."""
-    inputs = [tokens, lora, settings, seed, base.name]
+    inputs = [tokens, lora, settings, seed, base.digest]
     done, begun = Phase(folder, "trajectory", inputs), Phase(folder, "begun", inputs)
     if done.done and not watch:  # who watches needs the steps themselves
         return

@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 
 from clues.files import read_json, write_json
 from clues.models.adapters import adapter_state
+from clues.models.base import Base
 from clues.models.trajectory import Checkpoint, save_checkpoint
 from clues.settings import LoraSettings
 
@@ -18,8 +19,8 @@ from clues.settings import LoraSettings
 class RecordTrajectory(TrainerCallback):
     """Writes `checkpoint-STEP` folders at the chosen steps, and lets the Trainer save its own state there."""
 
-    def __init__(self, model: Any, folder: Path, lora: LoraSettings, base_name: str, snapshots: Sequence[int]) -> None:
-        self._model, self._folder, self._lora, self._base_name = model, folder, lora, base_name
+    def __init__(self, model: Any, folder: Path, lora: LoraSettings, base: Base, snapshots: Sequence[int]) -> None:
+        self._model, self._folder, self._lora, self._base = model, folder, lora, base
         self._snapshots = list(snapshots)
         self._rates_file = folder / ".learning-rates.json"
         self._rates: list[float] = []
@@ -53,7 +54,7 @@ class RecordTrajectory(TrainerCallback):
             epsilon=float(group["eps"]),
         )
         write_json(self._rates_file, self._rates)
-        save_checkpoint(checkpoint, self._lora, self._base_name, self._folder / f"checkpoint-{state.global_step:06d}")
+        save_checkpoint(checkpoint, self._lora, self._base, self._folder / f"checkpoint-{state.global_step:06d}")
         control.should_save = state.global_step < state.max_steps
 
 

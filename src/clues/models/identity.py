@@ -1,0 +1,92 @@
+"""Which base model it is: a digest of its configuration, tokenizer and weights; a path says only where a copy lies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clues.files import read_json, value_digest, write_json
+from clues.packages import cache_folder
+
+# What of a configuration says how or by which version the model was loaded.
+_INCIDENTAL = {"transformers_version", "dtype", "torch_dtype", "use_cache", "quantization_config", "architectures"}
+
+
+def base_digest(model: Any, tokenizer: Any, source: str) -> str:
+    """SHA-256 of what makes a base model the one it is, the same wherever it lies and in whatever dtype it is loaded.
+
+    Args:
+        source: the folder or Hub id that the model was loaded from; without files there its state in memory counts.
+    """
+    config = {
+        key: value
+        for key, value in model.config.to_diff_dict().items()
+        if key not in _INCIDENTAL and not key.startswith("_")
+    }
+    folder = _files_of(source)
+    weights = weights_digest(folder) if folder else None
+    return value_digest([config, _tokenizer_facts(tokenizer), weights or _tensors_digest(model.state_dict().items())])
+
+
+def weights_digest(folder: Path) -> str | None:
+    """SHA-256 of the weights that lie in a folder, however they are divided into files; None where there are none.
+
+    It is kept in the user's cache by the files' paths, sizes and times, as reading large models takes a while.
+    """
+    files = sorted(folder.glob("*.safetensors")) or sorted([*folder.glob("*.bin"), *folder.glob("*.gguf")])
+    if not files:
+        return None
+    known = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    kept = cache_folder() / "digests" / f"{value_digest(known)}.json"
+    if kept.is_file():
+        return str(read_json(kept)["weights"])
+    if files[0].suffix == ".safetensors":
+        digest = _tensors_digest(_stored_tensors(files))
+    else:
+        digest = value_digest([hashlib.file_digest(file.open("rb"), "sha256").hexdigest() for file in files])
+    write_json(kept, {"weights": digest})
+    return digest
+
+
+def _stored_tensors(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
+    from safetensors import safe_open
+
+    places = {}
+    for file in files:
+        with safe_open(str(file), framework="pt") as opened:
+            places |= dict.fromkeys(opened.keys(), file)
+    for name in sorted(places):
+        with safe_open(str(places[name]), framework="pt") as opened:
+            yield name, opened.get_tensor(name)
+
+
+def _tensors_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors, key=lambda item: item[0]) if not isinstance(tensors, Iterator) else tensors:
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _tokenizer_facts(tokenizer: Any) -> Any:
+    if tokenizer is None:
+        return None
+    return [tokenizer.get_vocab(), tokenizer.special_tokens_map, tokenizer.chat_template]
+
+
+def _files_of(source: str) -> Path | None:
+    """The folder of a model's files: as given, or where transformers keeps what it downloaded."""
+    if Path(source).is_dir():
+        return Path(source)
+    from transformers.utils import cached_file
+
+    try:
+        return Path(cached_file(source, "config.json", local_files_only=True)).parent
+    except (OSError, ValueError, TypeError):
+        return None

@@ -1,0 +1,61 @@
+"""A base model is lent to adapters and trainers; afterwards it is as it was before."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from clues.files import value_digest
+
+
+@contextmanager
+def restored(model: Any, weights: bool = False) -> Iterator[None]:
+    """Whatever is done to a model within, its modules, modes and flags are the old ones at the end.
+
+    PEFT's own `unload` leaves what adapters carry beside LoRA: saved heads, embeddings, initialisations that change
+    the base.
+
+    Args:
+        weights: whether the weights may change within. They are then copied, which takes as much memory again.
+    """
+    tree = [(parent, name, child) for parent in model.modules() for name, child in parent._modules.items()]
+    modes = [(module, module.training) for module in model.modules()]
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    copies = [(tensor, tensor.data.clone()) for tensor in [*model.parameters(), *model.buffers()]] if weights else []
+    attributes = set(vars(model))
+    settings = model.config.to_dict()
+    try:
+        yield
+    finally:
+        for parent, name, child in tree:
+            parent._modules[name] = child
+        for module, mode in modes:
+            module.training = mode
+        for tensor, data in copies:
+            tensor.data = data
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+            parameter.grad = None
+        for name in set(vars(model)) - attributes:
+            delattr(model, name)
+        for key, value in settings.items():
+            if key in vars(model.config) and getattr(model.config, key) != value and not isinstance(value, dict):
+                setattr(model.config, key, value)
+
+
+def state_digest(model: Any) -> str:
+    """SHA-256 of all that an adapter or a training may leave changed in a model in memory."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    modules = [
+        [name, type(module).__name__, module.training, len(module._forward_hooks), len(module._forward_pre_hooks)]
+        for name, module in model.named_modules()
+    ]
+    flags = [[name, parameter.requires_grad, parameter.grad is None] for name, parameter in model.named_parameters()]
+    return value_digest([digest.hexdigest(), modules, flags, sorted(vars(model)), str(model.config.to_dict())])

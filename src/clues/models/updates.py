@@ -1,0 +1,131 @@
+"""What a LoRA adapter adds to each weight, whichever way its configuration says it: ΔW = B A, the scaling inside B.
+
+rsLoRA, patterns of ranks and alphas, regular expressions of targets, layers to transform: PEFT itself is asked what
+they mean for each module, and the result is plain.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clues.errors import ModelError
+from clues.models.adapters import AdapterState, attached, lora_modules
+from clues.models.base import Base
+
+_PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True)
+class Update:
+    """ΔW = b a, with a: r × in and b: out × r, on the CPU in float32."""
+
+    a: Tensor
+    b: Tensor
+
+    @property
+    def rank(self) -> int:
+        return self.a.shape[0]
+
+
+Updates = dict[str, Update]  # by name of the module in the base model
+
+
+def updates_of(base: Base, state: AdapterState, config: Any) -> Updates:
+    """The updates of a PEFT LoRA adapter.
+
+    Raises:
+        ModelError: it changes the base model by more than these; says by what, and the remedy.
+    """
+    _refuse_more_than_updates(state, config)
+    with attached(base, config, state) as model, torch.no_grad():
+        updates = {}
+        for module in lora_modules(model):
+            scaling = model.get_submodule(module.name).scaling["default"]
+            b = module.b.weight.detach().float().cpu() * scaling
+            updates[module.name.removeprefix(_PREFIX)] = Update(module.a.weight.detach().float().cpu().clone(), b)
+        return updates
+
+
+def _refuse_more_than_updates(state: AdapterState, config: Any) -> None:
+    if not hasattr(config, "peft_type"):  # settings of ours are plain
+        return
+    reasons = {
+        "is a DoRA adapter": config.use_dora,
+        "has biases": getattr(config, "lora_bias", False) or config.bias != "none",
+        "saves whole modules (modules_to_save)": config.modules_to_save,
+        "trains tokens (trainable_token_indices)": getattr(config, "trainable_token_indices", None),
+        "repeats layers (layer_replication)": config.layer_replication,
+        "changes the base model by its initialisation (convert it by PEFT's path_initial_model_for_weight_conversion)": (
+            str(config.init_lora_weights).lower().startswith(("pissa", "olora"))
+        ),
+        "carries tensors beside LoRA's, such as embeddings": any("lora_" not in name for name in state),
+        "adapts embeddings": any("lora_embedding" in name for name in state),
+    }
+    found = [reason for reason, holds in reasons.items() if holds]
+    if found:
+        raise ModelError(f"an adapter {' and '.join(found)}, which a merge would lose; merge plain LoRA adapters.")
+
+
+def side_by_side(updates: Sequence[Updates], weights: Sequence[float]) -> Updates:
+    """Σ_k w_k ΔW_k of every module that one of them adapts, exactly: their ranks add up, and each w is inside b."""
+    merged = {}
+    for name in dict.fromkeys(name for one in updates for name in one):
+        parts = [(one[name], weight) for one, weight in zip(updates, weights, strict=True) if name in one]
+        a, b = torch.cat([part.a for part, _ in parts]), torch.cat([part.b * weight for part, weight in parts], dim=1)
+        merged[name] = Update(a, b)
+    return merged
+
+
+def of_rank(updates: Updates, ranks: Mapping[str, int]) -> Updates:
+    """The nearest updates of these ranks, by module: b a cut to its largest singular values (Eckart and Young)."""
+    found = {}
+    for name, update in updates.items():
+        qb, rb = torch.linalg.qr(update.b.double())
+        qa, ra = torch.linalg.qr(update.a.double().T)
+        u, s, vh = torch.linalg.svd(rb @ ra.T)
+        rank = min(ranks[name], len(s))
+        b, a = qb @ u[:, :rank] * s[:rank], vh[:rank] @ qa.T
+        found[name] = Update(a.float(), b.float())
+    return found
+
+
+def as_adapter(base: Base, updates: Updates) -> tuple[AdapterState, Any]:
+    """(PEFT's tensors, its configuration) of an adapter that makes exactly these updates."""
+    from peft import LoraConfig
+
+    ranks = {name: update.rank for name, update in updates.items()}
+    usual = Counter(ranks.values()).most_common(1)[0][0]
+    others = {name: rank for name, rank in ranks.items() if rank != usual}
+    config = LoraConfig(
+        r=usual,
+        lora_alpha=usual,
+        rank_pattern=others,
+        alpha_pattern=dict(others),
+        target_modules=_targets(base, updates),
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=base.name,
+    )
+    state = {}
+    for name, update in updates.items():
+        state[f"{_PREFIX}{name}.lora_A.weight"] = update.a.contiguous()
+        state[f"{_PREFIX}{name}.lora_B.weight"] = update.b.contiguous()
+    return state, config
+
+
+def _targets(base: Base, names: Iterable[str]) -> list[str]:
+    """The last parts of the modules' names where these mean the same modules; else their whole names."""
+    wanted = set(names)
+    last = {name.rpartition(".")[2] for name in wanted}
+    meant = {name for name, _ in base.model.named_modules() if name.rpartition(".")[2] in last}
+    return sorted(last) if meant == wanted else sorted(wanted)
+
+
+def same_shape(updates: Sequence[Updates]) -> bool:
+    """Whether all adapt the same modules with the same ranks."""
+    return len({tuple(sorted((name, update.rank) for name, update in one.items())) for one in updates}) == 1
