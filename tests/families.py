@@ -54,9 +54,7 @@ FAMILIES = {
         ),
         ["q_proj", "fc1"],
     ),
-    "gpt-neox": Family(
-        lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**_SIZE, intermediate_size=32)), ["query_key_value"], "embed_out"
-    ),
+    "gpt-neox": Family(lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**_SIZE, intermediate_size=32)), ["query_key_value"]),
     # a shared expert sees batch · tokens rows; the others' weights are no linears
     "qwen2-moe": Family(
         lambda: Qwen2MoeForCausalLM(

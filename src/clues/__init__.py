@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from clues.recipes.train import evaluate_file as evaluate_file
     from clues.recipes.train import merge_folders as merge_folders
     from clues.recipes.train import train as train
+    from clues.settings import CorruptSettings as CorruptSettings
+    from clues.settings import EvaluateSettings as EvaluateSettings
+    from clues.settings import MergeSettings as MergeSettings
     from clues.settings import RunSettings as RunSettings
     from clues.settings import ScoreSettings as ScoreSettings
     from clues.settings import SelectionSettings as SelectionSettings
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 
 # Loaded on first use: `import clues` must not wait for torch.
 _HOMES = {
+    "CorruptSettings": "settings",
+    "EvaluateSettings": "settings",
+    "MergeSettings": "settings",
     "RunSettings": "settings",
     "ScoreSettings": "settings",
     "SelectionSettings": "settings",

@@ -173,11 +173,11 @@ def select(
     """Keep what scores at least the threshold: kept.jsonl, dropped.jsonl, selection.json."""
     from clues.recipes.score import select as recipe
     from clues.recipes.tables import facts_table, show
-    from clues.settings import SelectionSettings, validated
+    from clues.settings import SelectSettings, validated
 
-    values = {"threshold": threshold} if threshold else {}
-    overrides = [override.removeprefix("selection.") for override in set_ or []]
-    result = recipe(folder, validated(SelectionSettings, values, overrides), labels)
+    values = {"labels": labels, "selection": {"threshold": threshold}}
+    settings = validated(SelectSettings, values, set_ or [])
+    result = recipe(folder, settings.selection, settings.labels)
     shown = {key: value for key, value in result.items() if key != "auroc_by_kind"}
     shown |= {f"auroc {kind}": value for kind, value in result.get("auroc_by_kind", {}).items()}
     show(facts_table(f"Selection in {folder}", shown))
@@ -197,7 +197,7 @@ def train(samples: str, out: Path = typer.Option(...), model: Model = None, seed
 @app.command(epilog="Example: clues merge runs/a/adapter runs/b/adapter --method exact --out merged")
 @_command
 def merge(
-    adapters: list[Path],
+    adapters: list[str],
     out: Path = typer.Option(...),
     method: Annotated[str, typer.Option(help="exact, svd, linear, ties, dare-linear or dare-ties.")] = "exact",
     weights: Annotated[str, typer.Option(help="equal, or learned on --data.")] = "equal",
@@ -208,19 +208,23 @@ def merge(
 ) -> None:
     """Merge LoRA adapters of one base model into one."""
     from clues.recipes.train import merge_folders
-    from clues.settings import MergingSettings, ModelSettings, validated
+    from clues.settings import MergeSettings, validated
 
-    overrides = [override.removeprefix("merging.") for override in set_ or []]
-    settings = validated(MergingSettings, {"method": method, "weights": weights}, overrides)
-    which = validated(ModelSettings, {"id": model} if model else {})
-    print(f"Adapter: {merge_folders(adapters, which, settings, seed, out, data or [])}")
+    values = {
+        "seed": seed,
+        "adapters": adapters,
+        "public": data or [],
+        "merging": {"method": method, "weights": weights},
+        **_model(model),
+    }
+    print(f"Adapter: {merge_folders(validated(MergeSettings, values, set_ or []), out)}")
 
 
 @app.command(epilog="Example: clues evaluate test.jsonl --adapter runs/demo/server/global")
 @_command
 def evaluate(
     tests: list[str],
-    adapter: Annotated[Path | None, typer.Option(help="An adapter's folder; the base model without it.")] = None,
+    adapter: Annotated[str | None, typer.Option(help="An adapter's folder; the base model without it.")] = None,
     generate: Annotated[int, typer.Option(min=0, help="Also answer, in at most so many tokens: F1, ROUGE-L.")] = 0,
     model: Model = None,
     set_: Set = None,
@@ -228,12 +232,11 @@ def evaluate(
     """Held-out NLL and perplexity by domain; token F1 and ROUGE-L of generated answers."""
     from clues.recipes.tables import facts_table, show
     from clues.recipes.train import evaluate_file
-    from clues.settings import DataSettings, EvaluationSettings, ModelSettings, validated
+    from clues.settings import EvaluateSettings, validated
 
-    overrides = [override.removeprefix("evaluation.") for override in set_ or []]
-    settings = validated(EvaluationSettings, {"generate": generate}, overrides)
-    which = validated(ModelSettings, {"id": model} if model else {})
-    for domain, figures in evaluate_file(tests, adapter, which, DataSettings(), settings).items():
+    values = {"tests": tests, "adapter": adapter, "evaluation": {"generate": generate}, **_model(model)}
+    settings = validated(EvaluateSettings, values, set_ or [])
+    for domain, figures in evaluate_file(settings).items():
         show(facts_table(domain, figures))
 
 
@@ -246,12 +249,15 @@ def corrupt(
     kinds: Kinds = "cut,delete,exchange",
     severity: Severity = 0.5,
     seed: Seed = 1,
+    set_: Set = None,
 ) -> None:
     """Damage a known share of a clean file, with the truth beside it, for benchmarks."""
     from clues.recipes.corrupt import corrupt_file
     from clues.recipes.tables import facts_table, show
+    from clues.settings import CorruptSettings, validated
 
-    show(facts_table(str(out), corrupt_file(samples, share, _list(kinds), seed, severity, out)))
+    values = {"seed": seed, "samples": samples, "share": share, "kinds": _list(kinds), "severity": severity}
+    show(facts_table(str(out), corrupt_file(validated(CorruptSettings, values, set_ or []), out)))
 
 
 @app.command(
@@ -275,6 +281,7 @@ def partition(
     anchors: Annotated[int, typer.Option(min=1, help="Anchors a domain.")] = 10,
     tests: Annotated[int, typer.Option(min=1, help="Held-out test samples a domain.")] = 20,
     seed: Seed = 1,
+    set_: Set = None,
 ) -> None:
     """Make an experiment out of a clean file: clients of known quality, public files beside them."""
     from clues.recipes.partition import partition as recipe
@@ -284,6 +291,7 @@ def partition(
     numbered = not by and clients.isdigit()
     values = {
         "seed": seed,
+        "samples": samples,
         "clients": [f"client-{n + 1}" for n in range(int(clients))] if numbered else _list(clients),
         "by": by,
         "domain": domain,
@@ -297,7 +305,7 @@ def partition(
         "anchors": anchors,
         "tests": tests,
     }
-    show(facts_table(str(out), recipe(samples, validated(PartitionSettings, values), out)))
+    show(facts_table(str(out), recipe(validated(PartitionSettings, values, set_ or []), out)))
 
 
 @models_app.command("fetch")

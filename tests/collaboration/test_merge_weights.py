@@ -45,9 +45,13 @@ def merged_loss(base, adapters, weights, public, settings):
         return float(sample_losses(model.eval(), batch.input_ids, batch.attention_mask, batch.labels).mean())
 
 
+def with_settings(states):
+    return [(state, LORA) for state in states]
+
+
 def test_the_adapter_that_knows_the_public_samples_weighs_most(base, adapters, public):
     settings = MergingSettings(weights="learned")
-    weights = learn_weights(base, [(state, LORA) for state in adapters], public, settings)
+    weights = learn_weights(base, with_settings(adapters), public, settings)
     assert sum(weights) == pytest.approx(1)
     assert weights[0] > 0.5 > max(weights[1:])
     assert min(weights) > 0
@@ -69,7 +73,7 @@ def test_the_first_step_follows_the_gradient_of_the_merged_loss(base, adapters, 
             losses.append(merged_loss(base, adapters, theta.softmax(0).tolist(), public, settings))
         signs.append(1.0 if losses[0] > losses[1] else -1.0)
     expected = (-rate * torch.tensor(signs)).softmax(0)
-    assert learn_weights(base, [(state, LORA) for state in adapters], public, settings) == pytest.approx(expected.tolist(), abs=1e-4)
+    assert learn_weights(base, with_settings(adapters), public, settings) == pytest.approx(expected.tolist(), abs=1e-4)
 
 
 @pytest.mark.parametrize(("losses", "best"), [([1.0, 2.0, 0.5, 3.0], 2), ([1.0, 2.0, 3.0, 4.0], 0)])
@@ -82,7 +86,7 @@ def test_the_best_weights_on_the_way_are_kept(base, adapters, public, monkeypatc
         return losses[len(met) - 1]
 
     monkeypatch.setattr(merge_weights, "_add_gradient", overshoot)
-    weights = learn_weights(base, [(state, LORA) for state in adapters], public, MergingSettings(weights="learned", weight_steps=3))
+    weights = learn_weights(base, with_settings(adapters), public, MergingSettings(weights="learned", weight_steps=3))
     assert len(met) == 4
     assert weights == pytest.approx(met[best])
     assert met[0] == pytest.approx([1 / 3] * 3)
@@ -90,9 +94,9 @@ def test_the_best_weights_on_the_way_are_kept(base, adapters, public, monkeypatc
 
 def test_the_same_weights_again_whatever_the_batches_and_a_bare_base(base, adapters, public):
     settings = MergingSettings(weights="learned", weight_steps=5)
-    one, two = (learn_weights(base, [(state, LORA) for state in adapters], public, settings) for _ in range(2))
+    one, two = (learn_weights(base, with_settings(adapters), public, settings) for _ in range(2))
     assert one == two
-    small = learn_weights(base, [(state, LORA) for state in adapters], public, settings, batch_tokens=1)
+    small = learn_weights(base, with_settings(adapters), public, settings, batch_tokens=1)
     assert small == pytest.approx(one, abs=1e-4)
     assert not any("lora" in name for name, _ in base.model.named_modules())
 
@@ -100,4 +104,4 @@ def test_the_same_weights_again_whatever_the_batches_and_a_bare_base(base, adapt
 def test_a_loss_that_is_no_number_is_told(base, adapters, public):
     broken = [{n: t * float("nan") for n, t in state.items()} for state in adapters]
     with pytest.raises(ProtocolError, match=r"merging\.weights: the loss is nan"):
-        learn_weights(base, [(state, LORA) for state in broken], public, MergingSettings(weights="learned"))
+        learn_weights(base, with_settings(broken), public, MergingSettings(weights="learned"))

@@ -5,7 +5,7 @@ import torch
 
 from clues.errors import ConfigError, ModelError
 from clues.models.adapters import adapter_state, attached, load_adapter, lora_modules, save_adapter
-from clues.models.base import load_base
+from clues.models.base import Base, load_base
 from clues.models.trajectory import load_trajectory
 from clues.settings import LoraSettings, ModelSettings
 
@@ -52,7 +52,7 @@ def test_unknown_target_modules(base):
 
 def test_an_adapter_of_another_base_is_refused(base, tmp_path):
     with attached(base, LORA) as model:
-        save_adapter(adapter_state(model), LORA, "some/other-model", tmp_path / "a")
+        save_adapter(adapter_state(model), LORA, Base("some/other-model", base.model, None), tmp_path / "a")
     with pytest.raises(ModelError, match="is an adapter of some/other-model, not of"):
         load_adapter(tmp_path / "a", base)
 

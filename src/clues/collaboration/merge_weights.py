@@ -113,9 +113,7 @@ def _scaled(model: Any, weights: Tensor, columns: Mapping[str, Tensor]) -> Itera
     def scale(name: str, _: Any, __: Any, output: Tensor) -> Tensor:
         return output * weights[columns[name]].to(output.dtype)
 
-    handles = [
-        module.a.register_forward_hook(functools.partial(scale, module.name)) for module in lora_modules(model)
-    ]
+    handles = [module.a.register_forward_hook(functools.partial(scale, module.name)) for module in lora_modules(model)]
     try:
         yield
     finally:

@@ -230,7 +230,9 @@ def _evaluate(
     for arm in settings.evaluation.arms:
         state, lora = models.get(arm, (None, settings.lora))
         asked = settings.evaluation.model_dump(include={"generate", "generate_samples"})
-        phase = Phase(server / "evaluation", arm, [state, lora, [s.response for s in tests], tokens, base.digest, asked])
+        phase = Phase(
+            server / "evaluation", arm, [state, lora, [s.response for s in tests], tokens, base.digest, asked]
+        )
         file = server / "evaluation" / f"{arm}.json"
         if not phase.done:
             with attached(base, lora, state, settings.seed) as model:  # a fresh adapter changes nothing: B = 0

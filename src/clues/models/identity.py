@@ -31,7 +31,9 @@ def base_digest(model: Any, tokenizer: Any, source: str) -> str:
     }
     folder = _files_of(source)
     weights = weights_digest(folder) if folder else None
-    return value_digest([config, _tokenizer_facts(tokenizer), weights or _tensors_digest(model.state_dict().items())])
+    return value_digest(
+        [config, _tokenizer_facts(tokenizer), weights or _tensors_digest(sorted(model.state_dict().items()))]
+    )
 
 
 def weights_digest(folder: Path) -> str | None:
@@ -57,7 +59,7 @@ def weights_digest(folder: Path) -> str | None:
 def _stored_tensors(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
     from safetensors import safe_open
 
-    places = {}
+    places: dict[str, Path] = {}
     for file in files:
         with safe_open(str(file), framework="pt") as opened:
             places |= dict.fromkeys(opened.keys(), file)
@@ -67,10 +69,11 @@ def _stored_tensors(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
 
 
 def _tensors_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """SHA-256 of named tensors, in this order."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(tensors, key=lambda item: item[0]) if not isinstance(tensors, Iterator) else tensors:
+    for name, tensor in tensors:
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

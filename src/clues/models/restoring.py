@@ -52,7 +52,7 @@ def state_digest(model: Any) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     modules = [
         [name, type(module).__name__, module.training, len(module._forward_hooks), len(module._forward_pre_hooks)]
         for name, module in model.named_modules()

@@ -61,7 +61,7 @@ def _refuse_more_than_updates(state: AdapterState, config: Any) -> None:
         "saves whole modules (modules_to_save)": config.modules_to_save,
         "trains tokens (trainable_token_indices)": getattr(config, "trainable_token_indices", None),
         "repeats layers (layer_replication)": config.layer_replication,
-        "changes the base model by its initialisation (convert it by PEFT's path_initial_model_for_weight_conversion)": (
+        f"was initialised by {config.init_lora_weights} and not converted": (
             str(config.init_lora_weights).lower().startswith(("pissa", "olora"))
         ),
         "carries tensors beside LoRA's, such as embeddings": any("lora_" not in name for name in state),

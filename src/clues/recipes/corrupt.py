@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 from clues.data.corruption import corrupt
 from clues.data.samples import read_samples
 from clues.errors import OutputError
 from clues.files import write_jsonl
+from clues.settings import CorruptSettings
 
 
 def labels_path(out: Path) -> Path:
     return out.with_name(f"{out.stem}.labels.jsonl")
 
 
-def corrupt_file(
-    source: str, share: float, kinds: Sequence[str], seed: int, severity: float, out: Path
-) -> dict[str, int]:
+def corrupt_file(settings: CorruptSettings, out: Path) -> dict[str, int]:
     """Write the damaged records to `out` and their labels beside it; returns how many there are of each kind.
 
     Raises:
@@ -27,7 +25,8 @@ def corrupt_file(
     for path in (out, labels_path(out)):
         if path.exists():
             raise OutputError(f"{path}: exists already; choose another --out or remove it.")
-    records, labels = corrupt(read_samples(source), share, kinds, seed, severity)
+    samples = read_samples(settings.samples, settings.data)
+    records, labels = corrupt(samples, settings.share, settings.kinds, settings.seed, settings.severity)
     write_jsonl(labels_path(out), labels)
     write_jsonl(out, records)
     return dict(Counter(label["kind"] or "good" for label in labels))

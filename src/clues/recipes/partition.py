@@ -16,7 +16,7 @@ from clues.errors import ConfigError, DataError, OutputError
 from clues.settings import PartitionSettings
 
 
-def partition(source: str, settings: PartitionSettings, out: Path) -> dict[str, str]:
+def partition(settings: PartitionSettings, out: Path) -> dict[str, str]:
     """Write the files of `clues.data.partition` into `out`; returns, by client, how much of it is low-quality.
 
     Raises:
@@ -28,7 +28,7 @@ def partition(source: str, settings: PartitionSettings, out: Path) -> dict[str, 
         raise OutputError(f"{out}: exists already; choose another --out or remove it.")
     check_damage(max(settings.shares), settings.kinds, settings.severity)
     names, by = settings.clients, settings.by
-    records = _records(source, settings)
+    records = _records(settings)
     if by:
         known = sorted({str(record.get(by)) for record in records})
         unknown = [name for name in names if name not in known]
@@ -54,12 +54,12 @@ def _low(settings: PartitionSettings) -> list[float]:
     return settings.shares if len(settings.shares) == count else settings.shares * count
 
 
-def _records(source: str, settings: PartitionSettings) -> list[dict[str, Any]]:
+def _records(settings: PartitionSettings) -> list[dict[str, Any]]:
     """The records with a domain each, and ids of their own: one that repeats gets a number as well."""
-    domain, longest = settings.domain, settings.max_words
+    domain, longest, stem = settings.domain, settings.max_words, Path(settings.samples).stem
     seen: Counter[str] = Counter()
     records = []
-    for number, (place, record) in enumerate(read_records(source), start=1):
+    for number, (place, record) in enumerate(read_records(settings.samples), start=1):
         if longest and _words(place, record) > longest:
             continue
         if domain and not record.get(domain):
@@ -67,7 +67,7 @@ def _records(source: str, settings: PartitionSettings) -> list[dict[str, Any]]:
         identity = str(record.get("id", number))
         seen[identity] += 1
         identity += f"-{seen[identity]}" if seen[identity] > 1 else ""
-        records.append({**record, "id": identity, "domain": str(record[domain]) if domain else Path(source).stem})
+        records.append({**record, "id": identity, "domain": str(record[domain]) if domain else stem})
     return records
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from clues.collaboration.merge_weights import learn_weights
-from clues.collaboration.merging import merge
+from clues.collaboration.merging import merge_adapters
 from clues.data.prompts import tokenize
 from clues.data.samples import read_many, read_samples
 from clues.errors import ConfigError, OutputError
@@ -18,14 +17,7 @@ from clues.files import claim_folder, replace_whole
 from clues.models.adapters import attached, load_adapter, save_adapter
 from clues.models.base import load_base
 from clues.recipes.provenance import write_provenance
-from clues.settings import (
-    DataSettings,
-    EvaluationSettings,
-    LoraSettings,
-    MergingSettings,
-    ModelSettings,
-    TrainSettings,
-)
+from clues.settings import EvaluateSettings, MergeSettings, TrainSettings
 from clues.training.fit import fit_trajectory
 
 
@@ -44,76 +36,44 @@ def train(settings: TrainSettings, out: Path) -> Path:
     return out / "adapter"
 
 
-def merge_folders(
-    adapters: Sequence[Path],
-    model: ModelSettings,
-    settings: MergingSettings,
-    seed: int,
-    out: Path,
-    data: Sequence[str] = (),
-) -> Path:
-    """Merge adapters of one base and shape into `out`.
-
-    Args:
-        data: files of public samples; `settings.weights` learned needs them, equal weights use none.
+def merge_folders(settings: MergeSettings, out: Path) -> Path:
+    """Merge LoRA adapters of one base model, of any ranks, into `out`.
 
     Raises:
         CluesError: too few adapters, adapters that do not fit, data that cannot be used, or `out` is there already.
     """
-    if len(adapters) < 2:
+    if len(settings.adapters) < 2:
         raise ConfigError("clues merge: give at least two adapter folders.")
-    if settings.weights == "samples":
+    if settings.merging.weights == "samples":
         raise ConfigError("merging.weights: folders do not say how many samples they saw; use equal or learned.")
-    if (settings.weights == "learned") != bool(data):
+    if (settings.merging.weights == "learned") != bool(settings.public):
         raise ConfigError("clues merge: --weights learned and --data, a file of public samples, need each other.")
     if out.exists():
         raise OutputError(f"{out}: exists already; choose another --out.")
-    base = load_base(model)
-    loaded = [load_adapter(folder, base) for folder in adapters]
-    shapes = [{name: t.shape for name, t in state.items()} for state, _ in loaded]
-    for folder, shape in zip(adapters[1:], shapes[1:], strict=True):
-        if shape != shapes[0]:
-            raise ConfigError(f"{folder}: has other modules or another rank than {adapters[0]}; train them alike.")
-    config = loaded[0][1]
-    for folder, (_, other) in zip(adapters, loaded, strict=True):
-        if other.lora_alpha != config.lora_alpha:
-            raise ConfigError(
-                f"{folder}: has lora.alpha {other.lora_alpha}, {adapters[0]} {config.lora_alpha}; train alike."
-            )
-    lora = LoraSettings(r=config.r, alpha=config.lora_alpha, target_modules=sorted(config.target_modules))
-    states = [state for state, _ in loaded]
-    weights = [1.0] * len(states)
-    if data:
-        tokens = tokenize(read_many(data), base)
-        weights = learn_weights(base, states, lora, tokens, settings)
-    state, merged = merge(base, states, lora, weights, settings, seed)
-    replace_whole(out, lambda part: save_adapter(state, merged, base, part))
+    public = read_many(settings.public, settings.data)
+    base = load_base(settings.model)
+    adapters = [load_adapter(Path(folder), base) for folder in settings.adapters]
+    weights = [1.0] * len(adapters)
+    if public:
+        weights = learn_weights(base, adapters, tokenize(public, base, settings.data), settings.merging)
+    state, config = merge_adapters(base, adapters, weights, settings.merging, settings.seed)
+    replace_whole(out, lambda part: save_adapter(state, config, base, part))
     return out
 
 
-def evaluate_file(
-    tests: Sequence[str],
-    adapter: Path | None,
-    model: ModelSettings,
-    data: DataSettings,
-    settings: EvaluationSettings | None = None,
-) -> dict[str, Any]:
-    """By domain of the test samples: NLL, perplexity, number of samples; of the base model, or with an adapter.
-
-    Args:
-        settings: `generate` and `generate_samples` ask for generated answers too; tests and arms play no part.
+def evaluate_file(settings: EvaluateSettings) -> dict[str, Any]:
+    """By domain of the test samples: NLL, perplexity, number of samples, and what `evaluation.generate` asks for.
 
     Raises:
         CluesError: a file or the adapter cannot be used, or answers need a package that is missing.
     """
-    chosen = settings or EvaluationSettings()
-    if chosen.generate:
+    if settings.evaluation.generate:
         rouge_package()
-    samples = read_many(tests, data)
-    base = load_base(model)
-    tokens = tokenize(samples, base, data)
-    if adapter is None:
-        return evaluate_tests(base.model, base, samples, tokens, chosen, "")
-    state, config = load_adapter(adapter, base)
+    samples = read_many(settings.tests, settings.data)
+    base = load_base(settings.model)
+    tokens = tokenize(samples, base, settings.data)
+    if settings.adapter is None:
+        return evaluate_tests(base.model, base, samples, tokens, settings.evaluation, "")
+    state, config = load_adapter(Path(settings.adapter), base)
     with attached(base, config, state) as adapted:
-        return evaluate_tests(adapted, base, samples, tokens, chosen, "")
+        return evaluate_tests(adapted, base, samples, tokens, settings.evaluation, "")

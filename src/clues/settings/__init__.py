@@ -4,6 +4,15 @@ from clues.settings.commands import (
     CompareSettings as CompareSettings,
 )
 from clues.settings.commands import (
+    CorruptSettings as CorruptSettings,
+)
+from clues.settings.commands import (
+    EvaluateSettings as EvaluateSettings,
+)
+from clues.settings.commands import (
+    MergeSettings as MergeSettings,
+)
+from clues.settings.commands import (
     PartitionSettings as PartitionSettings,
 )
 from clues.settings.commands import (
@@ -11,6 +20,9 @@ from clues.settings.commands import (
 )
 from clues.settings.commands import (
     ScoreSettings as ScoreSettings,
+)
+from clues.settings.commands import (
+    SelectSettings as SelectSettings,
 )
 from clues.settings.commands import (
     TrainSettings as TrainSettings,

@@ -124,6 +124,8 @@ class PartitionSettings(Settings):
     """An experiment's data out of one clean file: `clues partition`."""
 
     seed: int = 1
+    samples: Source
+    data: DataSettings = DataSettings()
     clients: Annotated[list[str], Field(min_length=1)]  # names; with `by`, values of that field
     by: str | None = None
     domain: str | None = None  # the field that names a domain; none: all samples are of one
@@ -171,3 +173,42 @@ class TrainSettings(Settings):
     lora: LoraSettings = LoraSettings()
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()
+
+
+class SelectSettings(Settings):
+    """Selecting from what was scored: `clues select`. The model and the data are those of the scored run."""
+
+    labels: Source | None = None
+    selection: SelectionSettings = SelectionSettings()
+
+
+class EvaluateSettings(Settings):
+    """A model on held-out tests: `clues evaluate`."""
+
+    tests: Annotated[list[Source], Field(min_length=1)]
+    adapter: Source | None = None
+    model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+
+class MergeSettings(Settings):
+    """Several adapters into one: `clues merge`. `public`: samples that weights are learned on."""
+
+    seed: int = 1
+    adapters: Annotated[list[Source], Field(min_length=1)]
+    public: list[Source] = []
+    model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
+    merging: MergingSettings = MergingSettings()
+
+
+class CorruptSettings(Settings):
+    """Known damage to a clean file: `clues corrupt`."""
+
+    seed: int = 1
+    samples: Source
+    share: Share
+    kinds: list[str] = ["cut", "delete", "exchange"]
+    severity: float = 0.5
+    data: DataSettings = DataSettings()

@@ -80,8 +80,8 @@ def _toml_value(text: str) -> Any:
 def _sentence(kind: type[Settings], error: dict[str, Any]) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(error["loc"][-1]), _keys(kind, error["loc"][:-1]), n=1)
-        hint = f"did you mean '{near[0]}'?" if near else "remove it."
+        near = _near(kind, error["loc"][:-1], str(error["loc"][-1]))
+        hint = f"did you mean '{near}'?" if near else "remove it."
         return f"{key}: unknown setting; {hint}"
     if error["type"] == "missing":
         return f"{key}: is required; add it."
@@ -93,6 +93,14 @@ def _sentence(kind: type[Settings], error: dict[str, Any]) -> str:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _near(kind: type[Settings], location: Sequence[Any], name: str) -> str | None:
+    """A key of the table like the name; or at the top a key of any table that has the name."""
+    keys = _keys(kind, location)
+    near = difflib.get_close_matches(name, keys, n=1)
+    inside = [] if location else [f"{table}.{name}" for table in keys if name in _keys(kind, [table])]
+    return next(iter(inside + near), None)
 
 
 def _keys(kind: Any, location: Sequence[Any]) -> list[str]:
