@@ -10,7 +10,7 @@ from typing import Any
 from clues.data.corruption import check_damage
 from clues.data.dialects import FieldError, detect
 from clues.data.partition import PUBLIC, Client, Damage, deal, set_aside, write_partition
-from clues.data.samples import read_records
+from clues.data.sources import read_records
 from clues.data.splitting import dirichlet_shares
 from clues.errors import ConfigError, DataError, OutputError
 from clues.settings import PartitionSettings

@@ -8,7 +8,7 @@ from typing import Any
 
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
-from clues.data.samples import read_records
+from clues.data.sources import read_records
 from clues.errors import DataError
 
 
