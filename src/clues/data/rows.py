@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,14 @@ def numbered(file: Path, values: Iterable[Any], unit: str) -> Iterable[Row]:
 def of_value(file: Path, at: str, value: Any, raw: str = "") -> Row:
     """The row of a value that should be a record."""
     if not isinstance(value, dict):
-        return Row(file, at, None, "is not a JSON object; write one object for each record", raw or str(value))
+        return Row(file, at, None, "is not a JSON object; write one object for each record", raw or _as_text(value))
     if too_deep(value):
-        return Row(file, at, None, "is nested too deeply; flatten it", raw)
+        return Row(file, at, None, "is nested too deeply; flatten it", raw or _as_text(value))
     return Row(file, at, value)
+
+
+def _as_text(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        return ""
