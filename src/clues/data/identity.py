@@ -22,9 +22,9 @@ def own_id(record: Mapping[str, Any]) -> str | None:
     return _label(record, "id")
 
 
-def domain_of(record: Mapping[str, Any], source: str | Path) -> str:
-    """A record's domain without blanks around it, or the name of its source. Raises RecordError."""
-    domain = _label(record, "domain") or stem(source)
+def domain_of(record: Mapping[str, Any], otherwise: str) -> str:
+    """A record's domain without blanks around it; `otherwise` where it names none. Raises RecordError."""
+    domain = _label(record, "domain") or otherwise
     if domain in RESERVED_DOMAINS:
         raise RecordError(f"domain '{domain}' is the name of a column of ours; choose another name")
     return domain

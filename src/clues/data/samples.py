@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from clues.data.identity import domain_of, file_labels, own_id
 from clues.data.rows import Row, listed
 from clues.data.sources import rows
 from clues.data.telling import tell_domains, tell_repeats, tell_unusable, tell_unused
+from clues.data.text import stem
 from clues.errors import DataError
 from clues.settings import DataSettings
 
@@ -119,7 +121,7 @@ def read_private(source: str | Path, data: DataSettings = DataSettings()) -> Pri
     bad = [*read.unusable, *(Unusable(s.place, s.id, reason, s.record) for s, reason in repeated)]
     _told(read, str(source))
     tell_unusable(source, [(each.place, each.reason) for each in bad], len(samples) + len(bad))
-    tell_domains(str(source), [sample.domain for sample in samples])
+    tell_domains(str(source), [(sample.domain, sample.record.get("domain")) for sample in samples])
     return Private(samples, bad)
 
 
@@ -172,7 +174,7 @@ def _strictly(groups: Sequence[Sequence[str]], data: DataSettings) -> list[list[
     if repeated:
         raise DataError(listed(f"{sample.place}: {reason}; remove one of the two." for sample, reason in repeated))
     for group, sources in zip(samples, groups, strict=True):
-        tell_domains(", ".join(sources), [sample.domain for sample in group])
+        tell_domains(", ".join(sources), [(sample.domain, sample.record.get("domain")) for sample in group])
     return samples
 
 
@@ -183,12 +185,14 @@ def _read(source: str, data: DataSettings) -> _Read:
         raise DataError(f"{source}: holds no records; give a file with at least one sample.")
     records = [row.record for row in found if row.record is not None]
     layout = _layout(source, records, data.dialect) if records else DIALECTS["messages"]
+    # A pattern's files give each their own name to their domain, a folder its name to all.
+    named = "" if has_magic(source) and not Path(source).exists() else stem(source)
     read = _Read([], [], [], [])
     seen: dict[tuple[Path, str], Row] = {}
     alike: defaultdict[str, int] = defaultdict(int)
     for row in found:
         try:
-            sample = _sample(row, layout, source)
+            sample = _sample(row, layout, named or stem(row.file))
             own = bool(sample.id)
             if not own:
                 digest = sample.content_digest[:16]
@@ -206,8 +210,12 @@ def _read(source: str, data: DataSettings) -> _Read:
     return read
 
 
-def _sample(row: Row, layout: Dialect, source: str) -> Sample:
-    """The sample of a row, its id empty where the record has none. Raises RecordError."""
+def _sample(row: Row, layout: Dialect, domain: str) -> Sample:
+    """The sample of a row, its id empty where the record has none, `domain` its own where that has none.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
     if row.record is None:
         raise RecordError(row.problem)
     try:
@@ -215,13 +223,8 @@ def _sample(row: Row, layout: Dialect, source: str) -> Sample:
         described = tools(row.record) if "tools" in layout.also else None
     except FieldError as error:
         raise RecordError(f"{error} (dialect {layout.name})") from None
-    identity, domain = own_id(row.record) or "", domain_of(row.record, _domain_source(source, row))
-    return Sample(identity, context, response, domain, row.record, row.place, described, layout.name)
-
-
-def _domain_source(source: str, row: Row) -> str | Path:
-    """What names the domain where no field does: the source, or of several files that a pattern names, each itself."""
-    return source if Path(source).exists() or not row.file.is_file() else row.file
+    identity, named = own_id(row.record) or "", domain_of(row.record, domain)
+    return Sample(identity, context, response, named, row.record, row.place, described, layout.name)
 
 
 def _layout(source: str, records: Sequence[Mapping[str, Any]], dialect: str) -> Dialect:
@@ -253,11 +256,12 @@ def _apart(groups: Sequence[Sequence[_Read]]) -> tuple[list[tuple[Sample, str]],
         (records that stand in two files of one group, each with what it repeats; the other samples of each group). A
         record that stands in two groups keeps its id, as it is the same sample.
     """
-    labels = file_labels(file for reads in groups for read in reads for file in read.files)
+    counts = Counter(sample.id for reads in groups for read in reads for sample in read.samples)
     contents: defaultdict[str, set[str]] = defaultdict(set)
-    for read in (read for reads in groups for read in reads):
-        for sample in read.samples:
+    for sample in (sample for reads in groups for read in reads for sample in read.samples):
+        if counts[sample.id] > 1:
             contents[sample.id].add(sample.content_digest)
+    labels = file_labels(file for reads in groups for read in reads for file in read.files) if contents else {}
     repeated: list[tuple[Sample, str]] = []
     result: list[list[Sample]] = []
     for reads in groups:
@@ -266,16 +270,17 @@ def _apart(groups: Sequence[Sequence[_Read]]) -> tuple[list[tuple[Sample, str]],
         for sample, file, own in (
             row for read in reads for row in zip(read.samples, read.files, read.own, strict=True)
         ):
-            key = (sample.id, sample.content_digest)
-            known = first.get(key)
-            first.setdefault(key, sample)
-            if known is not None:
-                what = f"'{sample.id}' of" if own else "the record of"
-                repeated.append((sample, f"repeats {what} {known.place}"))
-            elif len(contents[sample.id]) > 1:
-                group.append(replace(sample, id=f"{labels[file]}:{sample.id}"))
-            else:
+            if counts[sample.id] == 1:
                 group.append(sample)
+                continue
+            key = (sample.id, sample.content_digest)
+            if key in first:
+                what = f"'{sample.id}' of" if own else "the record of"
+                repeated.append((sample, f"repeats {what} {first[key].place}"))
+                continue
+            first[key] = sample
+            clashes = len(contents[sample.id]) > 1
+            group.append(replace(sample, id=f"{labels[file]}:{sample.id}") if clashes else sample)
         result.append(group)
     return repeated, result
 

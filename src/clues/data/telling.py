@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from clues.data.identity import similar_names
 from clues.data.values import shown_names
@@ -34,12 +36,19 @@ def tell_unusable(source: str | Path, problems: Sequence[tuple[str, str]], total
     """Tell which records of a private file are dropped, by their places (`FILE, line 3`), and why."""
     if not problems:
         return
-    shown = [f"{place.removeprefix(f'{source}, ')}: {reason}" for place, reason in problems[:most]]
-    more = f"; and {len(problems) - most} more" if len(problems) > most else ""
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for place, reason in problems:
+        places[reason].append(place.removeprefix(f"{source}, "))
+    shown = [f"{_cut(found, most)}: {reason}" for reason, found in list(places.items())[:most]]
+    more = f"; and {len(places) - most} more reasons" if len(places) > most else ""
     verb = "is" if len(problems) == 1 else "are"
     say_once(
         f"{source}: {len(problems)} of {total} records cannot be used and {verb} dropped: {'; '.join(shown)}{more}."
     )
+
+
+def _cut(names: Sequence[str], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def tell_repeats(ids: Sequence[str], anchors: int, *sources: Sequence[str]) -> None:
@@ -47,15 +56,23 @@ def tell_repeats(ids: Sequence[str], anchors: int, *sources: Sequence[str]) -> N
     if not ids:
         return
     same = sorted(set(sources[0]) & set(sources[1]))
-    place = f"{same[0]} is given for both" if same else f"{', '.join(ids[:10])}{' …' if len(ids) > 10 else ''}"
+    place = f"{same[0]} is given for both" if same else _cut(ids)
     say_once(
         f"Warning: {len(ids)} of {anchors} anchors also stand in the validation set ({place}); the threshold then "
         "rests on samples that the scores were made for. Give other samples as anchors."
     )
 
 
-def tell_domains(source: str, domains: Iterable[str]) -> None:
-    """Tell which domains of a file may be meant as one."""
-    for group in similar_names(domains):
+def tell_domains(source: str, domains: Iterable[tuple[str, Any]]) -> None:
+    """Tell which domains may be meant as one.
+
+    Args:
+        domains: of each sample its domain, and what its record has in that field.
+    """
+    written = dict.fromkeys((name, str(raw)) for name, raw in domains if isinstance(raw, str) or raw is None)
+    padded = [f"'{raw}' as '{name}'" for name, raw in written if raw != name and raw.strip() == name]
+    if padded:
+        say_once(f"{source}: blanks around the name of a domain do not count: {_cut(padded)}.")
+    for group in similar_names(name for name, _ in written):
         named = ", ".join(f"'{name}'" for name in group)
         say_once(f"{source}: domains {named} differ in capitals, blanks or hyphens alone, and count as several.")
