@@ -68,6 +68,8 @@ def messages_of(value: Any, field: str) -> list[Message]:
     Raises:
         FieldError: it is no such list, or a message cannot be used.
     """
+    if isinstance(value, str):
+        raise FieldError(field, "is one text and not a list of messages; write such records as JSON Lines")
     if not isinstance(value, list | tuple) or not value:
         raise FieldError(field, "is missing or not a list of messages")
     turns = []
