@@ -73,7 +73,11 @@ def test_items_that_are_no_records_are_named_by_number(tmp_path):
     path = tmp_path / "a"
     path.write_text(json.dumps([RECORDS[0], "text", None]))
     rows = list(json_list(path))
-    assert [(row.at, bool(row.problem)) for row in rows] == [("record 1", False), ("record 2", True), ("record 3", True)]
+    assert [(row.at, bool(row.problem)) for row in rows] == [
+        ("record 1", False),
+        ("record 2", True),
+        ("record 3", True),
+    ]
 
 
 def test_a_single_record_is_a_file_of_one(tmp_path):
