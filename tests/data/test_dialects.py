@@ -188,4 +188,4 @@ def test_an_unknown_layout_names_the_nearest_and_the_remedy(record, advice):
 def test_names_that_may_be_private_text_are_not_shown():
     told = unknown_layout({"Does Anna Smith have the flu?": "Yes, she has.", "id": "1"})
     assert "Anna" not in told
-    assert "fields one of 29 characters, id fit no known dialect" in told
+    assert "fields a name of 29 characters, id fit no known dialect" in told

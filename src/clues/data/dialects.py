@@ -117,12 +117,12 @@ DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
     for dialect in (
         _conversation("messages", "messages"),
-        _conversation("sharegpt", "conversations"),
         _pair("alpaca", "instruction", "output", "input"),
-        _pair("instruction-response", "instruction", "response", "input", *_PASSAGE),
         _pair("prompt-completion", "prompt", "completion"),
         _pair("prompt-response", "prompt", "response"),
         _pair("question-answer", "question", "answer", *_PASSAGE),
+        _conversation("sharegpt", "conversations"),
+        _pair("instruction-response", "instruction", "response", "input", *_PASSAGE),
         _pair("question-response", "question", "response", *_PASSAGE),
     )
 }

@@ -71,7 +71,7 @@ def _of_lines(file: Path, found: Iterable[tuple[int, str]]) -> Iterator[Row]:
 def _row(file: Path, at: str, line: str) -> Row:
     raw = line.rstrip("\r\n")
     try:
-        return of_value(file, at, _parsed(line.lstrip("\ufeff")), raw)  # files that were joined keep their marks
+        return of_value(file, at, _parsed(raw.lstrip("\ufeff")), raw)  # files that were joined keep their marks
     except json.JSONDecodeError as error:
         return Row(file, at, None, f"broken JSON at column {error.colno}; mend or remove the line", raw)
     except (ValueError, RecursionError) as error:

@@ -202,7 +202,11 @@ def _read(source: str, data: DataSettings) -> _Read:
             if first is not row:
                 raise RecordError(f"field 'id' repeats '{sample.id}' of {first.at}; ids must be unique")
         except RecordError as error:
-            read.unusable.append(Unusable(row.place, _id_or_none(row), str(error), row.record or {"raw": row.raw}))
+            read.unusable.append(
+                Unusable(
+                    row.place, _id_or_none(row), str(error), {"raw": row.raw} if row.record is None else row.record
+                )
+            )
         else:
             read.samples.append(sample)
             read.files.append(row.file)

@@ -87,7 +87,9 @@ def history_of(value: Any, field: str) -> list[Message]:
     if blank(value):
         return []
     if not isinstance(value, list | tuple):
-        raise FieldError(field, "is not a list of earlier turns; write pairs of texts: [[asked, answered], …]")
+        raise FieldError(
+            field, "is not a list of earlier turns; write pairs of texts, [[asked, answered], …], or rename the field"
+        )
     if all(isinstance(item, Mapping) for item in value):
         return messages_of(value, field)
     turns: list[Message] = []
@@ -109,7 +111,7 @@ def tools_of(value: Any, field: str = "tools") -> list[dict[str, Any]] | None:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            raise FieldError(field, "is a text and not JSON; write the list of tools") from None
+            raise FieldError(field, "is a text and not JSON; write the list of tools, or rename the field") from None
     if blank(value):
         return None
     if not isinstance(value, list) or not all(isinstance(tool, Mapping) for tool in value):

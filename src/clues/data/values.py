@@ -66,6 +66,6 @@ def pruned(value: Any) -> Any:
 def shown_names(names: Iterable[Any], most: int = 10) -> str:
     """Names of fields for a message. What does not look like a name may be private text in its place: not shown."""
     listed = list(names)
-    shown = [f"'{name}'" if _NAME.fullmatch(str(name)) else f"one of {len(str(name))} characters" for name in listed]
+    shown = [f"'{name}'" if _NAME.fullmatch(str(name)) else f"a name of {len(str(name))} characters" for name in listed]
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(shown[:most]) + more

@@ -29,12 +29,12 @@ Rule = Literal[
 Dialect = Literal[
     "auto",
     "messages",
-    "sharegpt",
     "alpaca",
-    "instruction-response",
     "prompt-completion",
     "prompt-response",
     "question-answer",
+    "sharegpt",
+    "instruction-response",
     "question-response",
 ]
 
