@@ -127,7 +127,9 @@ def validate(config: Path, set_: Set = None) -> None:
 @app.command(epilog="Example: clues score mixed.jsonl --validation val.jsonl --anchors anchors.jsonl --out runs/mine")
 @_command
 def score(
-    samples: Annotated[str, typer.Argument(help="JSONL, JSON, CSV, Parquet, a folder of datasets or a Hub data set.")],
+    samples: Annotated[
+        str, typer.Argument(help="JSONL, JSON, CSV or Parquet, a folder or pattern of them, or a Hub data set.")
+    ],
     validation: Validation,
     anchors: Anchors,
     out: Annotated[Path, typer.Option(help="The run's folder.")],

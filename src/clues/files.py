@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import json
@@ -65,9 +66,24 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     def write(part: Path) -> None:
         with part.open("w", encoding="utf-8") as stream:
             for row in rows:
-                stream.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+                stream.write(_json_line(row) + "\n")
 
     replace_whole(path, write)
+
+
+def _json_line(row: Mapping[str, Any]) -> str:
+    """A row as JSON; half a surrogate pair, which UTF-8 has no bytes for, makes all of it ASCII with escapes."""
+    line = json.dumps(row, ensure_ascii=False, default=_printed)
+    try:
+        line.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(row, default=_printed)
+    return line
+
+
+def _printed(value: Any) -> str:
+    """What JSON has no form for: bytes as base64, all else as it prints."""
+    return base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else str(value)
 
 
 def write_toml(path: Path, value: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from clues.collaboration.ledger import Ledger
 from clues.collaboration.messages import ANCHOR_COLUMNS, arrays_of, facts_of, ledger_items, pack, strategy_number
 from clues.collaboration.silo import ScoreTable, fit_silo, read_table, score_in_run, score_silo, write_selection
 from clues.data.prompts import tokenize
-from clues.data.samples import Sample, parse_samples, read_samples
+from clues.data.samples import Private, Sample, parse_samples, read_private
 from clues.files import write_json
 from clues.models.adapters import AdapterState
 from clues.models.base import load_base
@@ -61,12 +61,13 @@ def _answers(function: _Answer) -> Callable[[Message, Context], Message]:
 @app.query("describe")
 @_answers
 def describe(message: Message, context: Context) -> RecordDict:
-    """Who is here, and how many samples there are."""
+    """Who is here, how many samples there are, and how many records cannot be used."""
     client = _Client(context)
-    samples = _private(client)
+    private = _private(client)
+    samples = private.samples
     kinds = _kinds(client, samples)
     share = None if kinds is None else sum(not kind for kind in kinds) / len(kinds)
-    return pack({"id": client.id, "samples": len(samples), "good_share": share})
+    return pack({"id": client.id, "samples": len(samples), "unusable": len(private.unusable), "good_share": share})
 
 
 @app.train("select")
@@ -76,7 +77,7 @@ def select(message: Message, context: Context) -> RecordDict:
     client, folder, facts = _Client(context), Path(str(context.node_config["folder"])), facts_of(message.content)
     settings = RunSettings.model_validate(facts["settings"])
     base = load_base(settings.model)
-    samples = _tokens(_private(client), base, settings)
+    samples = _tokens(_private(client).samples, base, settings)
     validation = _tokens(parse_samples(facts["validation"], "validation"), base, settings)
     anchors = _tokens(parse_samples(facts["anchors"], "anchors"), base, settings)
     if settings.scoring.walk == "in-run":
@@ -117,16 +118,17 @@ def judge(message: Message, context: Context) -> RecordDict:
     What the chosen one keeps is the client's selection: kept.jsonl, dropped.jsonl and selection.json.
     """
     client, folder = _Client(context), Path(str(context.node_config["folder"]))
-    samples = _private(client)
-    table, kinds = read_table(folder / "scores.parquet"), _kinds(client, samples)
+    private = _private(client)
+    table, kinds = read_table(folder / "scores.parquet"), _kinds(client, private.samples)
     verdicts = []
     for entry in facts_of(message.content)["thresholds"]:
         scores, threshold = table.columns[entry["column"]], Threshold(**entry["threshold"])
         kept = threshold.keep(scores, client.id).tolist()
         verdict: dict[str, Any] = {"kept": sum(kept), "dropped": len(kept) - sum(kept)}
         if entry["chosen"]:
-            write_selection(samples, table, threshold, client.id, folder)
-            write_json(folder / "selection.json", {**threshold.as_dict(), **verdict})
+            write_selection(private, table, threshold, client.id, folder)
+            counts = {**verdict, "unusable": len(private.unusable)}
+            write_json(folder / "selection.json", {**threshold.as_dict(), **counts})
         if kinds is not None:
             verdict |= selection_metrics(scores.tolist(), kept, kinds)
         verdicts.append(verdict)
@@ -140,7 +142,7 @@ def fit_round(message: Message, context: Context) -> RecordDict:
     client, folder, facts = _Client(context), Path(str(context.node_config["folder"])), facts_of(message.content)
     settings = RunSettings.model_validate(facts["settings"])
     base = load_base(settings.model)
-    samples = _private(client)
+    samples = _private(client).samples
     chosen = _chosen(facts, client, samples, folder)
     tokens = _tokens([sample for sample, keep in zip(samples, chosen, strict=True) if keep], base, settings)
     initial, kept = arrays_of(message.content), len(tokens)
@@ -184,8 +186,8 @@ class _Client:
         self.reading = DataSettings.model_validate_json(str(context.node_config["reading"]))
 
 
-def _private(client: _Client) -> list[Sample]:
-    return read_samples(client.data, client.reading)
+def _private(client: _Client) -> Private:
+    return read_private(client.data, client.reading)
 
 
 def _kinds(client: _Client, samples: list[Sample]) -> list[str] | None:

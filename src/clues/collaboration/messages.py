@@ -1,6 +1,6 @@
 """What crosses between server and clients: kinds of messages, and their content to and from Flower records.
 
-query.describe   → id, samples, labels                   (counts, nothing of the data)
+query.describe   → id, samples, unusable records, labels  (counts, nothing of the data)
 train.select     public samples, settings [, checkpoints] → anchor scores [, adapter]
 query.judge      thresholds → kept and dropped counts [, metrics where the client has labels]
 train            arm, threshold [, adapter] → adapter, number of samples

@@ -28,7 +28,7 @@ from clues.collaboration.messages import (
 )
 from clues.collaboration.rounds import federate, fit_facts
 from clues.data.prompts import tokenize
-from clues.data.samples import as_rows, read_many
+from clues.data.samples import as_rows, read_many, read_public
 from clues.errors import ProtocolError
 from clues.evaluation.held_out import evaluate_tests
 from clues.files import Phase, read_json, replace_whole, write_json, write_parquet
@@ -58,6 +58,7 @@ class Client:
     node: int
     id: str
     samples: int
+    unusable: int
     good_share: float | None
     anchors: dict[str, Tensor] = field(default_factory=dict)
     adapter: AdapterState = field(default_factory=dict)
@@ -72,7 +73,7 @@ def coordinate(grid: Grid, settings: RunSettings, out: Path) -> dict[str, Any]:
     server = out / "server"
     say(f"{len(settings.clients)} clients, {settings.collaboration.mode}; results go to {out}")
     clients = [
-        Client(reply.metadata.src_node_id, facts["id"], facts["samples"], facts["good_share"])
+        Client(reply.metadata.src_node_id, facts["id"], facts["samples"], facts["unusable"], facts["good_share"])
         for reply in _ask(grid, DESCRIBE, pack({}))
         for facts in [facts_of(reply.content)]
     ]
@@ -106,7 +107,10 @@ def coordinate(grid: Grid, settings: RunSettings, out: Path) -> dict[str, Any]:
         _write_adapter(state, lora, base, server / "global" if name == "selected" else server / "adapters" / name)
     metrics = {
         "version": __version__,
-        "clients": {client.id: {"samples": client.samples, "selection": selection[client.id]} for client in clients},
+        "clients": {
+            client.id: {"samples": client.samples, "unusable": client.unusable, "selection": selection[client.id]}
+            for client in clients
+        },
         "threshold": threshold.as_dict(),
         "variants": variants,
         "merge_weights": weights,
@@ -131,10 +135,11 @@ def _ask(grid: Grid, kind: str, content: RecordDict, nodes: Sequence[int] | None
 
 def _select(grid: Grid, settings: RunSettings, clients: list[Client], rounds: Sequence[AdapterState]) -> None:
     """Let every client score; keep what it answers of the anchors."""
+    validation, anchors = read_public(settings.validation, settings.anchors, settings.data)
     facts = {
         "settings": settings.model_dump(mode="json"),
-        "validation": as_rows(read_many(settings.validation, settings.data)),
-        "anchors": as_rows(read_many(settings.anchors, settings.data)),
+        "validation": as_rows(validation),
+        "anchors": as_rows(anchors),
         "learning_rates": [settings.training.learning_rate] * len(rounds),
     }
     arrays = {f"{number}/{name}": t for number, state in enumerate(rounds) for name, t in state.items()}
@@ -207,8 +212,8 @@ def _weights(
         return counts
     if settings.merging.weights == "equal" or len(adapters) == 1:
         return [1.0] * len(adapters)
-    public = read_many([*settings.anchors, *settings.validation], settings.data)
-    tokens = tokenize(public, base, settings.data)
+    validation, anchors = read_public(settings.validation, settings.anchors, settings.data)
+    tokens = tokenize([*anchors, *validation], base, settings.data)
     pairs = [(state, settings.lora) for state in adapters]
     return learn_weights(base, pairs, tokens, settings.merging, settings.evaluation.batch_tokens)
 

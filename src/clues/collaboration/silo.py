@@ -18,7 +18,7 @@ from torch import Tensor
 
 from clues.collaboration.costs import Cost, measured
 from clues.data.prompts import Tokens
-from clues.data.samples import Sample
+from clues.data.samples import Private
 from clues.files import Phase, replace_whole, value_digest, write_json, write_jsonl, write_parquet
 from clues.models.adapters import AdapterState, lora_facts
 from clues.models.base import Base
@@ -133,9 +133,11 @@ def fit_silo(
 
 
 def write_selection(
-    samples: Sequence[Sample], table: ScoreTable, threshold: Threshold, client: str, folder: Path
+    private: Private, table: ScoreTable, threshold: Threshold, client: str, folder: Path
 ) -> tuple[list[bool], list[str]]:
     """Write kept.jsonl and dropped.jsonl: the original records untouched, plus score and reason.
+
+    Records that cannot be used stand at the end of dropped.jsonl without a score.
 
     Returns:
         (which samples are kept, the reason of each).
@@ -143,8 +145,11 @@ def write_selection(
     kept: list[bool] = threshold.keep(table.scores, client).tolist()
     reasons = _reasons(table, kept, threshold, client)
     rows: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
-    for sample, value, keep, reason in zip(samples, table.scores.tolist(), kept, reasons, strict=True):
+    for sample, value, keep, reason in zip(private.samples, table.scores.tolist(), kept, reasons, strict=True):
         rows[keep].append({**sample.record, "clues": {"id": sample.id, "score": value, "reason": reason}})
+    for bad in private.unusable:
+        reason = f"cannot be used: {Path(bad.place).name}: {bad.reason}"
+        rows[False].append({**bad.record, "clues": {"id": bad.id, "score": None, "reason": reason}})
     write_jsonl(folder / "kept.jsonl", rows[True])
     write_jsonl(folder / "dropped.jsonl", rows[False])
     return kept, reasons

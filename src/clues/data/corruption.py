@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from clues.data.dialects import DIALECTS, Dialect, detect
+from clues.data.identity import own_id
 from clues.data.samples import Sample
 from clues.errors import ConfigError, DataError
 
@@ -86,6 +87,8 @@ def corrupt(
         kind = kind_of.get(row)
         # Samples that had no id of their own keep the one of their clean text, so that labels find them.
         record = {"id": sample.id, **sample.record}
+        if own_id(sample.record) is None:
+            record["id"] = sample.id  # a field id without a value
         if kind is not None:
             record = _damage(sample, record, kind, severity, rng, samples[fellow[row]] if row in fellow else None)
         records.append(record)
@@ -103,9 +106,14 @@ def _damage(
 ) -> dict[str, Any]:
     if kind == "wrong-choice":
         return _wrong_choice(sample, record, rng)
-    layout: Dialect = detect(record) or DIALECTS["prompt-response"]
+    layout = _layout(sample, record)
     text = fellow.response if fellow else _ALONE[kind](sample.response, severity, rng)
     return layout.write(record, text)
+
+
+def _layout(sample: Sample, record: dict[str, Any]) -> Dialect:
+    """The layout that a sample was read by; of one that was made otherwise, the layout of its record."""
+    return DIALECTS[sample.dialect] if sample.dialect else detect(record) or DIALECTS["prompt-response"]
 
 
 def _wrong_choice(sample: Sample, record: dict[str, Any], rng: random.Random) -> dict[str, Any]:
@@ -116,7 +124,7 @@ def _wrong_choice(sample: Sample, record: dict[str, Any], rng: random.Random) ->
     if not others:
         raise DataError(f"{sample.place}: field 'choices' holds no wrong choice; use another kind.")
     wrong = rng.choice(others)
-    layout = detect(record) or DIALECTS["prompt-response"]
+    layout = _layout(sample, record)
     return {
         **layout.write(record, sample.response.replace(str(record["answer"]), str(wrong))),
         "answer": wrong,

@@ -1,28 +1,33 @@
-"""Reading samples: prompt/response pairs with stable ids, from the formats people have."""
+"""Samples: conversations and their responses with stable ids, from the files people have."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
-from clues.data.dialects import DIALECTS, Dialect, FieldError, Message, detect
+from clues.data.dialects import DIALECTS, Dialect, FieldError, Message, RecordError, detect, tools, unknown_layout
+from clues.data.identity import domain_of, file_labels, own_id
+from clues.data.rows import Row, listed
+from clues.data.sources import rows
+from clues.data.telling import tell_domains, tell_repeats, tell_unusable, tell_unused
+from clues.data.text import stem
 from clues.errors import DataError
 from clues.settings import DataSettings
-
-# Columns of scores.parquet.
-RESERVED_DOMAINS = {"id", "score", "dot", "cosine", "paper", "loss", "norm", "base_loss"}
-RESERVED_DOMAINS |= {"agreement", "trained loss", "peak", "end", "gain", "peak gain"}
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One prompt/response pair; `record` is what the file held, untouched."""
+    """One conversation and its response.
+
+    `context` are the turns before the response, `tools` what its record describes for the template, `record` what the
+    file held, untouched, and `dialect` the layout that it was read by.
+    """
 
     id: str
     context: list[Message]
@@ -30,68 +35,118 @@ class Sample:
     domain: str
     record: dict[str, Any]
     place: str
+    tools: list[dict[str, Any]] | None = None
+    dialect: str = ""
 
     @property
     def content_digest(self) -> str:
-        return _content_digest(self.context, self.response)
+        return _content_digest(self.context, self.response, self.tools)
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A record of a private file that cannot be used, and why; `record` is what the file held, or its text as `raw`."""
+
+    place: str
+    id: str | None
+    reason: str
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Private:
+    """A private file: its samples, and the records that cannot be used."""
+
+    samples: list[Sample]
+    unusable: list[Unusable]
+
+
+@dataclass
+class _Read:
+    """What came out of one source; `own` are the ids of `samples` that their records name themselves."""
+
+    samples: list[Sample]
+    files: list[Path]
+    own: list[bool]
+    unusable: list[Unusable]
 
 
 def read_samples(source: str | Path, data: DataSettings = DataSettings()) -> list[Sample]:
-    """Read every sample of a JSONL, JSON, CSV or Parquet file, a folder saved by `datasets`, or a Hub data set.
+    """Read every sample of a source (`clues.data.sources`), strictly.
 
     A record's own `id` is its id; without one it is a digest of its content. Its `domain` field names the
-    domain; without one that is the file's stem.
+    domain; without one that is the name of the source.
 
     Raises:
-        DataError: naming file, line and field of the first record that cannot be used.
+        DataError: naming file, line and field of every record that cannot be used.
     """
-    rows = list(read_records(source))
-    if not rows:
-        raise DataError(f"{source}: holds no records; give a file with at least one sample.")
-    layout = _layout(source, rows[0][1], data.dialect)
-    samples: list[Sample] = []
-    repeats: Counter[str] = Counter()
-    seen: dict[str, str] = {}
-    for place, record in rows:
-        try:
-            context, response = layout.read(record)
-        except FieldError as error:
-            raise DataError(f"{place}: {error} (dialect {layout.name}).") from None
-        identity = record.get("id")
-        if identity is None:
-            identity = _content_digest(context, response)[:16]
-            repeats[identity] += 1
-            if repeats[identity] > 1:
-                identity = f"{identity}-{repeats[identity]}"
-        identity = str(identity)
-        if identity in seen:
-            raise DataError(f"{place}: field 'id' repeats '{identity}' of {seen[identity]}; ids must be unique.")
-        seen[identity] = place
-        samples.append(Sample(identity, context, response, _domain(source, place, record), record, place))
-    return samples
+    return read_many([str(source)], data)
 
 
 def read_many(sources: Sequence[str], data: DataSettings = DataSettings()) -> list[Sample]:
-    """Samples of several files together. Raises DataError where two files share an id."""
-    samples = [sample for source in sources for sample in read_samples(source, data)]
-    first: dict[str, Sample] = {}
-    for sample in samples:
-        if sample.id in first:
-            raise DataError(f"{sample.place}: field 'id' repeats '{sample.id}' of {first[sample.id].place}.")
-        first[sample.id] = sample
+    """Samples of several files together, strictly; ids that clash between files get the file's name in front.
+
+    Raises:
+        DataError: records that cannot be used, or that stand in two of the files; all of them at once.
+    """
+    (samples,) = _strictly([sources], data)
     return samples
+
+
+def read_public(
+    validation: Sequence[str], anchors: Sequence[str], data: DataSettings = DataSettings()
+) -> tuple[list[Sample], list[Sample]]:
+    """(validation samples, anchors), strictly; ids that clash between any of the files get the file's name in front.
+
+    Samples that stand in both are told: anchors should set the threshold for what the validation set does not hold.
+
+    Raises:
+        DataError: as `read_many`, for all files at once.
+    """
+    first, second = _strictly([validation, anchors], data)
+    tell_repeats(overlap(second, first), len(second), validation, anchors)
+    return first, second
+
+
+def read_private(source: str | Path, data: DataSettings = DataSettings()) -> Private:
+    """Read a private file: a record that cannot be used is set aside with the reason, and told.
+
+    Raises:
+        DataError: the file as a whole cannot be read, or no record of it can be used.
+    """
+    read = _read(str(source), data)
+    if not read.samples:
+        raise DataError(listed(f"{bad.place}: {bad.reason}." for bad in read.unusable))
+    repeated, (samples,) = _apart([[read]])
+    bad = [*read.unusable, *(Unusable(s.place, s.id, reason, s.record) for s, reason in repeated)]
+    _told(read, str(source))
+    tell_unusable(source, [(each.place, each.reason) for each in bad], len(samples) + len(bad))
+    tell_domains(str(source), [(sample.domain, sample.record.get("domain")) for sample in samples])
+    return Private(samples, bad)
 
 
 def parse_samples(records: Iterable[Mapping[str, Any]], name: str) -> list[Sample]:
     """Samples from the rows of `as_rows`, for example out of a message."""
     return [
-        Sample(row["id"], row["context"], row["response"], row["domain"], {}, f"{name}, id {row['id']}")
+        Sample(
+            row["id"],
+            row["context"],
+            row["response"],
+            row["domain"],
+            {},
+            f"{name}, id {row['id']}",
+            row.get("tools"),
+        )
         for row in records
     ]
 
 
 def as_rows(samples: Iterable[Sample]) -> list[dict[str, Any]]:
-    return [{"id": s.id, "context": s.context, "response": s.response, "domain": s.domain} for s in samples]
+    return [
+        {"id": s.id, "context": s.context, "response": s.response, "domain": s.domain}
+        | ({"tools": s.tools} if s.tools else {})
+        for s in samples
+    ]
 
 
 def overlap(samples: Iterable[Sample], others: Iterable[Sample]) -> list[str]:
@@ -100,118 +155,140 @@ def overlap(samples: Iterable[Sample], others: Iterable[Sample]) -> list[str]:
     return [sample.id for sample in samples if sample.content_digest in known]
 
 
-def read_records(source: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (place, record) of every record of a source."""
-    path = Path(source)
-    if path.is_dir():
-        yield from _of_rows(path, _load_folder(path), "row")
-    elif path.is_file():
-        readers = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet}
-        if path.suffix.lower() not in readers:
-            raise DataError(f"{path}: unknown kind of file; use {', '.join(readers)} or a folder of datasets.")
-        yield from readers[path.suffix.lower()](path)
-    elif path.suffix or str(source).count("/") != 1:
-        raise DataError(f"{source}: no such file or folder; check the path.")
-    else:
-        yield from _of_rows(path, _load_hub(str(source)), "row")
+def _strictly(groups: Sequence[Sequence[str]], data: DataSettings) -> list[list[Sample]]:
+    """The samples of several groups of sources. Raises DataError with all problems of all of them."""
+    problems: list[str] = []
+    read: dict[str, _Read] = {}
+    for source in dict.fromkeys(source for sources in groups for source in sources):
+        try:
+            read[source] = _read(source, data)
+        except DataError as error:
+            problems += str(error).split("\n")
+            continue
+        problems += [f"{bad.place}: {bad.reason}." for bad in read[source].unusable]
+    if problems:
+        raise DataError(listed(problems))
+    for source, found in read.items():
+        _told(found, source)
+    repeated, samples = _apart([[read[source] for source in sources] for sources in groups])
+    if repeated:
+        raise DataError(listed(f"{sample.place}: {reason}; remove one of the two." for sample, reason in repeated))
+    for group, sources in zip(samples, groups, strict=True):
+        tell_domains(", ".join(sources), [(sample.domain, sample.record.get("domain")) for sample in group])
+    return samples
 
 
-def _jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _read(source: str, data: DataSettings) -> _Read:
+    """Every record of a source, as a sample or as one that cannot be used. Raises DataError for the whole of it."""
+    found = list(rows(source))
+    if not found:
+        raise DataError(f"{source}: holds no records; give a file with at least one sample.")
+    records = [row.record for row in found if row.record is not None]
+    layout = _layout(source, records, data.dialect) if records else DIALECTS["messages"]
+    # A pattern's files give each their own name to their domain, a folder its name to all.
+    named = "" if has_magic(source) and not Path(source).exists() else stem(source)
+    read = _Read([], [], [], [])
+    seen: dict[tuple[Path, str], Row] = {}
+    alike: defaultdict[str, int] = defaultdict(int)
+    for row in found:
+        try:
+            sample = _sample(row, layout, named or stem(row.file))
+            own = bool(sample.id)
+            if not own:
+                digest = sample.content_digest[:16]
+                alike[digest] += 1
+                sample = replace(sample, id=digest + (f"-{alike[digest]}" if alike[digest] > 1 else ""))
+            first = seen.setdefault((row.file, sample.id), row)
+            if first is not row:
+                raise RecordError(f"field 'id' repeats '{sample.id}' of {first.at}; ids must be unique")
+        except RecordError as error:
+            read.unusable.append(
+                Unusable(
+                    row.place, _id_or_none(row), str(error), {"raw": row.raw} if row.record is None else row.record
+                )
+            )
+        else:
+            read.samples.append(sample)
+            read.files.append(row.file)
+            read.own.append(own)
+    return read
+
+
+def _sample(row: Row, layout: Dialect, domain: str) -> Sample:
+    """The sample of a row, its id empty where the record has none, `domain` its own where that has none.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
+    if row.record is None:
+        raise RecordError(row.problem)
     try:
-        with path.open(encoding="utf-8-sig") as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield f"{path}, line {number}", _object(line, f"{path}, line {number}")
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: is not UTF-8 text; convert it to UTF-8.") from None
+        context, response = layout.read(row.record)
+        described = tools(row.record) if "tools" in layout.also else None
+    except FieldError as error:
+        raise RecordError(f"{error} (dialect {layout.name})") from None
+    identity, named = own_id(row.record) or "", domain_of(row.record, domain)
+    return Sample(identity, context, response, named, row.record, row.place, described, layout.name)
 
 
-def _object(text: str, place: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{place}: broken JSON at column {error.colno}; mend or remove the line.") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{place}: is not a JSON object; write one object a line.")
-    return value
-
-
-def _json(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {error.lineno}: broken JSON at column {error.colno}; mend it.") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: is not UTF-8 text; convert it to UTF-8.") from None
-    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
-        raise DataError(f"{path}: is not a JSON list of objects; write [{{…}}, {{…}}].")
-    yield from _of_rows(path, value, "record")
-
-
-def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        for row in reader:
-            if None in row or None in row.values():
-                raise DataError(f"{path}, line {reader.line_num}: has not as many fields as the header; mend it.")
-            yield f"{path}, line {reader.line_num}", dict(row)
-
-
-def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
-    except pyarrow.ArrowInvalid:
-        raise DataError(f"{path}: is not a Parquet file; check how it was written.") from None
-    yield from _of_rows(path, rows, "row")
-
-
-def _load_folder(path: Path) -> Iterable[dict[str, Any]]:
-    import datasets
-
-    try:
-        loaded = datasets.load_from_disk(str(path))
-    except FileNotFoundError:
-        raise DataError(f"{path}: is not a folder saved by datasets; name a file instead.") from None
-    if isinstance(loaded, datasets.DatasetDict):
-        raise DataError(f"{path}: holds several splits ({', '.join(loaded)}); name the folder of one of them.")
-    return [dict(row) for row in loaded]
-
-
-def _load_hub(name: str) -> Iterable[dict[str, Any]]:
-    import datasets
-
-    try:
-        return [dict(row) for row in datasets.load_dataset(name, split="train")]
-    except Exception as error:
-        raise DataError(
-            f"{name}: is no file here and could not be loaded from the Hub ({type(error).__name__}); check the name."
-        ) from None
-
-
-def _of_rows(path: Path, rows: Iterable[dict[str, Any]], unit: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, row in enumerate(rows, start=1):
-        yield f"{path}, {unit} {number}", row
-
-
-def _layout(source: str | Path, record: Mapping[str, Any], dialect: str) -> Dialect:
+def _layout(source: str, records: Sequence[Mapping[str, Any]], dialect: str) -> Dialect:
+    """The layout of a file: that of the first record with one that is known."""
     if dialect != "auto":
         return DIALECTS[dialect]
-    found = detect(record)
-    if found is None:
-        known = "; ".join(f"{d.name} ({', '.join(d.fields)})" for d in DIALECTS.values())
-        raise DataError(f"{source}: fields {', '.join(record)} fit no known dialect; rename them to one of: {known}.")
-    return found
+    layout = next((found for record in records if (found := detect(record))), None)
+    if layout is None:
+        raise DataError(f"{source}: {unknown_layout(records[0])}")
+    return layout
 
 
-def _domain(source: str | Path, place: str, record: Mapping[str, Any]) -> str:
-    domain = str(record.get("domain") or Path(source).stem)
-    if domain in RESERVED_DOMAINS:
-        raise DataError(f"{place}: domain '{domain}' is the name of a column of ours; choose another name.")
-    return domain
+def _id_or_none(row: Row) -> str | None:
+    try:
+        return own_id(row.record or {})
+    except RecordError:
+        return None
 
 
-def _content_digest(context: list[Message], response: str) -> str:
-    return hashlib.sha256(json.dumps([context, response], ensure_ascii=False).encode()).hexdigest()
+def _told(read: _Read, source: str) -> None:
+    layout = DIALECTS[read.samples[0].dialect]
+    tell_unused(source, (name for sample in read.samples for name in layout.unused(sample.record)))
+
+
+def _apart(groups: Sequence[Sequence[_Read]]) -> tuple[list[tuple[Sample, str]], list[list[Sample]]]:
+    """Tell apart the ids that clash between files, by the names of these.
+
+    Returns:
+        (records that stand in two files of one group, each with what it repeats; the other samples of each group). A
+        record that stands in two groups keeps its id, as it is the same sample.
+    """
+    counts = Counter(sample.id for reads in groups for read in reads for sample in read.samples)
+    contents: defaultdict[str, set[str]] = defaultdict(set)
+    for sample in (sample for reads in groups for read in reads for sample in read.samples):
+        if counts[sample.id] > 1:
+            contents[sample.id].add(sample.content_digest)
+    labels = file_labels(file for reads in groups for read in reads for file in read.files) if contents else {}
+    repeated: list[tuple[Sample, str]] = []
+    result: list[list[Sample]] = []
+    for reads in groups:
+        first: dict[tuple[str, str], Sample] = {}
+        group: list[Sample] = []
+        for sample, file, own in (
+            row for read in reads for row in zip(read.samples, read.files, read.own, strict=True)
+        ):
+            if counts[sample.id] == 1:
+                group.append(sample)
+                continue
+            key = (sample.id, sample.content_digest)
+            if key in first:
+                what = f"'{sample.id}' of" if own else "the record of"
+                repeated.append((sample, f"repeats {what} {first[key].place}"))
+                continue
+            first[key] = sample
+            clashes = len(contents[sample.id]) > 1
+            group.append(replace(sample, id=f"{labels[file]}:{sample.id}") if clashes else sample)
+        result.append(group)
+    return repeated, result
+
+
+def _content_digest(context: list[Message], response: str, described: list[dict[str, Any]] | None = None) -> str:
+    content: list[Any] = [context, response, *([described] if described else [])]
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from clues.data.corruption import check_damage
-from clues.data.dialects import FieldError, detect
+from clues.data.dialects import RecordError, detect
+from clues.data.identity import own_id
 from clues.data.partition import PUBLIC, Client, Damage, deal, set_aside, write_partition
-from clues.data.samples import read_records
+from clues.data.rows import listed
+from clues.data.sources import read_records
 from clues.data.splitting import dirichlet_shares
+from clues.data.text import stem
+from clues.data.values import blank
 from clues.errors import ConfigError, DataError, OutputError
 from clues.settings import PartitionSettings
 
@@ -56,25 +60,32 @@ def _low(settings: PartitionSettings) -> list[float]:
 
 def _records(settings: PartitionSettings) -> list[dict[str, Any]]:
     """The records with a domain each, and ids of their own: one that repeats gets a number as well."""
-    domain, longest, stem = settings.domain, settings.max_words, Path(settings.samples).stem
+    domain, longest, source = settings.domain, settings.max_words, settings.samples
     seen: Counter[str] = Counter()
-    records = []
-    for number, (place, record) in enumerate(read_records(settings.samples), start=1):
-        if longest and _words(place, record) > longest:
+    records, problems = [], []
+    for number, (place, record) in enumerate(read_records(source), start=1):
+        try:
+            if longest and _words(record) > longest:
+                continue
+            if domain and blank(record.get(domain)):
+                raise RecordError(f"has no field '{domain}'; name another --domain")
+            identity = own_id(record) or str(number)
+        except RecordError as error:
+            problems.append(f"{place}: {error}.")
             continue
-        if domain and not record.get(domain):
-            raise DataError(f"{place}: has no field '{domain}'; name another --domain.")
-        identity = str(record.get("id", number))
         seen[identity] += 1
         identity += f"-{seen[identity]}" if seen[identity] > 1 else ""
-        records.append({**record, "id": identity, "domain": str(record[domain]) if domain else stem})
+        records.append({**record, "id": identity, "domain": str(record[domain]) if domain else stem(source)})
+    if problems:
+        raise DataError(listed(problems))
     return records
 
 
-def _words(place: str, record: dict[str, Any]) -> int:
-    """How long a record's response is; 0 where its dialect is not known, which reading the samples will tell."""
+def _words(record: dict[str, Any]) -> int:
+    """How long a record's response is; 0 where its dialect is not known, which reading the samples will tell.
+
+    Raises:
+        RecordError: it has no usable response.
+    """
     layout = detect(record)
-    try:
-        return len(layout.read(record)[1].split()) if layout else 0
-    except FieldError as error:
-        raise DataError(f"{place}: {error}.") from None
+    return len(layout.read(record)[1].split()) if layout else 0

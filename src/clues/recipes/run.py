@@ -9,7 +9,7 @@ from typing import Any
 
 from flwr.app import Context, RecordDict
 
-from clues.data.samples import overlap, read_many, read_samples
+from clues.data.samples import overlap, read_many, read_private, read_public
 from clues.errors import ConfigError
 from clues.evaluation.overlap import rouge_package
 from clues.files import claim_folder, read_json, refuse_other_run
@@ -67,19 +67,19 @@ def _check(settings: RunSettings) -> None:
     """Read every file, and try the adapter on the base, before anything heavy: on one machine all of it is here."""
     if settings.evaluation.generate:
         rouge_package()
-    public = read_many([*settings.validation, *settings.anchors], settings.data)
+    validation, anchors = read_public(settings.validation, settings.anchors, settings.data)
+    public = [*validation, *anchors]
     tests = read_many(settings.evaluation.tests, settings.data) if settings.evaluation.tests else []
     leaked = overlap(public, tests)
     if leaked:
         raise ConfigError(f"evaluation.tests: {len(leaked)} test samples stand in the public data too; remove them.")
     for client in settings.clients:
-        samples = read_samples(client.data, settings.data)
+        samples = read_private(client.data, settings.data).samples
         if client.labels:
             read_labels(client.labels, [sample.id for sample in samples])
         warn_of_overlap(overlap(samples, public), f"client {client.id}")
     checked_method(settings.scoring)
-    domains = sorted({sample.domain for sample in read_many(settings.validation, settings.data)})
-    domain_weights(domains, settings.scoring.domain_weights)
+    domain_weights(sorted({sample.domain for sample in validation}), settings.scoring.domain_weights)
     check_modules(load_base(settings.model), settings.lora, settings.scoring.modules)
 
 

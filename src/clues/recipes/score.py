@@ -7,7 +7,7 @@ from typing import Any
 
 from clues.collaboration.silo import read_table, score_in_run, score_silo, write_selection
 from clues.data.prompts import tokenize
-from clues.data.samples import Sample, overlap, read_many, read_samples
+from clues.data.samples import Private, overlap, read_private, read_public
 from clues.errors import ConfigError, OutputError
 from clues.files import claim_folder, read_json, refuse_other_run, value_digest, write_json
 from clues.models.adapters import check_modules, load_adapter
@@ -47,8 +47,9 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
         raise ConfigError("trajectory, adapter: give one of the two, or none to train a trajectory.")
     if settings.scoring.walk == "in-run" and (settings.trajectory or settings.adapter):
         raise ConfigError("scoring.walk: in-run scores while it trains; give neither --trajectory nor --adapter.")
-    samples = read_samples(settings.samples, settings.data)
-    validation, anchors = (read_many(part, settings.data) for part in (settings.validation, settings.anchors))
+    own = read_private(settings.samples, settings.data)
+    samples = own.samples
+    validation, anchors = read_public(settings.validation, settings.anchors, settings.data)
     warn_of_overlap(overlap(samples, [*validation, *anchors]), settings.samples)
     domain_weights(sorted({sample.domain for sample in validation}), settings.scoring.domain_weights)
     base = load_base(settings.model)
@@ -60,7 +61,7 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     if settings.scoring.walk == "in-run":
         public = (public_v, public_a, settings.training, settings.scoring, settings.seed, out)
         once(lambda: score_in_run(base, settings.lora, private, *public))
-        return _summary(out, samples)
+        return _summary(out, own)
     if trained is None and not chosen.trajectory:
         trained = [], settings.lora
     if trained is None:
@@ -68,14 +69,15 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
         once(lambda: fit_trajectory(base, settings.lora, private, settings.training, seed, folder))
         trained = load_trajectory(out / "trajectory", base)
     score_silo(base, *trained, private, public_v, public_a, settings.scoring, out)
-    return _summary(out, samples)
+    return _summary(out, own)
 
 
-def _summary(out: Path, samples: list[Sample]) -> dict[str, Any]:
-    once(lambda: write_json(out / "samples.json", {"sha256": _digest(samples)}))
+def _summary(out: Path, own: Private) -> dict[str, Any]:
+    once(lambda: write_json(out / "samples.json", {"sha256": _digest(own)}))
     table, anchors = read_table(out / "scores.parquet"), read_table(out / "anchors.parquet")
     return {
         "samples": len(table.ids),
+        **_unusable(own),
         "anchors": len(anchors.ids),
         "mean_score": float(table.scores.mean()),
         "mean_anchor_score": float(anchors.scores.mean()),
@@ -90,8 +92,15 @@ def _trained(settings: ScoreSettings, base: Base) -> tuple[list[Checkpoint], Any
     return load_trajectory(Path(settings.trajectory), base) if settings.trajectory else None
 
 
-def _digest(samples: list[Sample]) -> str:
-    return value_digest([[sample.id, sample.record] for sample in samples])
+def _unusable(own: Private) -> dict[str, int]:
+    """How many records cannot be used, where there are any."""
+    return {"unusable": len(own.unusable)} if own.unusable else {}
+
+
+def _digest(own: Private) -> str:
+    """Of everything that a private file held."""
+    usable = [[sample.id, sample.record] for sample in own.samples]
+    return value_digest([*usable, *([each.id, each.record, each.reason] for each in own.unusable)])
 
 
 def select(folder: Path, settings: SelectionSettings, labels: str | None = None) -> dict[str, Any]:
@@ -103,8 +112,9 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
     if not (folder / "scores.parquet").is_file():
         raise OutputError(f"{folder}: holds no scores.parquet; run clues score with --out {folder} first.")
     scored = validated(ScoreSettings, read_toml(folder / "config.toml"))
-    samples = read_samples(scored.samples, scored.data)
-    if read_json(folder / "samples.json")["sha256"] != _digest(samples):
+    own = read_private(scored.samples, scored.data)
+    samples = own.samples
+    if read_json(folder / "samples.json")["sha256"] != _digest(own):
         raise OutputError(f"{scored.samples}: has changed since it was scored; run clues score with another --out.")
     table, anchors = read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
     kinds = None
@@ -114,12 +124,13 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
     good_share = {ALONE: sum(not kind for kind in kinds) / len(kinds)} if kinds else None
     settings = with_rule(settings, scored.scoring)
     threshold = fit_threshold({ALONE: anchors.scores}, settings, good_share)
-    kept, why = write_selection(samples, table, threshold, ALONE, folder)
+    kept, why = write_selection(own, table, threshold, ALONE, folder)
     result: dict[str, Any] = {
         "threshold": threshold.share[ALONE] if threshold.value is None else threshold.limit(ALONE),
         "rule": threshold.rule,
         "kept": sum(kept),
         "dropped": len(kept) - sum(kept),
+        "unusable": len(own.unusable),
     }
     if kinds is not None:
         result |= selection_metrics(table.scores.tolist(), kept, kinds)
@@ -128,5 +139,6 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
         {"id": s.id, "prompt": s.context[-1]["content"], "response": s.response, "score": v, "kept": k, "reason": r}
         for s, v, k, r in zip(samples, table.scores.tolist(), kept, why, strict=True)
     ]
-    write_samples_page(folder / "report.html", rows, result)
+    unusable = [{"id": each.id, "place": Path(each.place).name, "reason": each.reason} for each in own.unusable]
+    write_samples_page(folder / "report.html", rows, result, unusable)
     return result

@@ -21,16 +21,18 @@ def show(*tables: Table) -> None:
 
 
 def selection_table(metrics: Mapping[str, Any], title: str) -> Table:
-    """A row a client: samples, kept, and where labels are known precision … and AUROC by kind."""
+    """A row a client: samples, kept, where labels are known precision … and AUROC by kind, and what is unusable."""
     clients = metrics["clients"]
     kinds = sorted({kind for c in clients.values() for kind in c["selection"].get("auroc_by_kind", {})})
     labelled = any("f1" in c["selection"] for c in clients.values())
-    columns = ["client", "samples", "kept"]
+    unusable = any(c.get("unusable") for c in clients.values())
+    columns = ["client", "samples", *(["unusable"] if unusable else []), "kept"]
     columns += ["precision", "recall", "F1", "AUROC", *[f"AUROC {kind}" for kind in kinds]] if labelled else []
     table = _table(title, columns)
     for name, client in clients.items():
         found = client["selection"]
-        row = [name, str(client["samples"]), str(found["kept"])]
+        dropped = [str(client.get("unusable", 0))] if unusable else []
+        row = [name, str(client["samples"]), *dropped, str(found["kept"])]
         if labelled:
             row += [_number(found.get(key)) for key in ("precision", "recall", "f1", "auroc")]
             row += [_number(found.get("auroc_by_kind", {}).get(kind)) for kind in kinds]

@@ -9,7 +9,7 @@ from typing import Any
 from clues.collaboration.merge_weights import learn_weights
 from clues.collaboration.merging import merge_adapters
 from clues.data.prompts import tokenize
-from clues.data.samples import read_many, read_samples
+from clues.data.samples import read_many, read_private
 from clues.errors import ConfigError, OutputError
 from clues.evaluation.held_out import evaluate_tests
 from clues.evaluation.overlap import rouge_package
@@ -23,7 +23,7 @@ from clues.training.fit import fit_trajectory
 
 def train(settings: TrainSettings, out: Path) -> Path:
     """Fine-tune an adapter on a file; returns its folder, `out`/adapter. The trajectory lies beside it."""
-    samples = read_samples(settings.samples, settings.data)
+    samples = read_private(settings.samples, settings.data).samples
     claim_folder(out, settings.model_dump(mode="json"))
     write_provenance(out)
     base = load_base(settings.model)

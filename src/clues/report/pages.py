@@ -32,17 +32,27 @@ def write_run_page(path: Path, metrics: Mapping[str, Any], settings: Mapping[str
     arms = list(dict.fromkeys(arm for figures in metrics["evaluation"].values() for arm in figures))
     measured = {key for figures in metrics["evaluation"].values() for found in figures.values() for key in found}
     evaluated = {key: title for key, title in EVALUATED.items() if key in measured}
-    _write(path, "run.html", metrics=metrics, kinds=kinds, arms=arms, evaluated=evaluated, settings=settings)
+    values: dict[str, Any] = {"kinds": kinds, "arms": arms, "evaluated": evaluated, "settings": settings}
+    values["unusable"] = any(client.get("unusable") for client in clients.values())
+    _write(path, "run.html", metrics=metrics, **values)
 
 
-def write_samples_page(path: Path, rows: Sequence[Mapping[str, Any]], selection: Mapping[str, Any]) -> None:
+def write_samples_page(
+    path: Path,
+    rows: Sequence[Mapping[str, Any]],
+    selection: Mapping[str, Any],
+    unusable: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Every sample, the worst first, for the data owner alone: it shows private text.
 
     Args:
         rows: of each sample id, prompt, response, score, whether it is kept, and the reason.
         selection: what selection.json holds.
+        unusable: of each record that cannot be used id, place and reason.
     """
-    _write(path, "samples.html", rows=sorted(rows, key=lambda row: row["score"]), selection=selection)
+    _write(
+        path, "samples.html", rows=sorted(rows, key=lambda row: row["score"]), selection=selection, unusable=unusable
+    )
 
 
 def write_compare_page(path: Path, tables: Sequence[Table]) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
-from clues.data.samples import read_records
+from clues.data.dialects import RecordError
+from clues.data.identity import own_id
+from clues.data.rows import listed
+from clues.data.sources import read_records
 from clues.errors import DataError
 
 
@@ -19,14 +22,32 @@ def read_labels(path: str, ids: Sequence[str]) -> dict[str, str]:
         DataError: a sample has no label, or a label no usable quality.
     """
     labels: dict[str, str] = {}
+    problems = []
     for place, record in read_records(path):
-        if record.get("quality") not in ("good", "low") or "id" not in record:
-            raise DataError(f"{place}: needs the fields 'id' and 'quality' (good or low); mend the line.")
-        labels[str(record["id"])] = "" if record["quality"] == "good" else str(record.get("kind") or "low")
+        identity, quality = _identity(record), record.get("quality")
+        if quality not in ("good", "low") or identity is None:
+            problems.append(f"{place}: needs the fields 'id' and 'quality' (good or low); mend the line.")
+        elif identity in labels and labels[identity] != _kind(record):
+            problems.append(f"{place}: gives id '{identity}' another label than a line before; keep one of them.")
+        else:
+            labels[identity] = _kind(record)
+    if problems:
+        raise DataError(listed(problems))
     missing = [identity for identity in ids if identity not in labels]
     if missing:
         raise DataError(f"{path}: has no label for {len(missing)} samples, first id '{missing[0]}'; add them.")
     return labels
+
+
+def _identity(record: Mapping[str, Any]) -> str | None:
+    try:
+        return own_id(record)
+    except RecordError:
+        return None
+
+
+def _kind(record: Mapping[str, Any]) -> str:
+    return "" if record["quality"] == "good" else str(record.get("kind") or "low")
 
 
 def selection_metrics(scores: Sequence[float], kept: Sequence[bool], kinds: Sequence[str]) -> dict[str, Any]:

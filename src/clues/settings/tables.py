@@ -26,6 +26,19 @@ Rule = Literal[
 ]
 
 
+Dialect = Literal[
+    "auto",
+    "messages",
+    "alpaca",
+    "prompt-completion",
+    "prompt-response",
+    "question-answer",
+    "sharegpt",
+    "instruction-response",
+    "question-response",
+]
+
+
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -55,7 +68,7 @@ class LoraSettings(Settings):
 class DataSettings(Settings):
     """How records become token sequences."""
 
-    dialect: Literal["auto", "alpaca", "prompt-completion", "prompt-response", "question-answer", "messages"] = "auto"
+    dialect: Dialect = "auto"
     max_tokens: Annotated[int, Field(ge=8)] = 512
 
 
