@@ -46,7 +46,8 @@ def pad(tokens: Sequence[Tokens], rows: list[int] | None = None) -> Batch:
         length = len(item.input_ids)
         input_ids[row, :length] = torch.tensor(item.input_ids)
         attention_mask[row, :length] = 1
-        labels[row, item.response_start : length] = input_ids[row, item.response_start : length]
+        for start, end in (*item.earlier, (item.response_start, length)):
+            labels[row, start:end] = input_ids[row, start:end]
     return Batch(rows or list(range(len(tokens))), input_ids, attention_mask, labels)
 
 

@@ -1,4 +1,4 @@
-"""The one rendering of a sample as tokens, for training, scoring and evaluation alike."""
+"""The one way from a sample to tokens, for training, scoring and evaluation alike."""
 
 from __future__ import annotations
 
@@ -6,75 +6,174 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clues.data.dialects import Message
+from clues.data.cutting import cut_pair
+from clues.data.rendering import Rendered, TemplateRefusal, Tokenizer, has_clock, render
+from clues.data.rows import listed
 from clues.data.samples import Sample
 from clues.errors import DataError
 from clues.models.base import Base
 from clues.progress import say
 from clues.settings import DataSettings
 
-Tokenizer = Any  # transformers.PreTrainedTokenizerBase
-_PLAIN = "### {role}:\n{content}\n\n"
+Span = tuple[int, int]  # [from, to) in tokens
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """A sample as tokens; those from `response_start` on are the response."""
+    """A sample as tokens; those from `response_start` on are the response.
+
+    `truncated`: something of it was cut. `ends`: the last token closes the response; not so where it was cut, or where
+    the model knows no end token. `limit`: the most tokens that anything made of this sample may have. `earlier`:
+    responses within the prompt that carry loss too. `prompt`: the whole prompt, where it was cut.
+    """
 
     id: str
     domain: str
     input_ids: list[int]
     response_start: int
     truncated: bool
+    ends: bool = True
+    limit: int | None = None
+    earlier: tuple[Span, ...] = ()
+    prompt: list[int] | None = None
 
     @property
     def response_tokens(self) -> int:
         """Tokens that carry loss: the first token of a sequence is predicted by nothing."""
-        return len(self.input_ids) - max(self.response_start, 1)
+        return len(self.input_ids) - max(self.response_start, 1) + sum(end - start for start, end in self.earlier)
 
-
-def render(tokenizer: Tokenizer, context: Sequence[Message], response: str) -> tuple[str, str]:
-    """(prompt text, response text), by the model's own chat template where it has one."""
-    if not tokenizer.chat_template:
-        prompt = "".join(_PLAIN.format(role=m["role"].capitalize(), content=m["content"]) for m in context)
-        return prompt + "### Response:\n", response + (tokenizer.eos_token or "")
-    answer = {"role": "assistant", "content": response}
-    prompt = tokenizer.apply_chat_template(list(context), tokenize=False, add_generation_prompt=True)
-    whole = tokenizer.apply_chat_template([*context, answer], tokenize=False)
-    if not whole.startswith(prompt):  # templates that render a past answer differently from one to come
-        return prompt, response + (tokenizer.eos_token or "")
-    return prompt, whole[len(prompt) :].rstrip("\n")
+    @property
+    def response(self) -> list[int]:
+        return self.input_ids[self.response_start :]
 
 
 def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSettings()) -> list[Tokens]:
-    """Render and tokenize. A sequence that is too long loses the start of its prompt, and only then the end
-    of its response; how many did is told.
+    """Render and tokenize; what is too long is cut (`clues.data.cutting`), and how many were is told.
 
     Raises:
-        DataError: a sample has no response token left that a loss could be computed on.
+        DataError: samples that the model's template refuses, or that have no response token left that a loss could be
+            computed on; all of them at once.
     """
-    rows = [_tokenize(sample, base.tokenizer, data.max_tokens) for sample in samples]
-    truncated = sum(row.truncated for row in rows)
-    if truncated:
-        say(f"{truncated} of {len(rows)} samples are longer than data.max_tokens = {data.max_tokens} and were cut.")
+    limit = _limit(base, data)
+    rows: list[Tokens] = []
+    problems: list[str] = []
+    typed = 0
+    for sample in samples:
+        try:
+            rendered = render(sample, base.tokenizer, data)
+        except TemplateRefusal as refusal:
+            problems.append(f"{sample.place}: {refusal}.")
+            continue
+        marked = _control_tokens_in(rendered, base.tokenizer)
+        typed += marked
+        row = _row(sample, rendered, _encoded(rendered, base.tokenizer, apart=marked), base.tokenizer, limit)
+        if row.response_tokens < 1:
+            problems.append(
+                f"{sample.place}: sample '{sample.id}' has no response tokens within data.max_tokens = {limit}; "
+                "raise that setting or remove the sample."
+            )
+        rows.append(row)
+    if problems:
+        raise DataError(listed(problems))
+    _tell(rows, typed, limit, base.tokenizer)
     return rows
 
 
-def _tokenize(sample: Sample, tokenizer: Tokenizer, max_tokens: int) -> Tokens:
-    prompt_text, response_text = render(tokenizer, sample.context, sample.response)
-    prompt = tokenizer(prompt_text, add_special_tokens=False).input_ids
-    response = tokenizer(response_text, add_special_tokens=False).input_ids
-    if _adds_bos(tokenizer) and prompt[:1] != [tokenizer.bos_token_id]:
-        prompt = [tokenizer.bos_token_id, *prompt]
-    length = len(prompt) + len(response)
-    prompt = prompt[max(0, len(prompt) - max(max_tokens - len(response), 1)) :]
-    tokens = Tokens(sample.id, sample.domain, [*prompt, *response][:max_tokens], len(prompt), length > max_tokens)
-    if tokens.response_tokens < 1:
-        raise DataError(
-            f"{sample.place}: sample '{sample.id}' has no response tokens within data.max_tokens = {max_tokens}; "
-            "raise that setting or remove the sample."
-        )
-    return tokens
+def _limit(base: Base, data: DataSettings) -> int:
+    positions = base.positions
+    if positions is None or data.max_tokens <= positions:
+        return data.max_tokens
+    say(f"data.max_tokens = {data.max_tokens} is more than the model's {positions} positions, which are the limit.")
+    return positions
+
+
+def _tell(rows: Sequence[Tokens], typed: int, limit: int, tokenizer: Tokenizer) -> None:
+    cut = sum(row.truncated for row in rows)
+    if cut:
+        say(f"{cut} of {len(rows)} samples are longer than data.max_tokens = {limit} and were cut.")
+    if typed:
+        say(f"{typed} of {len(rows)} samples hold control tokens of the model in their text; they are read as text.")
+    if rows and not any(row.ends or row.truncated for row in rows):
+        say("The model has no end token: nothing teaches it to stop, and no score looks at how a response ends.")
+    if rows and has_clock(tokenizer):
+        say("The model's chat template writes the date; 1 January 2025 stands in its place, always.")
+
+
+def _control_tokens_in(rendered: Rendered, tokenizer: Tokenizer) -> bool:
+    """Whether something that people wrote reads like a control token."""
+    special = [token for token in tokenizer.all_special_tokens if token]
+    return any(token in rendered.text[start:end] for start, end in rendered.contents for token in special)
+
+
+# (token, where it begins and ends in the text)
+_Encoded = list[tuple[int, Span]]
+
+
+def _encoded(rendered: Rendered, tokenizer: Tokenizer, apart: bool) -> _Encoded:
+    """The text's tokens, of prompt and response together, so that no token stands for a gap that is not there.
+
+    Args:
+        apart: tokenize what people wrote apart from what the template writes, without control tokens.
+    """
+    if not apart:
+        return _pieces(rendered, tokenizer, 0, len(rendered.text), plain=False)
+    found: _Encoded = []
+    place = 0
+    for start, end in rendered.contents:
+        end = min(end, len(rendered.text))
+        found += _pieces(rendered, tokenizer, place, start, plain=False)
+        found += _pieces(rendered, tokenizer, start, end, plain=True)
+        place = end
+    return found + _pieces(rendered, tokenizer, place, len(rendered.text), plain=False)
+
+
+def _pieces(rendered: Rendered, tokenizer: Tokenizer, start: int, end: int, plain: bool) -> _Encoded:
+    text = rendered.text[start:end]
+    if not text:
+        return []
+    options: dict[str, Any] = {"add_special_tokens": False, "split_special_tokens": plain}
+    if tokenizer.is_fast:
+        found = tokenizer(text, return_offsets_mapping=True, **options)
+        return [(i, (start + a, start + b)) for i, (a, b) in zip(found.input_ids, found.offset_mapping, strict=True)]
+    # A slow tokenizer tells no places: the prompt is tokenized apart, unless the whole begins with its tokens.
+    whole = list(tokenizer(text, **options).input_ids)
+    boundary = rendered.start - start
+    if not 0 < boundary < len(text):
+        return [(i, (start, end)) for i in whole]
+    prompt = list(tokenizer(text[:boundary], **options).input_ids)
+    response = whole[len(prompt) :]
+    if whole[: len(prompt)] != prompt:
+        response = list(tokenizer(text[boundary:], **options).input_ids)
+    return [*((i, (start, rendered.start)) for i in prompt), *((i, (rendered.start, end)) for i in response)]
+
+
+def _row(sample: Sample, rendered: Rendered, encoded: _Encoded, tokenizer: Tokenizer, limit: int) -> Tokens:
+    ids = [token for token, _ in encoded]
+    # A token that reaches over the boundary holds the response's first characters.
+    split = next((n for n, (_, (_, end)) in enumerate(encoded) if end > rendered.start), len(ids))
+    earlier = [_span(encoded, start, end) for start, end in rendered.earlier]
+    if _adds_bos(tokenizer) and ids[:1] != [tokenizer.bos_token_id]:
+        ids, split = [tokenizer.bos_token_id, *ids], split + 1
+        earlier = [(start + 1, end + 1) for start, end in earlier]
+    prompt, response = cut_pair(ids[:split], ids[split:], limit)
+    cut = len(prompt) + len(response) < len(ids)
+    return Tokens(
+        id=sample.id,
+        domain=sample.domain,
+        input_ids=[*prompt, *response],
+        response_start=len(prompt),
+        truncated=cut,
+        ends=rendered.ends and len(response) == len(ids) - split,
+        limit=limit,
+        # In a prompt whose middle is gone, earlier responses are no longer whole.
+        earlier=tuple(earlier) if len(prompt) == split else (),
+        prompt=ids[:split] if len(prompt) < split else None,
+    )
+
+
+def _span(encoded: _Encoded, start: int, end: int) -> Span:
+    rows = [n for n, (_, (a, b)) in enumerate(encoded) if b > start and a < end]
+    return (rows[0], rows[-1] + 1) if rows else (0, 0)
 
 
 def _adds_bos(tokenizer: Tokenizer) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from clues.data.batches import tracked_batches
+from clues.data.cutting import cut_prompt
 from clues.data.prompts import Tokens
 from clues.data.samples import Sample
 from clues.evaluation.overlap import rouge_l, token_f1
@@ -46,12 +47,13 @@ def generate(
 ) -> list[str]:
     """The model's greedy answer to the prompt of every sample, in the order of `tokens`.
 
-    The prompt is the one of training: the same tokens, up to where the response starts. Prompts are padded on the
-    left, so that all answers of a batch start at its last position.
+    The prompt is the one of training, cut where it and the answer would not fit into the model or the tests' limit;
+    how long the reference is plays no part. Prompts are padded on the left, so that all answers of a batch start at
+    its last position.
     """
     from transformers import GenerationConfig
 
-    prompts = [Tokens(t.id, t.domain, t.input_ids[: t.response_start], 0, t.truncated) for t in tokens]
+    prompts = [Tokens(t.id, t.domain, _prompt(t, base, max_new_tokens), 0, t.truncated) for t in tokens]
     ends = _end_tokens(model, base)
     greedy = GenerationConfig(
         max_new_tokens=max_new_tokens,
@@ -73,6 +75,12 @@ def generate(
         for row, sequence in zip(batch.rows, output[:, ids.shape[1] :].tolist(), strict=True):
             answers[row] = base.tokenizer.decode(_until(sequence, ends), skip_special_tokens=True).strip()
     return answers
+
+
+def _prompt(test: Tokens, base: Base, max_new_tokens: int) -> list[int]:
+    whole = test.prompt or test.input_ids[: test.response_start]
+    room = min(test.limit or len(whole), (base.positions or len(whole) + max_new_tokens) - max_new_tokens)
+    return cut_prompt(whole, max(room, 1))
 
 
 def _padded_left(ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -30,6 +30,13 @@ class Base:
     tokenizer: Any
     any_base: bool = False
 
+    @property
+    def positions(self) -> int | None:
+        """The most tokens of a sequence that the model has positions for; None where its configuration names none."""
+        config = self.model.config.get_text_config()
+        named = (getattr(config, key, None) for key in ("max_position_embeddings", "n_positions"))
+        return next((int(count) for count in named if isinstance(count, int) and count > 0), None)
+
     @cached_property
     def digest(self) -> str:
         """What makes it the model it is (`clues.models.identity`)."""

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from clues.data.prompts import Tokens
+from clues.errors import ScoringError
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
 from clues.scoring import clues
@@ -111,7 +112,8 @@ def combined(rows: Rows, found: Columns, likelihood: Columns) -> Columns:
         "loss": -likelihood["loss"],
         "trained loss": -found["loss"],
         "peak": -likelihood["peak"],
-        "end": -likelihood["end"],
+        # Where our own cut ended it, or nothing could, the end of a response tells nothing.
+        "end": torch.where(torch.tensor([t.ends for t in rows.every]), -likelihood["end"], torch.nan),
         "gain": likelihood["gain"],
         "peak gain": likelihood["peak gain"],
     }
@@ -134,6 +136,11 @@ def log_odds(signals: Tensor, good: Tensor, way: np.ndarray, split: int) -> Tens
             "" elsewhere.
     """
     ways = [rows for rows in (torch.from_numpy(way == name) for name in WAYS) if rows.any()]
+    if not ways:
+        raise ScoringError(
+            "auto: the responses of anchors and validation set are too short to learn from damaged copies of them; "
+            "use another scoring.method, such as clues."
+        )
     odds = fitted(signals, good, ways)
     public = Public(odds, odds(signals[good]), [odds(signals[rows]) for rows in ways])
     return torch.cat([log_odds_at_client(signals[:split], public), public.log_odds(signals[split:])])

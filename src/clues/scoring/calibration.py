@@ -17,6 +17,8 @@ PENALTY = 10.0  # of the squares of weights, where public samples are few
 def standardised(signals: Tensor, domains: list[str], clean: Tensor) -> Tensor:
     """Signals in standard deviations of the clean public samples, centred at those of the sample's own domain.
 
+    What was not measured of a sample, NaN, is as clean samples are: 0.
+
     Args:
         signals: samples × signals. domains: of each sample, one that has clean samples. clean: samples, bool.
     """
@@ -24,9 +26,10 @@ def standardised(signals: Tensor, domains: list[str], clean: Tensor) -> Tensor:
     names = np.array(domains)
     for domain in sorted(set(domains)):
         own = torch.from_numpy(names == domain)
-        centred[own] -= centred[own & clean].mean(0)
-    scale = centred[clean].std(0, correction=0).clamp(min=torch.finfo(torch.float32).tiny)
-    return centred / scale
+        centred[own] -= centred[own & clean].nanmean(0)
+    measured = centred[clean].nan_to_num() if centred.isnan().any() else centred[clean]
+    scale = measured.std(0, correction=0).clamp(min=torch.finfo(torch.float32).tiny)
+    return (centred / scale).nan_to_num()
 
 
 def fitted(signals: Tensor, good: Tensor, damages: Sequence[Tensor]) -> Odds:

@@ -21,23 +21,35 @@ def damaged(samples: Sequence[Tokens], copies: int, seed: int = 0) -> dict[str, 
     """`copies` damaged copies of every sample, by way; the ways are taken in turn.
 
     From 30 to 70 % of a response is lost. The end token stays where it was: at the end. Others' tokens come from
-    samples of the same domain.
+    samples of the same domain. A response that is too short to be damaged in a way is damaged in the next; one that
+    no way changes has no copies.
     """
     rng = random.Random(seed)
     names = list(WAYS)
     made: dict[str, list[Tokens]] = {name: [] for name in names}
     for row, sample in enumerate(samples):
         others = [_body(s) for s in samples if s.domain == sample.domain and s.id != sample.id]
-        prompt, end = sample.input_ids[: sample.response_start], sample.input_ids[-1:]
+        prompt, end = sample.input_ids[: sample.response_start], sample.response[len(_body(sample)) :]
         for copy in range(copies):
-            name = names[(row * copies + copy) % len(names)]
-            body = WAYS[name](_body(sample), rng.uniform(0.3, 0.7), others or [_body(sample)], rng)
-            made[name].append(replace(sample, id=f"{sample.id}, damaged {copy + 1}", input_ids=[*prompt, *body, *end]))
+            first = (row * copies + copy) % len(names)
+            for name in names[first:] + names[:first]:
+                body = WAYS[name](_body(sample), rng.uniform(0.3, 0.7), others or [_body(sample)], rng)
+                if body == _body(sample):
+                    continue
+                ids = [*prompt, *_bounded(body, sample.limit, len(prompt) + len(end)), *end]
+                made[name].append(replace(sample, id=f"{sample.id}, damaged {copy + 1}", input_ids=ids))
+                break
     return made
 
 
 def _body(sample: Tokens) -> Body:
-    return sample.input_ids[sample.response_start : -1]
+    """The response without its end token."""
+    return sample.response[:-1] if sample.ends else sample.response
+
+
+def _bounded(body: Body, limit: int | None, other: int) -> Body:
+    """The response cut to what is left of the limit beside `other` tokens."""
+    return body if limit is None else body[: max(1, limit - other)]
 
 
 def _cut(body: Body, lost: float, others: list[Body], rng: random.Random) -> Body:
@@ -59,7 +71,7 @@ def _shuffle(body: Body, lost: float, others: list[Body], rng: random.Random) ->
 
 
 def _replace(body: Body, lost: float, others: list[Body], rng: random.Random) -> Body:
-    words = [token for other in others for token in other]
+    words = [token for other in others for token in other] or body
     chosen = set(rng.sample(range(len(body)), len(body) - _left(body, lost)))
     return [rng.choice(words) if position in chosen else token for position, token in enumerate(body)]
 

@@ -18,6 +18,7 @@ def score(base: Base, samples: Sequence[Tokens], settings: ScoringSettings, reme
     """−L(response | prompt) / L(response alone): samples. Both losses are means over the response's tokens."""
     start = base.tokenizer.bos_token_id
     start = base.tokenizer.eos_token_id if start is None else start
-    alone = [replace(t, input_ids=[start, *t.input_ids[t.response_start :]], response_start=1) for t in samples]
-    given = base_losses(base, samples, settings, remember)
+    last = [replace(t, earlier=()) for t in samples]
+    alone = [replace(t, input_ids=[start, *t.response], response_start=1) for t in last]
+    given = base_losses(base, last, settings, remember)
     return -given / base_losses(base, alone, settings, remember, "base-without-prompts")

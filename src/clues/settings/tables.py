@@ -70,6 +70,9 @@ class DataSettings(Settings):
 
     dialect: Dialect = "auto"
     max_tokens: Annotated[int, Field(ge=8)] = 512
+    # Which of the assistant's turns carry loss: the last, which is judged, or all of them.
+    responses: Literal["last", "all"] = "last"
+    template: str | None = None  # the name of one of the model's chat templates, or a file that holds one
 
 
 class TrainingSettings(Settings):
