@@ -83,7 +83,7 @@ def _applied(
             tokenize=False,
             add_generation_prompt=prompt,
             chat_template=_template(data.template),
-            strftime_now=_NOW.strftime,
+            strftime_now=_fixed_now,
         )
         return text
     except Exception as error:  # whatever a template does with the messages
@@ -95,6 +95,10 @@ def _reason(error: Exception, tokenizer: Tokenizer) -> str:
         return f"the model has several chat templates ({', '.join(sorted(tokenizer.chat_template))}) and no default"
     told = str(error).strip().splitlines() if isinstance(error, TemplateError) else []
     return f"the model's chat template refuses it ({told[0][:200] if told else type(error).__name__})"
+
+
+def _fixed_now(format: str) -> str:
+    return _NOW.strftime(format)
 
 
 def _template(chosen: str | None) -> str | None:
