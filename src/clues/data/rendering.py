@@ -84,6 +84,7 @@ def _applied(
             add_generation_prompt=prompt,
             chat_template=_template(data.template),
             strftime_now=_fixed_now,
+            sanitize_control_tokens=False,  # done by `clues.data.prompts`, in every version of transformers alike
         )
         return text
     except Exception as error:  # whatever a template does with the messages
