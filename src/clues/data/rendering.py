@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +20,7 @@ from clues.settings import DataSettings
 Tokenizer = Any  # transformers.PreTrainedTokenizerBase
 # Some templates write today's date: the same sample would be other tokens tomorrow.
 _NOW = datetime(2025, 1, 1, tzinfo=UTC)
+_CLOCK = re.compile(r"""strftime_now\(\s*(?P<quote>['"])(?P<format>.*?)(?P=quote)\s*\)""")
 _STAND_IN = "CLUES-STANDS-IN-HERE"
 _PLAIN = "### {role}:\n{content}\n\n"
 
@@ -56,6 +60,12 @@ def render(sample: Sample, tokenizer: Tokenizer, data: DataSettings) -> Rendered
     messages = [*sample.context, answer]
     whole = _applied(messages, sample.tools, tokenizer, data)
     _refuse_what_is_left_out(sample, whole)
+    silent = [{key: value for key, value in message.items() if key != "tool_calls"} for message in messages]
+    if silent != messages and _applied(silent, sample.tools, tokenizer, data) == whole:
+        raise TemplateRefusal(
+            "the model's chat template leaves out the tool call; remove such records, or name another template by "
+            "data.template"
+        )
     start, tail = _response_place(messages, whole, sample, tokenizer, data)
     body = whole[start:].rstrip("\n")
     if not tail:
@@ -82,9 +92,7 @@ def _applied(
             tools=tools,
             tokenize=False,
             add_generation_prompt=prompt,
-            chat_template=_template(data.template),
-            strftime_now=_fixed_now,
-            sanitize_control_tokens=False,  # done by `clues.data.prompts`, in every version of transformers alike
+            chat_template=_timeless(tokenizer.get_chat_template(_template(data.template), tools)),
         )
         return text
     except Exception as error:  # whatever a template does with the messages
@@ -98,8 +106,10 @@ def _reason(error: Exception, tokenizer: Tokenizer) -> str:
     return f"the model's chat template refuses it ({told[0][:200] if told else type(error).__name__})"
 
 
-def _fixed_now(format: str) -> str:
-    return _NOW.strftime(format)
+@functools.lru_cache(maxsize=8)
+def _timeless(template: str) -> str:
+    """The template with a fixed time in the place of now."""
+    return _CLOCK.sub(lambda call: json.dumps(_NOW.strftime(call["format"])), template)
 
 
 def _template(chosen: str | None) -> str | None:
@@ -122,12 +132,6 @@ def _refuse_what_is_left_out(sample: Sample, whole: str) -> None:
             raise TemplateRefusal(
                 f"the model's chat template leaves out the turn of role '{message['role']}'; {_remedy(sample.context)}"
             )
-        for call in message.get("tool_calls") or ():
-            if str(call.get("function", call).get("name", "")) not in whole:
-                raise TemplateRefusal(
-                    "the model's chat template leaves out the tool call; remove such records, or name another "
-                    "template by data.template"
-                )
 
 
 def _response_place(
