@@ -42,6 +42,7 @@ def updates_of(base: Base, state: AdapterState, config: Any) -> Updates:
     Raises:
         ModelError: it changes the base model by more than these; says by what, and the remedy.
     """
+    state = _without_the_bases_own(base, state)
     _refuse_more_than_updates(state, config)
     with attached(base, config, state) as model, torch.no_grad():
         updates = {}
@@ -50,6 +51,17 @@ def updates_of(base: Base, state: AdapterState, config: Any) -> Updates:
             b = module.b.weight.detach().float().cpu() * scaling
             updates[module.name.removeprefix(_PREFIX)] = Update(module.a.weight.detach().float().cpu().clone(), b)
         return updates
+
+
+def _without_the_bases_own(base: Base, state: AdapterState) -> AdapterState:
+    """The tensors less those that PEFT saves though they are the base's: of an embedding or head that is a target."""
+    own = base.model.state_dict()
+
+    def same(name: str, tensor: Tensor) -> bool:
+        held = own.get(name.removeprefix(_PREFIX).replace(".base_layer.", "."))
+        return held is not None and held.shape == tensor.shape and bool(torch.equal(held.to(tensor), tensor))
+
+    return {name: tensor for name, tensor in state.items() if "lora_" in name or not same(name, tensor)}
 
 
 def _refuse_more_than_updates(state: AdapterState, config: Any) -> None:
