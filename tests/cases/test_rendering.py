@@ -108,9 +108,8 @@ def test_what_a_template_refuses_or_leaves_out_is_told_of_all_at_once(with_templ
     items = [sample("a", *context, place=f"file.jsonl, line {n}") for n in (1, 2)]
     with pytest.raises(DataError, match=message) as caught:
         tokenize(items, with_template(template))
-    lines = str(caught.value).splitlines()
-    assert [line.partition(": ")[0] for line in lines] == ["file.jsonl, line 1", "file.jsonl, line 2"]
-    assert "data.template" in lines[0]
+    assert str(caught.value).startswith("file.jsonl, line 1 and 1 more: the model's chat template")
+    assert "data.template" in str(caught.value)
 
 
 def test_tool_calls_stand_in_the_prompt_or_are_refused(with_template):

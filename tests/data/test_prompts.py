@@ -34,5 +34,5 @@ def test_truncation_keeps_the_response_and_is_told(base, capsys):
 
 
 def test_no_response_token_left_is_an_error(base):
-    with pytest.raises(DataError, match=r"sample .x. has no response tokens within data\.max_tokens = 1"):
+    with pytest.raises(DataError, match=r"no response token is left within data\.max_tokens = 1"):
         tokenize([sample()], base, DataSettings.model_construct(max_tokens=1))

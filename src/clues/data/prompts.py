@@ -56,27 +56,31 @@ def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSet
     """
     limit = _limit(base, data)
     rows: list[Tokens] = []
-    problems: list[str] = []
+    problems: dict[str, list[str]] = {}  # by what is wrong, the samples' places
     typed = 0
     for sample in samples:
         try:
             rendered = render(sample, base.tokenizer, data)
         except TemplateRefusal as refusal:
-            problems.append(f"{sample.place}: {refusal}.")
+            problems.setdefault(f"{refusal}.", []).append(sample.place)
             continue
         marked = _control_tokens_in(rendered, base.tokenizer)
         typed += marked
         row = _row(sample, rendered, _encoded(rendered, base.tokenizer, apart=marked), base.tokenizer, limit)
         if row.response_tokens < 1:
-            problems.append(
-                f"{sample.place}: sample '{sample.id}' has no response tokens within data.max_tokens = {limit}; "
-                "raise that setting or remove the sample."
+            wrong = (
+                f"no response token is left within data.max_tokens = {limit}; raise that setting or remove the sample."
             )
+            problems.setdefault(wrong, []).append(sample.place)
         rows.append(row)
     if problems:
-        raise DataError(listed(problems))
+        raise DataError(listed(f"{_places(places)}: {wrong}" for wrong, places in problems.items()))
     _tell(rows, typed, limit, base.tokenizer)
     return rows
+
+
+def _places(places: Sequence[str]) -> str:
+    return places[0] if len(places) == 1 else f"{places[0]} and {len(places) - 1} more"
 
 
 def _limit(base: Base, data: DataSettings) -> int:
