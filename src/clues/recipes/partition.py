@@ -12,7 +12,7 @@ from clues.data.dialects import RecordError, detect
 from clues.data.identity import own_id
 from clues.data.partition import PUBLIC, Client, Damage, deal, set_aside, write_partition
 from clues.data.rows import listed
-from clues.data.sources import read_records
+from clues.data.sources import rows
 from clues.data.splitting import dirichlet_shares
 from clues.data.text import stem
 from clues.data.values import blank
@@ -60,22 +60,25 @@ def _low(settings: PartitionSettings) -> list[float]:
 
 def _records(settings: PartitionSettings) -> list[dict[str, Any]]:
     """The records with a domain each, and ids of their own: one that repeats gets a number as well."""
-    domain, longest, source = settings.domain, settings.max_words, settings.samples
+    domain, longest = settings.domain, settings.max_words
     seen: Counter[str] = Counter()
     records, problems = [], []
-    for number, (place, record) in enumerate(read_records(source), start=1):
+    for number, row in enumerate(rows(settings.samples), start=1):
+        record = row.record or {}
         try:
+            if row.record is None:
+                raise RecordError(row.problem)
             if longest and _words(record) > longest:
                 continue
             if domain and blank(record.get(domain)):
                 raise RecordError(f"has no field '{domain}'; name another --domain")
             identity = own_id(record) or str(number)
         except RecordError as error:
-            problems.append(f"{place}: {error}.")
+            problems.append(f"{row.place}: {error}.")
             continue
         seen[identity] += 1
         identity += f"-{seen[identity]}" if seen[identity] > 1 else ""
-        records.append({**record, "id": identity, "domain": str(record[domain]) if domain else stem(source)})
+        records.append({**record, "id": identity, "domain": str(record[domain]) if domain else stem(settings.samples)})
     if problems:
         raise DataError(listed(problems))
     return records
