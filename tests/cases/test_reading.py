@@ -329,3 +329,22 @@ def test_damage_is_written_in_the_layout_of_the_file(clues, tmp_path, row):
     assert [s.response for s in mixed] == [" ".join(s.response.split()[: len(s.response.split()) // 2]) for s in clean]
     labels = lines(tmp_path / "mixed.labels.jsonl")
     assert [label["id"] for label in labels] == [sample.id for sample in mixed] == [sample.id for sample in clean]
+
+
+def test_a_file_to_part_is_checked_whole_before_anything_is_written(clues, tmp_path):
+    rows = [{"prompt": "x", "question": f"what is {n}", "response": "", "answer": f"a bone {n}"} for n in range(30)]
+    path, out = write(tmp_path / "clean.jsonl", *rows), tmp_path / "parts"
+    sizes = ["--clients", 2, "--validation", 2, "--anchors", 2, "--tests", 2, "--out", out]
+    shown = clues("partition", path, *sizes, code=2).stderr
+    assert shown.count("field 'response' is empty") == 10
+    assert "and 20 more" in shown
+    assert not out.exists()
+    clues("partition", path, *sizes, "--set", "data.dialect=question-answer", "--shares", 1.0, "--kinds", "cut")
+    assert all(not row["response"] for row in lines(out / "client-1.jsonl"))
+    write(path, *rows[:3], {"note": "x"})
+    assert (
+        "line 4: field 'question' is missing"
+        in clues(
+            "partition", path, *sizes[:-1], tmp_path / "more", "--set", "data.dialect=question-answer", code=2
+        ).stderr
+    )

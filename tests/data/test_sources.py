@@ -13,7 +13,7 @@ import pytest
 
 from clues.data import sources
 from clues.data.samples import read_samples
-from clues.data.sources import read_records, rows
+from clues.data.sources import rows
 from clues.errors import DataError
 
 ROWS = [{"id": f"{n}", "prompt": f"p{n}", "response": f"r{n}"} for n in range(4)]
@@ -21,7 +21,7 @@ LINES = [json.dumps(row) + "\n" for row in ROWS]
 
 
 def prompts(source):
-    return [record["prompt"] for _, record in read_records(source)]
+    return [row.record["prompt"] for row in rows(source)]
 
 
 def shards(folder, kind):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from clues.data.corruption import corrupt
 from clues.data.samples import read_samples
 from clues.errors import DataError
 from clues.files import write_jsonl
+from clues.settings import DataSettings
 
 PUBLIC = ("validation", "anchors", "test")
 
@@ -27,10 +28,11 @@ class Client:
 
 @dataclass(frozen=True)
 class Damage:
-    """What is done to low-quality samples (`clues.data.corruption`)."""
+    """What is done to low-quality samples (`clues.data.corruption`), and how their records are read."""
 
     kinds: Sequence[str]
     severity: float = 0.5
+    data: DataSettings = field(default_factory=DataSettings)
 
 
 def set_aside(
@@ -92,7 +94,7 @@ def write_partition(
     for name, client in clients.items():
         file = folder / f"{name}.jsonl"
         write_jsonl(file, client.records)
-        mixed, labels = corrupt(read_samples(file), client.low, damage.kinds, seed, damage.severity)
+        mixed, labels = corrupt(read_samples(file, damage.data), client.low, damage.kinds, seed, damage.severity)
         write_jsonl(file, mixed)
         write_jsonl(folder / f"{name}.labels.jsonl", labels)
     for part, records in public.items():

@@ -184,7 +184,7 @@ def _read(source: str, data: DataSettings) -> _Read:
     if not found:
         raise DataError(f"{source}: holds no records; give a file with at least one sample.")
     records = [row.record for row in found if row.record is not None]
-    layout = _layout(source, records, data.dialect) if records else DIALECTS["messages"]
+    layout = layout_of(source, records, data)
     # A pattern's files give each their own name to their domain, a folder its name to all.
     named = "" if has_magic(source) and not Path(source).exists() else stem(source)
     read = _Read([], [], [], [])
@@ -231,14 +231,18 @@ def _sample(row: Row, layout: Dialect, domain: str) -> Sample:
     return Sample(identity, context, response, named, row.record, row.place, described, layout.name)
 
 
-def _layout(source: str, records: Sequence[Mapping[str, Any]], dialect: str) -> Dialect:
-    """The layout of a file: that of the first record with one that is known."""
-    if dialect != "auto":
-        return DIALECTS[dialect]
+def layout_of(source: str, records: Sequence[Mapping[str, Any]], data: DataSettings) -> Dialect:
+    """The layout of a file: what the settings name, or that of the first record with one that is known.
+
+    Raises:
+        DataError: no record has one.
+    """
+    if data.dialect != "auto":
+        return DIALECTS[data.dialect]
     layout = next((found for record in records if (found := detect(record))), None)
-    if layout is None:
+    if layout is None and records:
         raise DataError(f"{source}: {unknown_layout(records[0])}")
-    return layout
+    return layout or DIALECTS["messages"]  # a file without any record is told row by row
 
 
 def _id_or_none(row: Row) -> str | None:

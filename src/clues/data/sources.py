@@ -8,11 +8,10 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from glob import glob, has_magic
 from pathlib import Path
-from typing import Any
 
 from clues.data.csv_rows import csv_rows
 from clues.data.json_rows import json_lines, json_list
-from clues.data.rows import Row, listed, numbered
+from clues.data.rows import Row, numbered
 from clues.data.text import COMPRESSED, check_pointer, kind
 from clues.errors import DataError
 
@@ -26,22 +25,6 @@ _TEXTS: dict[str, Callable[[Path], Iterable[Row]]] = {
 KINDS = (*_TEXTS, ".parquet")
 # What a folder of shards is read as: the first kind that it holds. A .json beside others is a description of them.
 _SHARDS = (".parquet", ".jsonl", ".ndjson", ".csv", ".tsv", ".json")
-
-
-def read_records(source: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (place, record) of every record of a source; strict.
-
-    Raises:
-        DataError: something cannot be read; all rows that hold no record are told at once, at the end.
-    """
-    problems = []
-    for row in rows(source):
-        if row.record is None:
-            problems.append(f"{row.place}: {row.problem}.")
-        else:
-            yield row.place, row.record
-    if problems:
-        raise DataError(listed(problems))
 
 
 def rows(source: str | Path) -> Iterator[Row]:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from clues.data.corruption import check_damage
-from clues.data.dialects import RecordError, detect
+from clues.data.dialects import RecordError
 from clues.data.identity import own_id
 from clues.data.partition import PUBLIC, Client, Damage, deal, set_aside, write_partition
 from clues.data.rows import listed
-from clues.data.sources import read_records
+from clues.data.samples import layout_of
+from clues.data.sources import rows
 from clues.data.splitting import dirichlet_shares
 from clues.data.text import stem
 from clues.data.values import blank
@@ -46,7 +47,7 @@ def partition(settings: PartitionSettings, out: Path) -> dict[str, str]:
     rng.shuffle(left)
     hands = deal(left, names, settings.per_client, by)
     made = {name: Client(hands[name], share) for name, share in zip(names, _low(settings), strict=True)}
-    write_partition(out, made, public, Damage(settings.kinds, settings.severity), settings.seed)
+    write_partition(out, made, public, Damage(settings.kinds, settings.severity, settings.data), settings.seed)
     return {name: f"{len(c.records)} samples, {round(c.low * len(c.records))} low-quality" for name, c in made.items()}
 
 
@@ -60,32 +61,28 @@ def _low(settings: PartitionSettings) -> list[float]:
 
 def _records(settings: PartitionSettings) -> list[dict[str, Any]]:
     """The records with a domain each, and ids of their own: one that repeats gets a number as well."""
-    domain, longest, source = settings.domain, settings.max_words, settings.samples
+    domain, longest = settings.domain, settings.max_words
+    found = list(rows(settings.samples))
+    layout = layout_of(settings.samples, [row.record for row in found if row.record is not None], settings.data)
     seen: Counter[str] = Counter()
     records, problems = [], []
-    for number, (place, record) in enumerate(read_records(source), start=1):
+    for number, row in enumerate(found, start=1):
+        record = row.record or {}
         try:
-            if longest and _words(record) > longest:
+            if row.record is None:
+                raise RecordError(row.problem)
+            response = layout.read(record)[1]
+            if longest and len(response.split()) > longest:
                 continue
             if domain and blank(record.get(domain)):
                 raise RecordError(f"has no field '{domain}'; name another --domain")
             identity = own_id(record) or str(number)
         except RecordError as error:
-            problems.append(f"{place}: {error}.")
+            problems.append(f"{row.place}: {error}.")
             continue
         seen[identity] += 1
         identity += f"-{seen[identity]}" if seen[identity] > 1 else ""
-        records.append({**record, "id": identity, "domain": str(record[domain]) if domain else stem(source)})
+        records.append({**record, "id": identity, "domain": str(record[domain]) if domain else stem(settings.samples)})
     if problems:
         raise DataError(listed(problems))
     return records
-
-
-def _words(record: dict[str, Any]) -> int:
-    """How long a record's response is; 0 where its dialect is not known, which reading the samples will tell.
-
-    Raises:
-        RecordError: it has no usable response.
-    """
-    layout = detect(record)
-    return len(layout.read(record)[1].split()) if layout else 0

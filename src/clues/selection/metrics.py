@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc
 from clues.data.dialects import RecordError
 from clues.data.identity import own_id
 from clues.data.rows import listed
-from clues.data.sources import read_records
+from clues.data.sources import rows
 from clues.errors import DataError
 
 
@@ -19,16 +19,19 @@ def read_labels(path: str, ids: Sequence[str]) -> dict[str, str]:
     """Kind of corruption by id, empty for good samples.
 
     Raises:
-        DataError: a sample has no label, or a label no usable quality.
+        DataError: a sample has no label, or a label no usable quality; all such lines at once.
     """
     labels: dict[str, str] = {}
     problems = []
-    for place, record in read_records(path):
+    for row in rows(path):
+        record = row.record or {}
         identity, quality = _identity(record), record.get("quality")
-        if quality not in ("good", "low") or identity is None:
-            problems.append(f"{place}: needs the fields 'id' and 'quality' (good or low); mend the line.")
+        if row.record is None:
+            problems.append(f"{row.place}: {row.problem}.")
+        elif quality not in ("good", "low") or identity is None:
+            problems.append(f"{row.place}: needs the fields 'id' and 'quality' (good or low); mend the line.")
         elif identity in labels and labels[identity] != _kind(record):
-            problems.append(f"{place}: gives id '{identity}' another label than a line before; keep one of them.")
+            problems.append(f"{row.place}: gives id '{identity}' another label than a line before; keep one of them.")
         else:
             labels[identity] = _kind(record)
     if problems:
