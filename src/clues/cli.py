@@ -119,8 +119,11 @@ def compare(
 @app.command(epilog="Example: clues validate runs/demo/config.toml")
 @_command
 def validate(config: Path, set_: Set = None) -> None:
-    """Check a file of settings; all errors at once, nothing is run."""
+    """Check settings, files, model and template as run does; all errors at once, nothing is trained or written."""
+    from clues.recipes.run import check
+
     settings = _run_settings(config, None, None, set_)
+    check(settings)
     print(f"{config}: valid; {len(settings.clients)} clients, {settings.collaboration.mode}.")
 
 

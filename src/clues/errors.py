@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 
 class CluesError(Exception):
     """Base of every error that is the user's to mend; commands print it and exit with code 2."""
@@ -37,3 +40,21 @@ class ProtocolError(CluesError):
 
 class OutputError(CluesError):
     """An output path holds something else; nothing was overwritten."""
+
+
+def all_of(*checks: Callable[[], Any]) -> list[Any]:
+    """What each of the checks returns.
+
+    Raises:
+        CluesError: the errors of all that fail, together.
+    """
+    results: list[Any] = []
+    failed: list[CluesError] = []
+    for check in checks:
+        try:
+            results.append(check())
+        except CluesError as error:
+            failed.append(error)
+    if failed:
+        raise type(failed[0])("\n".join(dict.fromkeys(str(error) for error in failed)))
+    return results

@@ -176,7 +176,8 @@ def test_a_call_of_a_tool_without_words(score, tmp_path):
         {"role": "assistant", "content": "the price is fixed"},
     ]
     path = write(tmp_path / "tools.jsonl", *[{"id": n, "messages": turns} for n in range(3)])
-    score(path)
+    # The tiny model's template knows no calls.
+    assert "line 1 and 2 more: the model's chat template leaves out the tool call" in score(path, code=2).stderr
     assert read_samples(path)[0].context[1]["tool_calls"][0]["function"]["arguments"] == {"of": "bond"}
 
 

@@ -127,7 +127,7 @@ def test_tool_calls_stand_in_the_prompt_or_are_refused(with_template):
 
 def test_several_templates_need_a_name(with_template, tmp_path):
     base = with_template({"rag": TURNS + HEADER, "tool_use": NO_END})
-    with pytest.raises(DataError, match=r"several chat templates \(rag, tool_use\) and no default; .*data.template"):
+    with pytest.raises(DataError, match=r"several chat templates; name one by data\.template: rag, tool_use"):
         tokenize([sample()], base)
     assert texts(base, sample(), DataSettings(template="tool_use"))[0].startswith("USER: ")
     file = tmp_path / "own.jinja"

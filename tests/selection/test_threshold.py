@@ -51,7 +51,7 @@ def test_oracle_ratio_needs_labels():
 
 def test_scores_and_anchors_must_be_numbers():
     nan = torch.tensor([float("nan")])
-    with pytest.raises(SelectionError, match="no usable anchor scores"):
+    with pytest.raises(SelectionError, match="anchor scores of a are not numbers"):
         fit_threshold({"a": nan}, SelectionSettings())
     with pytest.raises(SelectionError, match="client a: some scores are not numbers"):
         fit_threshold(ANCHORS, SelectionSettings()).keep(nan, "a")

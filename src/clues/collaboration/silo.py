@@ -222,7 +222,8 @@ def _write_table(path: Path, tokens: Sequence[Tokens], columns: Mapping[str, Ten
 def _reasons(table: ScoreTable, kept: Sequence[bool], threshold: Threshold, client: str) -> list[str]:
     """Of every sample, why it is kept or dropped: the rule, and of a dropped one the signal that is least like good."""
     limit = threshold.limit(client)
-    signals = [name for name in SIGNALS if name in table.columns]
+    # Together they are those of `auto`; a column `loss` alone is the loss itself, in nats.
+    signals = SIGNALS if set(SIGNALS) <= table.columns.keys() else ()
     found = []
     for row, keep in enumerate(kept):
         if limit is None:

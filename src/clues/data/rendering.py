@@ -96,14 +96,12 @@ def _applied(
         )
         return text
     except Exception as error:  # whatever a template does with the messages
-        raise TemplateRefusal(f"{_reason(error, tokenizer)}; {_remedy(messages)}") from None
-
-
-def _reason(error: Exception, tokenizer: Tokenizer) -> str:
-    if isinstance(error, ValueError) and isinstance(tokenizer.chat_template, Mapping):
-        return f"the model has several chat templates ({', '.join(sorted(tokenizer.chat_template))}) and no default"
-    told = str(error).strip().splitlines() if isinstance(error, TemplateError) else []
-    return f"the model's chat template refuses it ({told[0][:200] if told else type(error).__name__})"
+        if isinstance(error, ValueError) and isinstance(tokenizer.chat_template, Mapping):
+            names = ", ".join(sorted(tokenizer.chat_template))
+            raise TemplateRefusal(f"the model has several chat templates; name one by data.template: {names}") from None
+        told = str(error).strip().splitlines() if isinstance(error, TemplateError) else []
+        reason = told[0][:200] if told else type(error).__name__
+        raise TemplateRefusal(f"the model's chat template refuses it ({reason}); {_remedy(messages)}") from None
 
 
 @functools.lru_cache(maxsize=8)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from flwr.app import Context, RecordDict
 
-from clues.data.samples import overlap, read_many, read_private, read_public
-from clues.errors import ConfigError
+from clues.data.prompts import tokenize
+from clues.data.samples import Sample, overlap, read_many, read_private, read_public
+from clues.errors import ConfigError, all_of
 from clues.evaluation.overlap import rouge_package
 from clues.files import claim_folder, read_json, refuse_other_run
 from clues.models.adapters import check_modules
@@ -21,7 +23,7 @@ from clues.report.pages import write_run_page
 from clues.scoring.clues import domain_weights
 from clues.scoring.methods import checked_method
 from clues.selection.metrics import read_labels
-from clues.settings import RunSettings
+from clues.settings import ClientSettings, DataSettings, RunSettings
 
 
 def run(settings: RunSettings, out: Path, prepare: Callable[[], None] = lambda: None) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def run(settings: RunSettings, out: Path, prepare: Callable[[], None] = lambda: 
         CluesError: settings or data are wrong (before anything heavy), or a client failed.
     """
     refuse_other_run(out, settings.model_dump(mode="json"))
-    _check(settings)
+    check(settings)
     claim_folder(out, settings.model_dump(mode="json"))
     write_provenance(out)
     prepare()
@@ -63,24 +65,44 @@ def run(settings: RunSettings, out: Path, prepare: Callable[[], None] = lambda: 
     return metrics
 
 
-def _check(settings: RunSettings) -> None:
-    """Read every file, and try the adapter on the base, before anything heavy: on one machine all of it is here."""
-    if settings.evaluation.generate:
-        rouge_package()
-    validation, anchors = read_public(settings.validation, settings.anchors, settings.data)
-    public = [*validation, *anchors]
-    tests = read_many(settings.evaluation.tests, settings.data) if settings.evaluation.tests else []
+def check(settings: RunSettings) -> None:
+    """Read and render every file, and try the adapter on the base, before anything heavy: here all of it is at hand.
+
+    Raises:
+        CluesError: whatever is wrong with settings, files, model or template, all of it together.
+    """
+    data = settings.data
+    public, tests, _, base, *clients = all_of(
+        lambda: read_public(settings.validation, settings.anchors, data),
+        lambda: read_many(settings.evaluation.tests, data) if settings.evaluation.tests else [],
+        lambda: checked_method(settings.scoring),
+        lambda: load_base(settings.model),
+        *(functools.partial(_checked_client, client, data) for client in settings.clients),
+    )
+    validation, anchors = public
+    for client, samples in zip(settings.clients, clients, strict=True):
+        warn_of_overlap(overlap(samples, [*validation, *anchors]), f"client {client.id}")
+    domains = sorted({sample.domain for sample in validation})
+    all_of(
+        lambda: rouge_package() if settings.evaluation.generate else None,
+        lambda: _refuse_leaks([*validation, *anchors], tests),
+        lambda: domain_weights(domains, settings.scoring.domain_weights),
+        lambda: check_modules(base, settings.lora, settings.scoring.modules),
+        *(functools.partial(tokenize, part, base, data) for part in (validation, anchors, tests, *clients)),
+    )
+
+
+def _checked_client(client: ClientSettings, data: DataSettings) -> list[Sample]:
+    samples = read_private(client.data, data).samples
+    if client.labels:
+        read_labels(client.labels, [sample.id for sample in samples])
+    return samples
+
+
+def _refuse_leaks(public: Sequence[Sample], tests: Sequence[Sample]) -> None:
     leaked = overlap(public, tests)
     if leaked:
         raise ConfigError(f"evaluation.tests: {len(leaked)} test samples stand in the public data too; remove them.")
-    for client in settings.clients:
-        samples = read_private(client.data, settings.data).samples
-        if client.labels:
-            read_labels(client.labels, [sample.id for sample in samples])
-        warn_of_overlap(overlap(samples, public), f"client {client.id}")
-    checked_method(settings.scoring)
-    domain_weights(sorted({sample.domain for sample in validation}), settings.scoring.domain_weights)
-    check_modules(load_base(settings.model), settings.lora, settings.scoring.modules)
 
 
 def warn_of_overlap(ids: list[str], who: str) -> None:

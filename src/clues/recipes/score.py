@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
 from clues.collaboration.silo import read_table, score_in_run, score_silo, write_selection
 from clues.data.prompts import tokenize
 from clues.data.samples import Private, overlap, read_private, read_public
-from clues.errors import ConfigError, OutputError
+from clues.errors import ConfigError, OutputError, all_of
 from clues.files import claim_folder, read_json, refuse_other_run, value_digest, write_json
 from clues.models.adapters import check_modules, load_adapter
 from clues.models.base import Base, load_base
@@ -42,20 +43,21 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     config = settings.model_dump(mode="json", exclude={"scoring": {"batch_size", "batch_tokens"}})
     mute_others()
     once(lambda: refuse_other_run(out, config))
-    chosen = checked_method(settings.scoring)
-    if settings.trajectory and settings.adapter:
-        raise ConfigError("trajectory, adapter: give one of the two, or none to train a trajectory.")
-    if settings.scoring.walk == "in-run" and (settings.trajectory or settings.adapter):
-        raise ConfigError("scoring.walk: in-run scores while it trains; give neither --trajectory nor --adapter.")
-    own = read_private(settings.samples, settings.data)
-    samples = own.samples
-    validation, anchors = read_public(settings.validation, settings.anchors, settings.data)
-    warn_of_overlap(overlap(samples, [*validation, *anchors]), settings.samples)
-    domain_weights(sorted({sample.domain for sample in validation}), settings.scoring.domain_weights)
-    base = load_base(settings.model)
-    private, public_v, public_a = (tokenize(part, base, settings.data) for part in (samples, validation, anchors))
+    _refuse_contradictions(settings)
+    chosen, own, (validation, anchors), base = all_of(
+        lambda: checked_method(settings.scoring),
+        lambda: read_private(settings.samples, settings.data),
+        lambda: read_public(settings.validation, settings.anchors, settings.data),
+        lambda: load_base(settings.model),
+    )
+    warn_of_overlap(overlap(own.samples, [*validation, *anchors]), settings.samples)
     trained = _trained(settings, base)
-    check_modules(base, trained[1] if trained else settings.lora, settings.scoring.modules)
+    domains = sorted({sample.domain for sample in validation})
+    private, public_v, public_a, *_ = all_of(
+        *(functools.partial(tokenize, part, base, settings.data) for part in (own.samples, validation, anchors)),
+        lambda: domain_weights(domains, settings.scoring.domain_weights),
+        lambda: check_modules(base, trained[1] if trained else settings.lora, settings.scoring.modules),
+    )
     once(lambda: claim_folder(out, config))
     once(lambda: write_provenance(out))
     if settings.scoring.walk == "in-run":
@@ -70,6 +72,13 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
         trained = load_trajectory(out / "trajectory", base)
     score_silo(base, *trained, private, public_v, public_a, settings.scoring, out)
     return _summary(out, own)
+
+
+def _refuse_contradictions(settings: ScoreSettings) -> None:
+    if settings.trajectory and settings.adapter:
+        raise ConfigError("trajectory, adapter: give one of the two, or none to train a trajectory.")
+    if settings.scoring.walk == "in-run" and (settings.trajectory or settings.adapter):
+        raise ConfigError("scoring.walk: in-run scores while it trains; give neither --trajectory nor --adapter.")
 
 
 def _summary(out: Path, own: Private) -> dict[str, Any]:

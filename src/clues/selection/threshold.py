@@ -60,8 +60,11 @@ def fit_threshold(
         SelectionError: there are no anchor scores, or they are not numbers, or labels are missing.
     """
     pooled = torch.cat([scores.double() for scores in anchors.values()]) if anchors else torch.empty(0)
-    if not len(pooled) or not torch.isfinite(pooled).all():
-        raise SelectionError("threshold: there are no usable anchor scores; give --anchors and score again.")
+    if not len(pooled):
+        raise SelectionError("threshold: there are no anchor scores; give --anchors and score again.")
+    wrong = [client for client, scores in anchors.items() if not torch.isfinite(scores).all()]
+    if wrong:
+        raise SelectionError(f"threshold: anchor scores of {', '.join(wrong)} are not numbers; score again in float32.")
     return _RULES[settings.threshold or "anchor-quantile"](anchors, pooled, settings, good_share)
 
 
