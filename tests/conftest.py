@@ -12,6 +12,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from clues.data import telling
 from clues.models.base import Base, load_base
 from clues.settings import ModelSettings
 
@@ -21,6 +22,12 @@ TEMPLATE = (
     "{% for m in messages %}<s>{{ m['role'] }}\n{{ m['content'] }}</s>{% endfor %}"
     "{% if add_generation_prompt %}<s>assistant\n{% endif %}"
 )
+
+
+@pytest.fixture(autouse=True)
+def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told once in a process is told once in a test."""
+    monkeypatch.setattr(telling, "_said", set())
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,11 @@ import clues.models.memory as memory
 from clues.data.batches import pad
 from clues.data.prompts import Tokens
 from clues.errors import ConfigError, ScoringError
-from clues.models.adapters import adapter_state, attached, check_modules, lora_modules
+from clues.models.adapters import adapter_state, attached, lora_modules
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
 from clues.scoring.clues import mean_shares, score
+from clues.scoring.gradients import check_modules
 from clues.scoring.methods import METHODS, Data, Trained
 from clues.settings import LoraSettings, ScoringSettings, TrainingSettings
 from clues.training.callbacks import ShowProgress
@@ -121,7 +122,10 @@ def test_a_linear_that_is_used_twice_has_the_sum_of_both_uses():
 
 def test_a_module_that_regroups_tokens_is_refused_by_name():
     base, lora = wrapped(Regrouped), LoraSettings(r=2, target_modules=["inner"])
-    with pytest.raises(ScoringError, match=r"v_proj\.inner' sees tokens as 1 × .* leave that module out"):
+    refused = r"v_proj\.inner' sees tokens as 1 × .* leave that module out"
+    with pytest.raises(ScoringError, match=refused):
+        check_modules(base, lora, "*")  # before anything heavy
+    with pytest.raises(ScoringError, match=refused):
         score(base, [Checkpoint(state_of(base, lora), 1.0)], lora, tokens(4), tokens(2, "val"), CLUES)
 
 

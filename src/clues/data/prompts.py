@@ -10,9 +10,9 @@ from clues.data.cutting import cut_pair
 from clues.data.rendering import Rendered, TemplateRefusal, Tokenizer, has_clock, render
 from clues.data.rows import listed
 from clues.data.samples import Sample
+from clues.data.telling import say_once
 from clues.errors import DataError
 from clues.models.base import Base
-from clues.progress import say
 from clues.settings import DataSettings
 
 Span = tuple[int, int]  # [from, to) in tokens
@@ -54,7 +54,7 @@ def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSet
         DataError: samples that the model's template refuses, or that have no response token left that a loss could be
             computed on; all of them at once.
     """
-    limit = _limit(base, data)
+    samples, limit = list(samples), _limit(base, data)
     rows: list[Tokens] = []
     problems: dict[str, list[str]] = {}  # by what is wrong, the samples' places
     typed = 0
@@ -75,7 +75,8 @@ def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSet
         rows.append(row)
     if problems:
         raise DataError(listed(f"{_places(places)}: {wrong}" for wrong, places in problems.items()))
-    _tell(rows, typed, limit, base.tokenizer)
+    if rows:
+        _tell(rows, typed, samples[0].place.rpartition(", ")[0], base.tokenizer)
     return rows
 
 
@@ -87,20 +88,22 @@ def _limit(base: Base, data: DataSettings) -> int:
     positions = base.positions
     if positions is None or data.max_tokens <= positions:
         return data.max_tokens
-    say(f"data.max_tokens = {data.max_tokens} is more than the model's {positions} positions, which are the limit.")
+    say_once(
+        f"data.max_tokens = {data.max_tokens} is more than the model's {positions} positions, which are the limit."
+    )
     return positions
 
 
-def _tell(rows: Sequence[Tokens], typed: int, limit: int, tokenizer: Tokenizer) -> None:
-    cut = sum(row.truncated for row in rows)
+def _tell(rows: Sequence[Tokens], typed: int, source: str, tokenizer: Tokenizer) -> None:
+    cut, whole = sum(row.truncated for row in rows), f"of {len(rows)} samples"
     if cut:
-        say(f"{cut} of {len(rows)} samples are longer than data.max_tokens = {limit} and were cut.")
+        say_once(f"{source}: {cut} {whole} are longer than data.max_tokens = {rows[0].limit} and were cut.")
     if typed:
-        say(f"{typed} of {len(rows)} samples hold control tokens of the model in their text; they are read as text.")
-    if rows and not any(row.ends or row.truncated for row in rows):
-        say("The model has no end token: nothing teaches it to stop, and no score looks at how a response ends.")
-    if rows and has_clock(tokenizer):
-        say("The model's chat template writes the date; 1 January 2025 stands in its place, always.")
+        say_once(f"{source}: {typed} {whole} hold control tokens of the model in their text; they are read as text.")
+    if not any(row.ends or row.truncated for row in rows):
+        say_once("The model has no end token: nothing teaches it to stop, and no score looks at how a response ends.")
+    if has_clock(tokenizer):
+        say_once("The model's chat template writes the date; 1 January 2025 stands in its place, always.")
 
 
 def _control_tokens_in(rendered: Rendered, tokenizer: Tokenizer) -> bool:

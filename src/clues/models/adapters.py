@@ -153,12 +153,6 @@ def _module_of(tensor: str) -> str:
     return re.split(r"\.(?:lora_|trainable_tokens|modules_to_save)", tensor)[0].removesuffix(".weight")
 
 
-def check_modules(base: Base, config: Any, pattern: str) -> None:
-    """Raise what `attached` and `lora_modules` would raise, before anything heavy."""
-    with attached(base, config) as model:
-        lora_modules(model, pattern)
-
-
 def save_adapter(state: Mapping[str, Tensor], config: Any, base: Base, folder: Path) -> None:
     """Write an adapter that `PeftModel.from_pretrained` loads as it is, and beside it the digest of its base."""
     from safetensors.torch import save_file

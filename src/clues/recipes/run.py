@@ -15,12 +15,12 @@ from clues.data.samples import Sample, overlap, read_many, read_private, read_pu
 from clues.errors import ConfigError, all_of
 from clues.evaluation.overlap import rouge_package
 from clues.files import claim_folder, read_json, refuse_other_run
-from clues.models.adapters import check_modules
 from clues.models.base import load_base
 from clues.progress import say
 from clues.recipes.provenance import write_provenance
 from clues.report.pages import write_run_page
 from clues.scoring.clues import domain_weights
+from clues.scoring.gradients import check_modules
 from clues.scoring.methods import checked_method
 from clues.selection.metrics import read_labels
 from clues.settings import ClientSettings, DataSettings, RunSettings

@@ -11,7 +11,7 @@ from clues.data.prompts import tokenize
 from clues.data.samples import Private, overlap, read_private, read_public
 from clues.errors import ConfigError, OutputError, all_of
 from clues.files import claim_folder, read_json, refuse_other_run, value_digest, write_json
-from clues.models.adapters import check_modules, load_adapter
+from clues.models.adapters import load_adapter
 from clues.models.base import Base, load_base
 from clues.models.trajectory import Checkpoint, load_trajectory
 from clues.processes import mute_others, once
@@ -19,6 +19,7 @@ from clues.recipes.provenance import write_provenance
 from clues.recipes.run import warn_of_overlap
 from clues.report.pages import write_samples_page
 from clues.scoring.clues import domain_weights
+from clues.scoring.gradients import check_modules
 from clues.scoring.methods import checked_method, with_rule
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.threshold import fit_threshold

@@ -15,8 +15,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from clues.data.batches import Batch
-from clues.models.adapters import LoraModule
+from clues.data.batches import Batch, pad
+from clues.data.prompts import Tokens
+from clues.models.adapters import LoraModule, attached, lora_modules
+from clues.models.base import Base
 from clues.models.likelihood import sample_losses
 from clues.scoring.capture import Receiver, capturing
 
@@ -121,3 +123,17 @@ def sample_gradients(
         losses = sample_losses(model, batch.input_ids, batch.attention_mask, batch.labels, reduction)
         losses.sum().backward()
     return losses.detach()
+
+
+def check_modules(base: Base, config: Any, pattern: str) -> None:
+    """Try an adapter on the base, and catch the gradients of two short sequences, before anything heavy.
+
+    Raises:
+        ConfigError, ModelError: the adapter does not fit, or something that it trains cannot be scored.
+        ScoringError: a module sees tokens that cannot be told apart by sample.
+    """
+    probe = pad([Tokens("probe", "", [0, 1, 2], 1, False), Tokens("probe", "", [0, 1], 1, False)])
+    with attached(base, config) as model:
+        modules = lora_modules(model, pattern)
+        model.eval().requires_grad_(False)
+        sample_gradients(model, modules, probe.to(base.device), lambda *_: None)
