@@ -2,7 +2,7 @@
 
 query.describe   → id, samples, unusable records, labels  (counts, nothing of the data)
 train.select     public samples, settings [, checkpoints] → anchor scores [, adapter]
-query.judge      thresholds → kept and dropped counts [, metrics where the client has labels]
+query.judge      thresholds, the chosen one first → kept and dropped counts [, metrics where the client has labels]
 train            arm, threshold [, adapter] → adapter, number of samples
 """
 
