@@ -15,7 +15,7 @@ import torch
 from peft import get_peft_model, set_peft_model_state_dict
 from torch import Tensor
 
-from clues.errors import ConfigError
+from clues.errors import ConfigError, ModelError
 from clues.models.adapters import AdapterState, adapter_state, lora_facts, peft_config
 from clues.models.base import Base
 from clues.models.restoring import restored
@@ -61,7 +61,12 @@ def merge_adapters(
     configs = [_settings_of(state, config) for state, config in adapters]
     if all(isinstance(config, LoraSettings) and config == configs[0] for config in configs):
         return merge(base, [state for state, _ in adapters], configs[0], weights, settings, seed)
-    updates = [updates_of(base, state, config) for state, config in adapters]
+    updates = []
+    for number, (state, config) in enumerate(adapters, start=1):
+        try:
+            updates.append(updates_of(base, state, config))
+        except ModelError as error:
+            raise ModelError(f"adapter {number} of {len(adapters)}: {error}") from None
     if same_shape(updates) and len({update.rank for update in updates[0].values()}) == 1:
         plain = [as_adapter(base, one) for one in updates]
         return merge(base, [state for state, _ in plain], plain[0][1], weights, settings, seed)

@@ -81,7 +81,7 @@ def _refuse_more_than_updates(state: AdapterState, config: Any) -> None:
     }
     found = [reason for reason, holds in reasons.items() if holds]
     if found:
-        raise ModelError(f"an adapter {' and '.join(found)}, which a merge would lose; merge plain LoRA adapters.")
+        raise ModelError(f"the adapter {' and '.join(found)}, which a merge would lose; merge plain LoRA adapters.")
 
 
 def side_by_side(updates: Sequence[Updates], weights: Sequence[float]) -> Updates:

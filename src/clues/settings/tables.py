@@ -72,7 +72,7 @@ class DataSettings(Settings):
     max_tokens: Annotated[int, Field(ge=8)] = 512
     # Which of the assistant's turns carry loss: the last, which is judged, or all of them.
     responses: Literal["last", "all"] = "last"
-    template: str | None = None  # the name of one of the model's chat templates, or a file that holds one
+    template: Source | None = None  # the name of one of the model's chat templates, or a file that holds one
 
 
 class TrainingSettings(Settings):
