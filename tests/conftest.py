@@ -25,6 +25,11 @@ TEMPLATE = (
 
 
 @pytest.fixture(autouse=True)
+def with_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUES_TRACEBACK", "1")
+
+
+@pytest.fixture(autouse=True)
 def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is told once in a process is told once in a test."""
     monkeypatch.setattr(telling, "_said", set())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import tempfile
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +45,7 @@ def _list(names: str) -> list[str]:
 
 
 def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """Errors that are the user's to mend: one sentence on stderr, exit code 2."""
+    """Errors that are the user's to mend: one sentence on stderr, exit code 2. Ours: a sentence, a log, exit code 1."""
 
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> None:
@@ -58,6 +60,17 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             say("Stopped. The same command goes on from here.")
             raise typer.Exit(130) from None
+        except Exception as error:
+            if os.environ.get("CLUES_TRACEBACK"):
+                raise
+            log = Path(tempfile.gettempdir()) / f"clues-{function.__name__}-{os.getpid()}.log"
+            log.write_text(traceback.format_exc(), encoding="utf-8")
+            print(
+                f"Error: clues {function.__name__} failed by a fault of its own ({type(error).__name__}); please "
+                f"report it with {log}, which may quote your data. Finished work is kept.",
+                file=sys.stderr,
+            )
+            raise typer.Exit(1) from None
 
     return guarded
 

@@ -107,7 +107,13 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Raises OutputError where a file of ours is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"{path}: cannot be read ({type(error).__name__}); remove its folder and make it again."
+        ) from None
 
 
 def value_digest(value: Any) -> str:
@@ -154,7 +160,10 @@ def refuse_other_run(folder: Path, config: Mapping[str, Any]) -> None:
     wanted = _without_none(config)
     existing = folder / "config.toml"
     if existing.is_file():
-        held = tomllib.loads(existing.read_text(encoding="utf-8"))
+        try:
+            held = tomllib.loads(existing.read_text(encoding="utf-8"))
+        except ValueError:
+            raise OutputError(f"{existing}: is broken; choose another --out or remove the folder.") from None
         if value_digest(held) != value_digest(wanted):
             different = ", ".join(_differences(held, wanted))
             raise OutputError(

@@ -19,6 +19,7 @@ from torch import Tensor
 from clues.collaboration.costs import Cost, measured
 from clues.data.prompts import Tokens
 from clues.data.samples import Private
+from clues.errors import OutputError
 from clues.files import Phase, replace_whole, value_digest, write_json, write_jsonl, write_parquet
 from clues.models.adapters import AdapterState, lora_facts
 from clues.models.base import Base
@@ -156,9 +157,14 @@ def write_selection(
 
 
 def read_table(path: Path) -> ScoreTable:
+    """Raises OutputError where the table is missing or broken."""
+    import pyarrow
     import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(path).to_pydict()
+    try:
+        table = pyarrow.parquet.read_table(path).to_pydict()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise OutputError(f"{path}: cannot be read ({type(error).__name__}); remove it and score again.") from None
     columns = {name: torch.tensor(values, dtype=torch.float64) for name, values in table.items() if name != "id"}
     return ScoreTable(table["id"], columns)
 

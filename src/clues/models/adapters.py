@@ -178,10 +178,14 @@ def load_adapter(folder: Path, base: Base | None = None) -> tuple[AdapterState, 
         raise ModelError(
             f"{folder}: holds no adapter (adapter_config.json, adapter_model.safetensors); check the path."
         )
-    config = PeftConfig.from_pretrained(str(folder))
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+        state = load_file(str(folder / "adapter_model.safetensors"))
+    except Exception as error:  # whatever the libraries say of broken files
+        raise ModelError(f"{folder}: the adapter cannot be read ({type(error).__name__}); write it again.") from None
     if base is not None and not base.any_base:
         _check_base(folder, config.base_model_name_or_path, base)
-    return load_file(str(folder / "adapter_model.safetensors")), config
+    return state, config
 
 
 def _check_base(folder: Path, name: str | None, base: Base) -> None:

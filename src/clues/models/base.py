@@ -70,7 +70,7 @@ def load_base(settings: ModelSettings) -> Base:
             device_map={"": device},
             quantization_config=_quantization(settings),
         )
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # a missing folder, a broken file, an unknown architecture: each library has its own
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"model.id: '{settings.id}' cannot be loaded ({first_line}); give a folder, a Hub id or '{embedded.NAME}'."

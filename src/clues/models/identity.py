@@ -29,7 +29,7 @@ def base_digest(model: Any, tokenizer: Any, source: str) -> str:
         for key, value in model.config.to_diff_dict().items()
         if key not in _INCIDENTAL and not key.startswith("_")
     }
-    folder = _files_of(source)
+    folder = _files_of(source, getattr(model.config, "_commit_hash", None))
     weights = weights_digest(folder) if folder else None
     return value_digest(
         [config, _tokenizer_facts(tokenizer), weights or _tensors_digest(sorted(model.state_dict().items()))]
@@ -83,13 +83,13 @@ def _tokenizer_facts(tokenizer: Any) -> Any:
     return [tokenizer.get_vocab(), tokenizer.special_tokens_map, tokenizer.chat_template]
 
 
-def _files_of(source: str) -> Path | None:
-    """The folder of a model's files: as given, or where transformers keeps what it downloaded."""
+def _files_of(source: str, commit: str | None) -> Path | None:
+    """The folder of a model's files: as given, or where transformers keeps what it downloaded of a commit."""
     if Path(source).is_dir():
         return Path(source)
     from transformers.utils import cached_file
 
     try:
-        return Path(cached_file(source, "config.json", local_files_only=True)).parent
+        return Path(cached_file(source, "config.json", local_files_only=True, revision=commit)).parent
     except (OSError, ValueError, TypeError):
         return None

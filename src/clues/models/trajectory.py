@@ -66,7 +66,10 @@ def load_trajectory(folder: Path, base: Base | None = None) -> tuple[list[Checkp
         state, config = load_adapter(facts_file.parent, base)
         facts = read_json(facts_file)
         moments_file = facts_file.parent / "moments.safetensors"
-        moments = load_file(str(moments_file)) if moments_file.is_file() else {}
+        try:
+            moments = load_file(str(moments_file)) if moments_file.is_file() else {}
+        except Exception as error:  # whatever safetensors says of a broken file
+            raise ModelError(f"{moments_file}: cannot be read ({type(error).__name__}); train again.") from None
         checkpoints.append(
             Checkpoint(
                 state=state,

@@ -1,0 +1,76 @@
+"""Files of ours or of others that a full disk or an editor broke: one sentence, exit code 2, and nothing is lost."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+import clues.recipes.score
+from clues.cli import app
+from clues.models.base import load_base
+
+FAST = ["--set", "training.epochs=1", "--set", "lora.r=2", "--set", "training.batch_size=4", "--method", "clues"]
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return result.stderr
+
+
+@pytest.fixture
+def scored(tiny_model, write_samples, tmp_path):
+    public = ["--validation", write_samples("val.jsonl", 3), "--anchors", write_samples("anchors.jsonl", 3)]
+    command = ["score", write_samples("own.jsonl", 6), *public, "--model", tiny_model, *FAST, "--out"]
+    run(*command, tmp_path / "run")
+    return command
+
+
+def halve(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("name", ["scores.parquet", "anchors.parquet", "samples.json", "config.toml"])
+def test_select_names_the_file_that_is_broken(scored, tmp_path, name):
+    halve(tmp_path / "run" / name)
+    shown = run("select", tmp_path / "run", code=2)
+    assert name in shown
+    assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["adapter_model.safetensors", "adapter_config.json", "checkpoint.json", "moments.safetensors", "base_model.json"],
+)
+def test_a_trajectory_of_which_a_file_is_broken(scored, tmp_path, name):
+    point = max((tmp_path / "run" / "trajectory").glob("checkpoint-*"))
+    halve(point / name)
+    shown = run(*scored, tmp_path / "again", "--trajectory", tmp_path / "run" / "trajectory", code=2)
+    assert point.name in shown
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_model_of_which_a_file_is_broken(tiny_model, write_samples, tmp_path, name):
+    shutil.copytree(tiny_model, tmp_path / "model")
+    halve(tmp_path / "model" / name)
+    load_base.cache_clear()
+    shown = run("evaluate", write_samples("tests.jsonl", 2), "--model", tmp_path / "model", code=2)
+    assert "model.id: " in shown
+    assert "cannot be loaded" in shown
+
+
+def test_a_fault_of_our_own_is_a_sentence_and_a_log(scored, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise KeyError("private SECRET")
+
+    monkeypatch.setattr(clues.recipes.score, "read_private", fail)
+    monkeypatch.setenv("CLUES_TRACEBACK", "")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    shown = run(*scored, tmp_path / "again", code=1)
+    assert "clues score failed by a fault of its own (KeyError)" in shown
+    assert "SECRET" not in shown
+    (log,) = tmp_path.glob("clues-score-*.log")
+    assert "SECRET" in log.read_text()
