@@ -13,6 +13,7 @@ from clues.data.prompts import tokenize
 from clues.data.samples import read_samples
 from clues.errors import ScoringError
 from clues.models.adapters import attached
+from clues.models.restoring import state_digest
 from clues.settings import DataSettings, LoraSettings, ScoringSettings, TrainingSettings
 from clues.training.fit import fit
 from clues.training.in_run import InRunScorer
@@ -141,7 +142,13 @@ class Kill(fitting.ShowProgress):
             raise KeyboardInterrupt
 
 
-def test_a_killed_run_ends_with_the_same_scores(base, parts, tmp_path, monkeypatch):
+class KillAfterSaving(fitting.ShowProgress):
+    def on_save(self, args, state, control, **_):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kill", [Kill, KillAfterSaving])
+def test_a_killed_run_ends_with_the_same_scores(base, parts, tmp_path, monkeypatch, kill):
     samples, validation, anchors = parts
 
     def tables(folder):
@@ -149,11 +156,40 @@ def test_a_killed_run_ends_with_the_same_scores(base, parts, tmp_path, monkeypat
 
     whole = tables(tmp_path / "whole")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(fitting, "ShowProgress", Kill)
+        patch.setattr(fitting, "ShowProgress", kill)
         tables(tmp_path / "killed")
     again = tables(tmp_path / "killed")
     for one, two in zip(whole, again, strict=True):
         assert all(torch.equal(one.columns[name], two.columns[name]) for name in one.columns)
+
+
+def test_a_training_that_fails_leaves_the_base_bare(base, parts, tmp_path, monkeypatch):
+    samples, validation, anchors = parts
+    before = state_digest(base.model)
+    monkeypatch.setattr(fitting, "ShowProgress", Kill)
+    with pytest.raises(KeyboardInterrupt):
+        score_in_run(base, LORA, samples, validation, anchors, TRAINING, SETTINGS, 1, tmp_path)
+    assert state_digest(base.model) == before
+
+
+def test_a_training_that_resumes_without_its_scores_is_refused(base, parts):
+    samples, validation, anchors = parts
+
+    class Resumed(TrainerCallback):
+        """As if a trainer went on at step 2."""
+
+        def on_train_begin(self, args, state, control, **_):
+            state.global_step = 2
+
+    scorers = []
+
+    def watch(trainer):
+        trainer.add_callback(Resumed())
+        scorers.append(InRunScorer(trainer, validation, anchors, SETTINGS))
+        return scorers[0]
+
+    with pytest.raises(ScoringError, match="the scores up to step 2, from which the training resumes, are not there"):
+        fitting.fit(base, LORA, samples, TRAINING, 1, watch=watch)
 
 
 def test_samples_that_no_step_used_are_told(base, parts):

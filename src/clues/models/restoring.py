@@ -14,7 +14,7 @@ from clues.files import value_digest
 
 @contextmanager
 def restored(model: Any, weights: bool = False) -> Iterator[None]:
-    """Whatever is done to a model within, its modules, modes and flags are the old ones at the end.
+    """Whatever is done to a model within, its modules, modes, flags and hooks are the old ones at the end.
 
     PEFT's own `unload` leaves what adapters carry beside LoRA: saved heads, embeddings, initialisations that change
     the base.
@@ -24,6 +24,7 @@ def restored(model: Any, weights: bool = False) -> Iterator[None]:
     """
     tree = [(parent, name, child) for parent in model.modules() for name, child in parent._modules.items()]
     modes = [(module, module.training) for module in model.modules()]
+    hooks = [(held, dict(held)) for m in model.modules() for held in (m._forward_hooks, m._forward_pre_hooks)]
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     copies = [(tensor, tensor.data.clone()) for tensor in [*model.parameters(), *model.buffers()]] if weights else []
     attributes = set(vars(model))
@@ -35,6 +36,9 @@ def restored(model: Any, weights: bool = False) -> Iterator[None]:
             parent._modules[name] = child
         for module, mode in modes:
             module.training = mode
+        for held, before in hooks:
+            held.clear()
+            held.update(before)
         for tensor, data in copies:
             tensor.data = data
         for parameter, flag in flags:

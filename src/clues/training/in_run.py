@@ -116,8 +116,8 @@ class InRunScorer(TrainerCallback):
     # What the Trainer calls
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step and self._keep:
-            self._resume(self._kept_at(state.global_step))
+        if state.global_step:
+            self._resume(state.global_step)
         self._capture = capturing(self._trainer.model, self._modules, self._receive)
         self._capture.__enter__()
 
@@ -142,22 +142,22 @@ class InRunScorer(TrainerCallback):
 
     # The state, kept before the trainer saves its own: whatever step a training resumes from, there is one of it
 
-    def _kept_at(self, step: int) -> Path:
-        assert self._keep
-        return self._keep / f"step-{step:06d}.safetensors"
-
     def _save(self, step: int, control: Any) -> None:
         if self._keep and control.should_save:
             from safetensors.torch import save_file
 
             kept = {**self._state, **{f"v.{n}": t.contiguous() for n, t in self._directions.items()}}
-            replace_whole(self._kept_at(step), lambda part: save_file(kept, str(part)))
+            replace_whole(self._keep / _state_file(step), lambda part: save_file(kept, str(part)))
 
-    def _resume(self, file: Path) -> None:
+    def _resume(self, step: int) -> None:
         from safetensors.torch import load_file
 
-        if not file.is_file():
-            raise ScoringError(f"{file}: the scores of the steps before are not there; train again from the start.")
+        file = self._keep / _state_file(step) if self._keep else None
+        if file is None or not file.is_file():
+            raise ScoringError(
+                f"in-run: the scores up to step {step}, from which the training resumes, are not there; train again "
+                "from the start, with a folder to keep them in."
+            )
         kept = load_file(str(file))
         device = self._modules[0].a.weight.device
         self._directions = {n.removeprefix("v."): t.to(device) for n, t in kept.items() if n.startswith("v.")}
@@ -257,6 +257,10 @@ class InRunScorer(TrainerCallback):
 
     def _rate(self) -> float:
         return float(self._trainer.optimizer.param_groups[0]["lr"])
+
+
+def _state_file(step: int) -> str:
+    return f"step-{step:06d}.safetensors"
 
 
 class _Numbered(torch.utils.data.Dataset[dict[str, Any]]):
