@@ -14,6 +14,7 @@ import clues.models.memory as memory
 from clues.data.batches import pad
 from clues.data.prompts import Tokens
 from clues.errors import ConfigError, ScoringError
+from clues.evaluation.likelihood import evaluate
 from clues.models.adapters import adapter_state, attached, lora_modules
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
@@ -257,3 +258,10 @@ def test_a_warmup_over_the_whole_training_is_that_and_not_one_step(monkeypatch):
     fit(base, LoraSettings(r=2), tokens(4), settings, seed=1)
     assert total_steps(4, settings) == 5
     assert rates == pytest.approx([0.0, 0.002, 0.004, 0.006, 0.008])
+
+
+def test_a_test_whose_loss_is_no_number_is_refused_with_its_id():
+    base, tests = family_base("llama"), tokens(3, "test")
+    base.model.get_input_embeddings().weight[tests[1].input_ids[-2]] = torch.nan
+    with pytest.raises(ScoringError, match=r"test 'test\d': its loss is nan; use model.dtype float32"):
+        evaluate(base.model, base, tests, 4096, "evaluating")
