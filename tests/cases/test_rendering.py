@@ -143,6 +143,16 @@ def test_a_template_with_a_clock_gives_the_same_tokens_at_any_time(with_template
     assert "1 January 2025 stands in its place" in capsys.readouterr().err
 
 
+def test_a_clock_whose_format_the_template_computes_stands_still_too(with_template, tmp_path, capsys):
+    file = tmp_path / "own.jinja"
+    file.write_text("{% set day = '%d' %}<s>{{ strftime_now(day ~ ' %H:%M:%S.%f') }}</s>" + TURNS + HEADER)
+    base = with_template(TURNS + HEADER)
+    one, two = (tokenize([sample()], base, DataSettings(template=str(file))) for _ in range(2))
+    assert one == two
+    assert "<s>01 January 2025</s>" in base.tokenizer.decode(one[0].input_ids)
+    assert "1 January 2025 stands in its place" in capsys.readouterr().err
+
+
 def test_no_token_stands_for_a_space_that_is_nowhere_in_the_text(base):
     """A tokenizer that puts a space before every text, as those made by SentencePiece do."""
     raw = Tokenizer(models.BPE(byte_fallback=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import tomli_w
 import torch
 from typer.testing import CliRunner
 
@@ -51,25 +52,19 @@ def test_anchor_scores_that_are_no_numbers_are_not_called_missing():
         fit_threshold({"a": torch.tensor([1.0, torch.nan]), "b": torch.tensor([1.0])}, SelectionSettings())
 
 
+def write_run(folder, clients, **settings):
+    """`run.toml` with these clients, by id."""
+    listed = [{"id": name, **files} for name, files in clients.items()]
+    public = {"validation": ["val.jsonl"], "anchors": ["anchors.jsonl"]}
+    values = {**public, "clients": listed, "out": str(folder / "run"), **settings}
+    (folder / "run.toml").write_text(tomli_w.dumps(values))
+
+
 def test_validate_finds_what_run_would_find(tiny_model, write_samples, tmp_path):
     """Settings, files, model and template, all together, and nothing is written."""
     write_samples("val.jsonl", 3)
-    (tmp_path / "run.toml").write_text(
-        f"""
-validation = ["val.jsonl"]
-anchors = ["nothing.jsonl"]
-model.id = "{tiny_model}"
-scoring.method = "magic"
-out = "{tmp_path}/run"
-[[clients]]
-id = "a"
-data = "neither.jsonl"
-[[clients]]
-id = "b"
-data = "val.jsonl"
-labels = "no-labels.jsonl"
-"""
-    )
+    clients = {"a": {"data": "neither.jsonl"}, "b": {"data": "val.jsonl", "labels": "no-labels.jsonl"}}
+    write_run(tmp_path, clients, anchors=["nothing.jsonl"], model={"id": str(tiny_model)}, scoring={"method": "magic"})
     shown = run("validate", tmp_path / "run.toml", code=2).stderr
     for part in ("nothing.jsonl", "neither.jsonl", "no-labels.jsonl", "scoring.method: 'magic' is not known"):
         assert part in shown
@@ -87,21 +82,8 @@ def test_a_template_that_refuses_a_client_is_found_before_anything_is_trained(ti
         "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
         "{{ raise_exception('roles must alternate') }}{% endif %}<s>{{ m.role }}\n{{ m.content }}</s>{% endfor %}"
     )
-    (tmp_path / "run.toml").write_text(
-        f"""
-validation = ["val.jsonl"]
-anchors = ["anchors.jsonl"]
-model.id = "{tiny_model}"
-data.template = "{tmp_path}/strict.jinja"
-out = "{tmp_path}/run"
-[[clients]]
-id = "a"
-data = "val.jsonl"
-[[clients]]
-id = "b"
-data = "b.jsonl"
-"""
-    )
+    clients = {"a": {"data": "val.jsonl"}, "b": {"data": "b.jsonl"}}
+    write_run(tmp_path, clients, model={"id": str(tiny_model)}, data={"template": "strict.jinja"})
     shown = run("run", tmp_path / "run.toml", code=2).stderr
     assert "b.jsonl, line 1: the model's chat template refuses it (roles must alternate); change its turns" in shown
     assert not (tmp_path / "run").exists()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clues.data.cutting import cut_pair
-from clues.data.rendering import Rendered, TemplateRefusal, Tokenizer, has_clock, render
+from clues.data.rendering import Rendered, TemplateRefusal, Tokenizer, render, renderer
 from clues.data.rows import listed
 from clues.data.samples import Sample
 from clues.data.telling import say_once
@@ -54,13 +54,13 @@ def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSet
         DataError: samples that the model's template refuses, or that have no response token left that a loss could be
             computed on; all of them at once.
     """
-    samples, limit = list(samples), _limit(base, data)
+    samples, limit, apply = list(samples), _limit(base, data), renderer(base.tokenizer, data)
     rows: list[Tokens] = []
     problems: dict[str, list[str]] = {}  # by what is wrong, the samples' places
     typed = 0
     for sample in samples:
         try:
-            rendered = render(sample, base.tokenizer, data)
+            rendered = render(sample, apply)
         except TemplateRefusal as refusal:
             problems.setdefault(f"{refusal}.", []).append(sample.place)
             continue
@@ -76,7 +76,7 @@ def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSet
     if problems:
         raise DataError(listed(f"{_places(places)}: {wrong}" for wrong, places in problems.items()))
     if rows:
-        _tell(rows, typed, samples[0].place.rpartition(", ")[0], base.tokenizer)
+        _tell(rows, typed, samples[0].place.rpartition(", ")[0], apply.has_clock)
     return rows
 
 
@@ -94,7 +94,7 @@ def _limit(base: Base, data: DataSettings) -> int:
     return positions
 
 
-def _tell(rows: Sequence[Tokens], typed: int, source: str, tokenizer: Tokenizer) -> None:
+def _tell(rows: Sequence[Tokens], typed: int, source: str, clock: bool) -> None:
     cut, whole = sum(row.truncated for row in rows), f"of {len(rows)} samples"
     if cut:
         say_once(f"{source}: {cut} {whole} are longer than data.max_tokens = {rows[0].limit} and were cut.")
@@ -102,7 +102,7 @@ def _tell(rows: Sequence[Tokens], typed: int, source: str, tokenizer: Tokenizer)
         say_once(f"{source}: {typed} {whole} hold control tokens of the model in their text; they are read as text.")
     if not any(row.ends or row.truncated for row in rows):
         say_once("The model has no end token: nothing teaches it to stop, and no score looks at how a response ends.")
-    if has_clock(tokenizer):
+    if clock:
         say_once("The model's chat template writes the date; 1 January 2025 stands in its place, always.")
 
 

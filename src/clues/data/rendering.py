@@ -15,12 +15,14 @@ from jinja2.exceptions import TemplateError
 
 from clues.data.dialects import Message
 from clues.data.samples import Sample
+from clues.errors import ConfigError
 from clues.settings import DataSettings
 
 Tokenizer = Any  # transformers.PreTrainedTokenizerBase
 # Some templates write today's date: the same sample would be other tokens tomorrow.
 _NOW = datetime(2025, 1, 1, tzinfo=UTC)
 _CLOCK = re.compile(r"""strftime_now\(\s*(?P<quote>['"])(?P<format>.*?)(?P=quote)\s*\)""")
+_DAY = "{%- macro strftime_now(format) -%}" + _NOW.strftime("%d %B %Y") + "{%- endmacro -%}"
 _STAND_IN = "CLUES-STANDS-IN-HERE"
 _PLAIN = "### {role}:\n{content}\n\n"
 
@@ -44,8 +46,62 @@ class Rendered:
     contents: tuple[tuple[int, int], ...] = ()
 
 
-def render(sample: Sample, tokenizer: Tokenizer, data: DataSettings) -> Rendered:
-    """Render a sample once, as a whole.
+@dataclass(frozen=True)
+class Renderer:
+    """A tokenizer with the chosen chat template: its text, or one of the tokenizer's names, or None for its default."""
+
+    tokenizer: Tokenizer
+    template: str | None
+    every_turn: bool
+
+    def __call__(self, messages: Sequence[Message], tools: Any, prompt: bool = False) -> str:
+        """The template's text of messages; with what comes before an answer where `prompt`.
+
+        Raises:
+            TemplateRefusal: whatever the template, or the code in it, has against the messages.
+        """
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                list(messages),
+                tools=tools,
+                tokenize=False,
+                add_generation_prompt=prompt,
+                chat_template=_timeless(self.tokenizer.get_chat_template(self.template, tools)),
+            )
+            return text
+        except Exception as error:  # whatever a template does with the messages
+            held = self.tokenizer.chat_template
+            if isinstance(error, ValueError) and isinstance(held, Mapping):
+                names = ", ".join(sorted(held))
+                raise TemplateRefusal(
+                    f"the model has several chat templates; name one by data.template: {names}"
+                ) from None
+            told = str(error).strip().splitlines() if isinstance(error, TemplateError) else []
+            reason = told[0][:200] if told else type(error).__name__
+            raise TemplateRefusal(f"the model's chat template refuses it ({reason}); {_remedy(messages)}") from None
+
+    @property
+    def has_clock(self) -> bool:
+        return "strftime_now" in (self.template or "") + str(self.tokenizer.chat_template)
+
+
+def renderer(tokenizer: Tokenizer, data: DataSettings) -> Renderer:
+    """What renders all samples of a file: the template is read once.
+
+    Raises:
+        ConfigError: `data.template` names a file that is no text.
+    """
+    template = data.template
+    if template and Path(template).is_file():
+        try:
+            template = Path(template).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"data.template: {template} cannot be read ({type(error).__name__}).") from None
+    return Renderer(tokenizer, template, data.responses == "all")
+
+
+def render(sample: Sample, apply: Renderer) -> Rendered:
+    """Render a sample as a whole.
 
     The response begins where a stand-in for it does: what the template writes in front (a header, an empty thought) is
     part of the prompt. Where the template writes no end token, the tokenizer's own closes the response.
@@ -53,24 +109,17 @@ def render(sample: Sample, tokenizer: Tokenizer, data: DataSettings) -> Rendered
     Raises:
         TemplateRefusal: the template refuses the conversation or leaves out a part of it.
     """
-    eos = tokenizer.eos_token or ""
-    if not tokenizer.chat_template and data.template is None:
+    eos = apply.tokenizer.eos_token or ""
+    if not apply.tokenizer.chat_template and apply.template is None:
         return _without_template(sample, eos)
-    answer = {"role": "assistant", "content": sample.response}
-    messages = [*sample.context, answer]
-    whole = _applied(messages, sample.tools, tokenizer, data)
-    _refuse_what_is_left_out(sample, whole)
-    silent = [{key: value for key, value in message.items() if key != "tool_calls"} for message in messages]
-    if silent != messages and _applied(silent, sample.tools, tokenizer, data) == whole:
-        raise TemplateRefusal(
-            "the model's chat template leaves out the tool call; remove such records, or name another template by "
-            "data.template"
-        )
-    start, tail = _response_place(messages, whole, sample, tokenizer, data)
+    messages, tools = [*sample.context, {"role": "assistant", "content": sample.response}], sample.tools
+    whole = apply(messages, tools)
+    _refuse_what_is_left_out(messages, tools, whole, apply)
+    start, tail = _response_place(messages, tools, whole, apply)
     body = whole[start:].rstrip("\n")
     if not tail:
         body += eos
-    earlier = _earlier(messages, whole, tail, sample, tokenizer, data) if data.responses == "all" else ()
+    earlier = _earlier(messages, tools, whole, tail, apply) if apply.every_turn else ()
     return Rendered(whole[:start] + body, start, bool(tail or eos), earlier, _contents(messages, whole))
 
 
@@ -82,39 +131,12 @@ def _without_template(sample: Sample, eos: str) -> Rendered:
     return Rendered(prompt + sample.response + eos, len(prompt), bool(eos))
 
 
-def _applied(
-    messages: Sequence[Message], tools: Any, tokenizer: Tokenizer, data: DataSettings, prompt: bool = False
-) -> str:
-    """The template's text of messages; with what comes before an answer where `prompt`."""
-    try:
-        text: str = tokenizer.apply_chat_template(
-            list(messages),
-            tools=tools,
-            tokenize=False,
-            add_generation_prompt=prompt,
-            chat_template=_timeless(tokenizer.get_chat_template(_template(data.template), tools)),
-        )
-        return text
-    except Exception as error:  # whatever a template does with the messages
-        if isinstance(error, ValueError) and isinstance(tokenizer.chat_template, Mapping):
-            names = ", ".join(sorted(tokenizer.chat_template))
-            raise TemplateRefusal(f"the model has several chat templates; name one by data.template: {names}") from None
-        told = str(error).strip().splitlines() if isinstance(error, TemplateError) else []
-        reason = told[0][:200] if told else type(error).__name__
-        raise TemplateRefusal(f"the model's chat template refuses it ({reason}); {_remedy(messages)}") from None
-
-
 @functools.lru_cache(maxsize=8)
 def _timeless(template: str) -> str:
     """The template with a fixed time in the place of now."""
-    return _CLOCK.sub(lambda call: json.dumps(_NOW.strftime(call["format"])), template)
-
-
-def _template(chosen: str | None) -> str | None:
-    """The name of a template, or the content of a file of that name."""
-    if chosen and Path(chosen).is_file():
-        return Path(chosen).read_text(encoding="utf-8")
-    return chosen
+    fixed = _CLOCK.sub(lambda call: json.dumps(_NOW.strftime(call["format"])), template)
+    # A format that the template computes is not known here: it gets the same day, in one form.
+    return _DAY + fixed if "strftime_now" in fixed else fixed
 
 
 def _remedy(messages: Sequence[Message]) -> str:
@@ -123,21 +145,29 @@ def _remedy(messages: Sequence[Message]) -> str:
     return "change its turns, or name another template by data.template"
 
 
-def _refuse_what_is_left_out(sample: Sample, whole: str) -> None:
-    for message in sample.context:
+def _refuse_what_is_left_out(messages: Sequence[Message], tools: Any, whole: str, apply: Renderer) -> None:
+    for message in messages[:-1]:
         content = message.get("content")
         if message["role"] != "assistant" and isinstance(content, str) and content.strip() not in whole:
             raise TemplateRefusal(
-                f"the model's chat template leaves out the turn of role '{message['role']}'; {_remedy(sample.context)}"
+                f"the model's chat template leaves out the turn of role '{message['role']}'; {_remedy(messages)}"
             )
+    silent = [{key: value for key, value in message.items() if key != "tool_calls"} for message in messages]
+    if silent != messages and apply(silent, tools) == whole:
+        raise TemplateRefusal(
+            "the model's chat template leaves out the tool call; remove such records, or name another template by "
+            "data.template"
+        )
 
 
-def _response_place(
-    messages: Sequence[Message], whole: str, sample: Sample, tokenizer: Tokenizer, data: DataSettings
-) -> tuple[int, str]:
+def _standing_in(messages: Sequence[Message], number: int) -> list[Message]:
+    """The messages with the stand-in for the content of one."""
+    return [*messages[:number], {**messages[number], "content": _STAND_IN}, *messages[number + 1 :]]
+
+
+def _response_place(messages: Sequence[Message], tools: Any, whole: str, apply: Renderer) -> tuple[int, str]:
     """(where the response begins, what the template writes after a response, less line ends)."""
-    stand_in = [*messages[:-1], {**messages[-1], "content": _STAND_IN}]
-    text = _applied(stand_in, sample.tools, tokenizer, data)
+    text = apply(_standing_in(messages, len(messages) - 1), tools)
     place = text.rfind(_STAND_IN)
     if place < 0:
         raise TemplateRefusal("the model's chat template changes the response; name another by data.template")
@@ -145,7 +175,7 @@ def _response_place(
     if whole.startswith(text[:place]):
         return place, tail
     # The template writes another beginning for this response, which brings a thought of its own: all of it counts.
-    prompt = _applied(messages[:-1], sample.tools, tokenizer, data, prompt=True)
+    prompt = apply(messages[:-1], tools, prompt=True)
     if whole.startswith(prompt):
         return len(prompt), tail
     same = next((n for n, (a, b) in enumerate(zip(text, whole, strict=False)) if a != b), min(len(text), len(whole)))
@@ -153,7 +183,7 @@ def _response_place(
 
 
 def _earlier(
-    messages: Sequence[Message], whole: str, tail: str, sample: Sample, tokenizer: Tokenizer, data: DataSettings
+    messages: Sequence[Message], tools: Any, whole: str, tail: str, apply: Renderer
 ) -> tuple[tuple[int, int], ...]:
     """The spans of the assistant's earlier turns that stand in the text as they were written."""
     spans = []
@@ -161,8 +191,7 @@ def _earlier(
         content = message.get("content")
         if message["role"] != "assistant" or not isinstance(content, str) or not content.strip():
             continue
-        stand_in = [*messages[:number], {**message, "content": _STAND_IN}, *messages[number + 1 :]]
-        place = _applied(stand_in, sample.tools, tokenizer, data).find(_STAND_IN)
+        place = apply(_standing_in(messages, number), tools).find(_STAND_IN)
         turn = content.strip()
         if place >= 0 and whole.startswith(turn, place):
             end = place + len(turn)
@@ -182,7 +211,3 @@ def _contents(messages: Sequence[Message], whole: str) -> tuple[tuple[int, int],
             place = found + len(content.strip())
             spans.append((found, place))
     return tuple(spans)
-
-
-def has_clock(tokenizer: Tokenizer) -> bool:
-    return "strftime_now" in str(tokenizer.chat_template)

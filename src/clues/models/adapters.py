@@ -55,7 +55,7 @@ def attached(base: Base, config: Any, state: Mapping[str, Tensor] | None = None,
     from peft import get_peft_model, set_peft_model_state_dict
 
     chosen = peft_config(config, base.name)
-    check_kind(chosen)
+    _check_kind(chosen)
     with restored(base.model, weights=_changes_the_base(chosen, state)):
         torch.manual_seed(seed)
         try:
@@ -74,14 +74,13 @@ def attached(base: Base, config: Any, state: Mapping[str, Tensor] | None = None,
         yield model
 
 
-def check_kind(config: Any) -> None:
+def _check_kind(config: Any) -> None:
     """Raises ModelError, with the remedy, where an adapter is none that can be attached and taken off again."""
     if str(getattr(config.peft_type, "value", config.peft_type)) != "LORA":
         raise ModelError(f"the adapter is of type {config.peft_type}; only LoRA adapters can be used.")
     if getattr(config, "target_parameters", None):
         raise ModelError("the adapter has target_parameters, which are no linear layers; train one without them.")
-    initialisation = str(config.init_lora_weights).lower()
-    if initialisation.startswith(("corda", "loftq", "pissa_niter")):
+    if _initialised(config, "corda", "loftq", "pissa_niter"):
         raise ModelError(
             f"the adapter was initialised by {config.init_lora_weights}, which changes the base model in a way that "
             "cannot be repeated; convert it by PEFT's save_pretrained(path_initial_model_for_weight_conversion=…)."
@@ -90,8 +89,16 @@ def check_kind(config: Any) -> None:
 
 def _changes_the_base(config: Any, state: Mapping[str, Tensor] | None) -> bool:
     """Whether attaching writes into the base's own weights: by the initialisation, or by tensors of other modules."""
-    initialisation = str(config.init_lora_weights).lower()
-    return initialisation.startswith(("pissa", "olora")) or any("lora_" not in name for name in state or {})
+    return subtracted_from_the_base(config) or any("lora_" not in name for name in state or {})
+
+
+def subtracted_from_the_base(config: Any) -> bool:
+    """Whether an adapter's initial update was taken off the base's weights, as PiSSA and OLoRA do it."""
+    return _initialised(config, "pissa", "olora")
+
+
+def _initialised(config: Any, *names: str) -> bool:
+    return str(config.init_lora_weights).lower().startswith(names)
 
 
 def _check_targets(model: Any, config: LoraSettings) -> None:

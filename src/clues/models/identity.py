@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from clues.files import read_json, value_digest, write_json
-from clues.packages import cache_folder
+from clues.packages import cache_folder, file_digest
 
 # What of a configuration says how or by which version the model was loaded.
 _INCIDENTAL = {"transformers_version", "dtype", "torch_dtype", "use_cache", "quantization_config", "architectures"}
@@ -51,7 +51,7 @@ def weights_digest(folder: Path) -> str | None:
     if files[0].suffix == ".safetensors":
         digest = _tensors_digest(_stored_tensors(files))
     else:
-        digest = value_digest([hashlib.file_digest(file.open("rb"), "sha256").hexdigest() for file in files])
+        digest = value_digest([file_digest(file) for file in files])
     write_json(kept, {"weights": digest})
     return digest
 

@@ -28,7 +28,7 @@ def restored(model: Any, weights: bool = False) -> Iterator[None]:
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     copies = [(tensor, tensor.data.clone()) for tensor in [*model.parameters(), *model.buffers()]] if weights else []
     attributes = set(vars(model))
-    settings = model.config.to_dict()
+    settings = dict(vars(model.config))
     try:
         yield
     finally:
@@ -46,9 +46,7 @@ def restored(model: Any, weights: bool = False) -> Iterator[None]:
             parameter.grad = None
         for name in set(vars(model)) - attributes:
             delattr(model, name)
-        for key, value in settings.items():
-            if key in vars(model.config) and getattr(model.config, key) != value and not isinstance(value, dict):
-                setattr(model.config, key, value)
+        vars(model.config).update(settings)
 
 
 def state_digest(model: Any) -> str:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from clues.errors import ModelError
-from clues.models.adapters import AdapterState, attached, lora_modules
+from clues.models.adapters import AdapterState, attached, lora_modules, subtracted_from_the_base
 from clues.models.base import Base
 
 _PREFIX = "base_model.model."
@@ -73,9 +73,7 @@ def _refuse_more_than_updates(state: AdapterState, config: Any) -> None:
         "saves whole modules (modules_to_save)": config.modules_to_save,
         "trains tokens (trainable_token_indices)": getattr(config, "trainable_token_indices", None),
         "repeats layers (layer_replication)": config.layer_replication,
-        f"was initialised by {config.init_lora_weights} and not converted": (
-            str(config.init_lora_weights).lower().startswith(("pissa", "olora"))
-        ),
+        f"was initialised by {config.init_lora_weights} and not converted": subtracted_from_the_base(config),
         "carries tensors beside LoRA's, such as embeddings": any("lora_" not in name for name in state),
         "adapts embeddings": any("lora_embedding" in name for name in state),
     }
