@@ -20,8 +20,8 @@ from clues.data.batches import batches, pad
 from clues.data.prompts import Tokens
 from clues.models.adapters import lora_modules
 from clues.models.likelihood import sample_losses
-from clues.scoring.clues import weighted_gradients
-from clues.scoring.gradients import batch_products
+from clues.passes.directions import weighted_gradients
+from clues.passes.gradients import batch_products
 
 Score = Callable[[], Tensor]
 Way = Callable[[Data, Path], AbstractContextManager[Score]]

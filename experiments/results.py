@@ -16,10 +16,10 @@ from typing import Any
 
 import pyarrow.parquet
 
-from clues.compare.rows import ALL
-from clues.compare.seeds import by_seed, mean_and_error
-from clues.compare.tables import grid, model_table, number
-from clues.scoring.methods import METHODS
+from clues.lab.rows import ALL
+from clues.lab.seeds import by_seed, mean_and_error
+from clues.lab.tables import grid, model_table, number
+from clues.methods.registry import METHODS
 
 HERE = Path(__file__).parent
 STORED = HERE.parent / "docs" / "results"

@@ -64,7 +64,7 @@ def test_the_variants_that_the_experiments_show_are_valid():
 
 
 def test_the_methods_it_names_are_those_of_the_registry():
-    from clues.scoring.methods import METHODS
+    from clues.methods.registry import METHODS
 
     table = README[README.index("| method | score |") :].split("\n\n")[0]
     named = {name for line in table.splitlines() for name in re.findall(r"`([a-z-]+)`", line.split("|")[1])}

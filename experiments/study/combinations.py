@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from measured import Measured, Score, drawn_of, learnt_validation, with_halves
 from torch import Tensor
 
-from clues.scoring import auto
+from clues.methods.default import auto
 
 
 def combinations() -> dict[str, Score]:

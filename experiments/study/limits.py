@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 from variants import figures, of_kept
 
-from clues.collaboration.silo import ScoreTable, read_table
-from clues.files import write_rows
-from clues.scoring import auto
+from clues.io.files import write_rows
+from clues.methods.default import auto
 from clues.selection.metrics import read_labels
 from clues.settings import Rule, RunSettings, read_toml, validated
+from clues.silo.silo import ScoreTable, read_table
 
 STORED = Path(__file__).parents[2] / "docs" / "results" / "limits"
 RULES: tuple[Rule, ...] = ("posterior", "oracle-ratio")

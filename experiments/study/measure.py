@@ -22,15 +22,15 @@ from torch import Tensor
 from clues.data.batches import tracked_batches
 from clues.data.prompts import Tokens, tokenize
 from clues.data.samples import read_many
-from clues.files import replace_whole
+from clues.io.files import replace_whole
+from clues.io.progress import say
+from clues.methods.default import auto
+from clues.methods.default.features import likelihood_signals, with_other_prompts
 from clues.models.adapters import attached, lora_modules
 from clues.models.base import Base, load_base
 from clues.models.trajectory import Checkpoint, load_trajectory
-from clues.progress import say
-from clues.scoring import auto
-from clues.scoring.gradients import sample_gradients
-from clues.scoring.preconditioners import preconditioner
-from clues.scoring.signals import likelihood_signals, with_other_prompts
+from clues.passes.gradients import sample_gradients
+from clues.passes.preconditioners import preconditioner
 from clues.selection.metrics import read_labels
 from clues.settings import DataSettings, LoraSettings, ModelSettings, ScoringSettings, TrainingSettings
 from clues.training.fit import fit_trajectory

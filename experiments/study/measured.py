@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from clues.data.prompts import Tokens
-from clues.scoring.auto import Rows
+from clues.methods.default.auto import Rows
 
 # By name, the map of a sample's gradient and that of a validation sample's.
 MAPS = {

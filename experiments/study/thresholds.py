@@ -15,7 +15,7 @@ from pathlib import Path
 from limits import read, stored_name
 from variants import figures
 
-from clues.files import write_rows
+from clues.io.files import write_rows
 from clues.settings import Rule
 
 STORED = Path(__file__).parents[2] / "docs" / "results" / "thresholds"

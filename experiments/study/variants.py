@@ -20,8 +20,8 @@ from gradients import by_validation, gradient_scores, with_anchors
 from measured import Measured, Score
 from torch import Tensor
 
-from clues.compare.rows import together
-from clues.files import write_rows
+from clues.io.files import write_rows
+from clues.lab.rows import together
 from clues.selection.metrics import selection_metrics
 from clues.selection.threshold import fit_threshold
 from clues.settings import Rule, SelectionSettings

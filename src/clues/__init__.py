@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from clues.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from clues.commands.run import run as run
+    from clues.commands.score import score as score
+    from clues.commands.score import select as select
+    from clues.commands.train import evaluate_file as evaluate_file
+    from clues.commands.train import merge_folders as merge_folders
+    from clues.commands.train import train as train
     from clues.errors import CluesError as CluesError
-    from clues.recipes.corrupt import corrupt_file as corrupt_file
-    from clues.recipes.run import run as run
-    from clues.recipes.score import score as score
-    from clues.recipes.score import select as select
-    from clues.recipes.train import evaluate_file as evaluate_file
-    from clues.recipes.train import merge_folders as merge_folders
-    from clues.recipes.train import train as train
+    from clues.lab.corrupt import corrupt_file as corrupt_file
     from clues.settings import CorruptSettings as CorruptSettings
     from clues.settings import EvaluateSettings as EvaluateSettings
     from clues.settings import MergeSettings as MergeSettings
@@ -42,13 +42,13 @@ _HOMES = {
     "TrainSettings": "settings",
     "CluesError": "errors",
     "InRunScorer": "training.in_run",
-    "corrupt_file": "recipes.corrupt",
-    "evaluate_file": "recipes.train",
-    "merge_folders": "recipes.train",
-    "run": "recipes.run",
-    "score": "recipes.score",
-    "select": "recipes.score",
-    "train": "recipes.train",
+    "corrupt_file": "lab.corrupt",
+    "evaluate_file": "commands.train",
+    "merge_folders": "commands.train",
+    "run": "commands.run",
+    "score": "commands.score",
+    "select": "commands.score",
+    "train": "commands.train",
 }
 __all__ = ["__version__", *_HOMES]
 

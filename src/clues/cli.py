@@ -1,4 +1,4 @@
-"""The commands: parsing of arguments only. What a command does stands in `recipes/`."""
+"""The commands: parsing of arguments only. What a command does stands in `commands/`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Annotated, Any, get_args
 import typer
 
 from clues.errors import CluesError, ConfigError
-from clues.processes import is_main_process, process_count
-from clues.progress import heartbeat, say, task
+from clues.io.processes import is_main_process, process_count
+from clues.io.progress import heartbeat, say, task
 from clues.settings import Rule
 
 app = typer.Typer(
@@ -85,9 +85,9 @@ def demo(
     set_: Set = None,
 ) -> None:
     """The main job at small scale: four clients, two fields, the embedded model, real data."""
-    from clues.recipes.demo import data_folder, write_demo_data
-    from clues.recipes.demo import demo as recipe
-    from clues.recipes.tables import evaluation_tables, remark, selection_table, show, variants_table
+    from clues.commands.tables import evaluation_tables, remark, selection_table, show, variants_table
+    from clues.lab.demo import data_folder, write_demo_data
+    from clues.lab.demo import demo as recipe
 
     if data_only:
         print(f"Data: {write_demo_data(data_folder(out), samples, seed)}")
@@ -107,8 +107,8 @@ def run(
     set_: Set = None,
 ) -> None:
     """A whole collaboration: score, select, train together, evaluate."""
-    from clues.recipes.run import run as recipe
-    from clues.recipes.tables import evaluation_tables, selection_table, show
+    from clues.commands.run import run as recipe
+    from clues.commands.tables import evaluation_tables, selection_table, show
 
     settings = _run_settings(config, out, engine, set_)
     metrics = recipe(settings, Path(settings.out))
@@ -124,7 +124,7 @@ def compare(
     set_: Set = None,
 ) -> None:
     """Methods × collaborations × variants × seeds, every threshold beside each other; goes on where it was."""
-    from clues.recipes.compare import compare as recipe
+    from clues.lab.compare import compare as recipe
 
     print(recipe([experiment, *(also or [])], out, set_ or []))
 
@@ -133,7 +133,7 @@ def compare(
 @_command
 def validate(config: Path, set_: Set = None) -> None:
     """Check settings, files, model and template as run does; all errors at once, nothing is trained or written."""
-    from clues.recipes.run import check
+    from clues.collaboration.local import check
 
     settings = _run_settings(config, None, None, set_)
     check(settings)
@@ -159,8 +159,8 @@ def score(
     set_: Set = None,
 ) -> None:
     """Score one's own samples; trains a trajectory on them where none is given."""
-    from clues.recipes.score import score as recipe
-    from clues.recipes.tables import facts_table, show
+    from clues.commands.score import score as recipe
+    from clues.commands.tables import facts_table, show
     from clues.settings import ScoreSettings, validated
 
     if train and (trajectory or adapter):
@@ -189,8 +189,8 @@ def select(
     set_: Set = None,
 ) -> None:
     """Keep what scores at least the threshold: kept.jsonl, dropped.jsonl, selection.json."""
-    from clues.recipes.score import select as recipe
-    from clues.recipes.tables import facts_table, show
+    from clues.commands.score import select as recipe
+    from clues.commands.tables import facts_table, show
     from clues.settings import SelectSettings, validated
 
     values = {"labels": labels, "selection": {"threshold": threshold}}
@@ -205,7 +205,7 @@ def select(
 @_command
 def train(samples: str, out: Path = typer.Option(...), model: Model = None, seed: Seed = 1, set_: Set = None) -> None:
     """Fine-tune a LoRA adapter on a file; OUT/adapter is what transformers and PEFT load."""
-    from clues.recipes.train import train as recipe
+    from clues.commands.train import train as recipe
     from clues.settings import TrainSettings, validated
 
     settings = validated(TrainSettings, {"seed": seed, "samples": samples, **_model(model)}, set_ or [])
@@ -225,7 +225,7 @@ def merge(
     set_: Set = None,
 ) -> None:
     """Merge LoRA adapters of one base model into one."""
-    from clues.recipes.train import merge_folders
+    from clues.commands.train import merge_folders
     from clues.settings import MergeSettings, validated
 
     values = {
@@ -248,8 +248,8 @@ def evaluate(
     set_: Set = None,
 ) -> None:
     """Held-out NLL and perplexity by domain; token F1 and ROUGE-L of generated answers."""
-    from clues.recipes.tables import facts_table, show
-    from clues.recipes.train import evaluate_file
+    from clues.commands.tables import facts_table, show
+    from clues.commands.train import evaluate_file
     from clues.settings import EvaluateSettings, validated
 
     values = {"tests": tests, "adapter": adapter, "evaluation": {"generate": generate}, **_model(model)}
@@ -270,8 +270,8 @@ def corrupt(
     set_: Set = None,
 ) -> None:
     """Damage a known share of a clean file, with the truth beside it, for benchmarks."""
-    from clues.recipes.corrupt import corrupt_file
-    from clues.recipes.tables import facts_table, show
+    from clues.commands.tables import facts_table, show
+    from clues.lab.corrupt import corrupt_file
     from clues.settings import CorruptSettings, validated
 
     values = {"seed": seed, "samples": samples, "share": share, "kinds": _list(kinds), "severity": severity}
@@ -302,8 +302,8 @@ def partition(
     set_: Set = None,
 ) -> None:
     """Make an experiment out of a clean file: clients of known quality, public files beside them."""
-    from clues.recipes.partition import partition as recipe
-    from clues.recipes.tables import facts_table, show
+    from clues.commands.tables import facts_table, show
+    from clues.lab.experiment import partition as recipe
     from clues.settings import PartitionSettings, validated
 
     numbered = not by and clients.isdigit()

@@ -12,14 +12,14 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from transformers import AutoModelForCausalLM
 
-from clues.collaboration.merge_weights import learn_weights
-from clues.collaboration.merging import merge_adapters
 from clues.data.prompts import Tokens
 from clues.errors import CluesError, ConfigError, ModelError
+from clues.merging.merging import merge_adapters
+from clues.merging.updates import updates_of
+from clues.merging.weights import learn_weights
 from clues.models.adapters import adapter_state, attached, load_adapter, peft_config, save_adapter
 from clues.models.base import Base, load_base
 from clues.models.restoring import state_digest
-from clues.models.updates import updates_of
 from clues.settings import LoraSettings, MergingSettings, ModelSettings, TrainingSettings
 from clues.training.fit import fit
 from families import FAMILIES, family_base

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-import clues.recipes.score
+import clues.commands.score
 from clues.cli import app
 from clues.models.base import load_base
 
@@ -66,7 +66,7 @@ def test_a_fault_of_our_own_is_a_sentence_and_a_log(scored, tmp_path, monkeypatc
     def fail(*_, **__):
         raise KeyError("private SECRET")
 
-    monkeypatch.setattr(clues.recipes.score, "read_private", fail)
+    monkeypatch.setattr(clues.commands.score, "read_private", fail)
     monkeypatch.setenv("CLUES_TRACEBACK", "")
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     shown = run(*scored, tmp_path / "again", code=1)

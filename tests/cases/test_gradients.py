@@ -10,17 +10,17 @@ from peft import LoraConfig
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
-import clues.models.memory as memory
+import clues.passes.memory as memory
 from clues.data.batches import pad
 from clues.data.prompts import Tokens
 from clues.errors import ConfigError, ScoringError
 from clues.evaluation.likelihood import evaluate
+from clues.methods.clues import mean_shares, score
+from clues.methods.registry import METHODS, Data, Trained
 from clues.models.adapters import adapter_state, attached, lora_modules
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint
-from clues.scoring.clues import mean_shares, score
-from clues.scoring.gradients import check_modules
-from clues.scoring.methods import METHODS, Data, Trained
+from clues.passes.gradients import check_modules
 from clues.settings import LoraSettings, ScoringSettings, TrainingSettings
 from clues.training.callbacks import ShowProgress
 from clues.training.fit import _collate, _Dataset, fit, total_steps

@@ -13,10 +13,10 @@ from clues.data.prompts import Tokens, tokenize
 from clues.data.samples import Sample
 from clues.errors import ScoringError
 from clues.evaluation.generation import generate
+from clues.methods.default.auto import score
+from clues.methods.default.corruptions import WAYS, damaged
+from clues.methods.default.features import likelihood_signals, with_other_prompts
 from clues.models.base import Base
-from clues.scoring.auto import score
-from clues.scoring.damage import WAYS, damaged
-from clues.scoring.signals import likelihood_signals, with_other_prompts
 from clues.settings import DataSettings, LoraSettings, ScoringSettings
 from families import family_base
 

@@ -10,9 +10,9 @@ import tomli_w
 from typer.testing import CliRunner
 
 from clues.cli import app
+from clues.commands.tables import facts_table, show
 from clues.errors import ConfigError
-from clues.recipes.tables import facts_table, show
-from clues.scoring.methods import METHODS, checked_method, only_used
+from clues.methods.registry import METHODS, checked_method, only_used
 from clues.settings import RunSettings, ScoreSettings, ScoringSettings, read_toml, validated
 
 PUBLIC = {"validation": ["val.jsonl"], "anchors": ["anchors.jsonl"]}

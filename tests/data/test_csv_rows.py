@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clues.data.csv_rows import csv_rows
+from clues.data.records.csv_rows import csv_rows
 from clues.errors import DataError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clues.data.dialects import DIALECTS, FieldError, detect, tools, unknown_layout
+from clues.data.layouts.dialects import DIALECTS, FieldError, detect, tools, unknown_layout
 
 USER, ANSWER = {"role": "user", "content": "p"}, {"role": "assistant", "content": "r"}
 SYSTEM = {"role": "system", "content": "s"}

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from clues.data.json_rows import json_lines, json_list
+from clues.data.records.json_rows import json_lines, json_list
 from clues.errors import DataError
 
 RECORDS = [{"prompt": "a", "response": "b"}, {"prompt": "c", "response": "d"}]

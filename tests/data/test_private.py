@@ -8,10 +8,10 @@ import json
 import pytest
 
 from clues.data import telling
-from clues.data.identity import file_labels, similar_names
+from clues.data.layouts.identity import file_labels, similar_names
 from clues.data.samples import as_rows, parse_samples, read_many, read_private, read_public, read_samples
 from clues.errors import DataError
-from clues.files import write_jsonl
+from clues.io.files import write_jsonl
 
 
 @pytest.fixture

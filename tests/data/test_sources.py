@@ -11,9 +11,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from clues.data import sources
+from clues.data.records import sources
+from clues.data.records.sources import rows
 from clues.data.samples import read_samples
-from clues.data.sources import rows
 from clues.errors import DataError
 
 ROWS = [{"id": f"{n}", "prompt": f"p{n}", "response": f"r{n}"} for n in range(4)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow
 import pytest
 
-from clues.data.text import kind, lines, stem, whole
+from clues.data.records.text import kind, lines, stem, whole
 from clues.errors import DataError
 
 TEXT = "naïve\nsecond ünd\n"

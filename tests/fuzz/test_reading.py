@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutation import VALUES, changed_bytes, changed_record, fuzzed
 
-from clues.data.dialects import DIALECTS
+from clues.data.layouts.dialects import DIALECTS
 from clues.data.samples import Private, as_rows, parse_samples, read_private, read_samples
 from clues.errors import CluesError
-from clues.files import write_jsonl
+from clues.io.files import write_jsonl
 
 TURNS = [{"role": "user", "content": "p"}, {"role": "assistant", "content": "r"}]
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}

@@ -8,11 +8,11 @@ import torch
 from clues.data.batches import pad
 from clues.data.prompts import tokenize
 from clues.data.samples import Sample
+from clues.methods.clues import score
 from clues.models.adapters import adapter_state, attached
 from clues.models.base import load_base
 from clues.models.likelihood import sample_losses
 from clues.models.trajectory import Checkpoint
-from clues.scoring.clues import score
 from clues.settings import DataSettings, LoraSettings, ModelSettings, ScoringSettings
 from scoring_oracle import flat, plain_gradient
 

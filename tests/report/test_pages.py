@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from clues.compare.tables import Table
+from clues.lab.tables import Table
 from clues.report.pages import write_compare_page, write_run_page, write_samples_page
 
 

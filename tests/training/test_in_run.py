@@ -7,7 +7,6 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import clues.training.fit as fitting
-from clues.collaboration.silo import score_in_run
 from clues.data.batches import pad
 from clues.data.prompts import tokenize
 from clues.data.samples import read_samples
@@ -15,6 +14,7 @@ from clues.errors import ScoringError
 from clues.models.adapters import attached
 from clues.models.restoring import state_digest
 from clues.settings import DataSettings, LoraSettings, ScoringSettings, TrainingSettings
+from clues.silo.silo import score_in_run
 from clues.training.fit import fit
 from clues.training.in_run import InRunScorer
 

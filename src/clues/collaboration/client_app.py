@@ -18,17 +18,17 @@ from flwr.clientapp import ClientApp
 
 from clues.collaboration.ledger import Ledger
 from clues.collaboration.messages import ANCHOR_COLUMNS, arrays_of, facts_of, ledger_items, pack, strategy_number
-from clues.collaboration.silo import ScoreTable, fit_silo, read_table, score_in_run, score_silo, write_selection
 from clues.data.prompts import tokenize
 from clues.data.samples import Private, Sample, parse_samples, read_private
-from clues.files import write_json
+from clues.io.files import write_json
+from clues.io.progress import acting
 from clues.models.adapters import AdapterState
 from clues.models.base import load_base
 from clues.models.trajectory import Checkpoint, load_trajectory
-from clues.progress import acting
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.threshold import Threshold
 from clues.settings import DataSettings, RunSettings
+from clues.silo.silo import ScoreTable, fit_silo, read_table, score_in_run, score_silo, write_selection
 from clues.training.fit import fit_trajectory
 from clues.training.walk import round_rows
 

@@ -11,8 +11,8 @@ from flwr.serverapp.strategy import FedAvg, FedProx
 
 from clues.collaboration.messages import in_order, numbers_of, strategy_facts
 from clues.errors import ProtocolError
+from clues.io.progress import say
 from clues.models.adapters import AdapterState
-from clues.progress import say
 from clues.selection.threshold import Threshold
 from clues.settings import CollaborationSettings, RunSettings
 

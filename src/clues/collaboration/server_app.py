@@ -12,8 +12,6 @@ from flwr.app import Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 from torch import Tensor
 
-from clues.collaboration.merge_weights import learn_weights
-from clues.collaboration.merging import merge
 from clues.collaboration.messages import (
     ANCHOR_COLUMNS,
     DESCRIBE,
@@ -31,11 +29,13 @@ from clues.data.prompts import tokenize
 from clues.data.samples import as_rows, read_many, read_public
 from clues.errors import ProtocolError
 from clues.evaluation.held_out import evaluate_tests
-from clues.files import Phase, read_json, replace_whole, write_json, write_parquet
+from clues.io.files import Phase, read_json, replace_whole, write_json, write_parquet
+from clues.io.progress import say
+from clues.merging.merging import merge
+from clues.merging.weights import learn_weights
+from clues.methods.registry import method, with_rule
 from clues.models.adapters import AdapterState, adapter_state, attached, save_adapter
 from clues.models.base import Base, load_base
-from clues.progress import say
-from clues.scoring.methods import method, with_rule
 from clues.selection.threshold import Threshold, fit_threshold
 from clues.settings import LoraSettings, RunSettings, SelectionSettings
 from clues.version import __version__

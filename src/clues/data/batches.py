@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from clues.data.prompts import Tokens
-from clues.processes import spread
-from clues.progress import track
+from clues.io.processes import spread
+from clues.io.progress import track
 
 R = TypeVar("R")
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from clues.data.cutting import cut_pair
+from clues.data.records.rows import listed
 from clues.data.rendering import Rendered, TemplateRefusal, Tokenizer, render, renderer
-from clues.data.rows import listed
 from clues.data.samples import Sample
 from clues.data.telling import say_once
 from clues.errors import DataError

@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2.exceptions import TemplateError
 
-from clues.data.dialects import Message
+from clues.data.layouts.dialects import Message
 from clues.data.samples import Sample
 from clues.errors import ConfigError
 from clues.settings import DataSettings

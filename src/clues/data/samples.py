@@ -11,12 +11,21 @@ from glob import has_magic
 from pathlib import Path
 from typing import Any
 
-from clues.data.dialects import DIALECTS, Dialect, FieldError, Message, RecordError, detect, tools, unknown_layout
-from clues.data.identity import domain_of, file_labels, own_id
-from clues.data.rows import Row, listed
-from clues.data.sources import rows
+from clues.data.layouts.dialects import (
+    DIALECTS,
+    Dialect,
+    FieldError,
+    Message,
+    RecordError,
+    detect,
+    tools,
+    unknown_layout,
+)
+from clues.data.layouts.identity import domain_of, file_labels, own_id
+from clues.data.records.rows import Row, listed
+from clues.data.records.sources import rows
+from clues.data.records.text import stem
 from clues.data.telling import tell_domains, tell_repeats, tell_unusable, tell_unused
-from clues.data.text import stem
 from clues.errors import DataError
 from clues.settings import DataSettings
 
@@ -72,7 +81,7 @@ class _Read:
 
 
 def read_samples(source: str | Path, data: DataSettings = DataSettings()) -> list[Sample]:
-    """Read every sample of a source (`clues.data.sources`), strictly.
+    """Read every sample of a source (`clues.data.records.sources`), strictly.
 
     A record's own `id` is its id; without one it is a digest of its content. Its `domain` field names the
     domain; without one that is the name of the source.

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from clues.data.identity import similar_names
-from clues.data.values import shown_names
-from clues.progress import say
+from clues.data.layouts.identity import similar_names
+from clues.data.records.values import shown_names
+from clues.io.progress import say
 
 # Fields that ordinary files have beside prompt and response: of what is marked by them nothing is lost.
 _EXPECTED = {"id", "domain", "clues", "quality", "kind", "label", "choices", "silo", "", "__index_level_0__"}
@@ -76,3 +76,13 @@ def tell_domains(source: str, domains: Iterable[tuple[str, Any]]) -> None:
     for group in similar_names(name for name, _ in written):
         named = ", ".join(f"'{name}'" for name in group)
         say_once(f"{source}: domains {named} differ in capitals, blanks or hyphens alone, and count as several.")
+
+
+def tell_overlap(ids: Sequence[str], who: str) -> None:
+    """Public samples among the private ones score themselves: say which."""
+    if ids:
+        say(f"Warning: {who}: {len(ids)} samples also stand in the validation or anchor set: {_shown(ids)}")
+
+
+def _shown(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:10]) + (" …" if len(ids) > 10 else "")

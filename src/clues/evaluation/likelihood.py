@@ -13,7 +13,7 @@ from clues.data.prompts import Tokens
 from clues.errors import ScoringError
 from clues.models.base import Base
 from clues.models.likelihood import sample_losses
-from clues.models.memory import in_halves
+from clues.passes.memory import in_halves
 
 
 def evaluate(model: Any, base: Base, tokens: Sequence[Tokens], batch_tokens: int, what: str) -> dict[str, Any]:

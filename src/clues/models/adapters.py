@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from clues.errors import ConfigError, ModelError
-from clues.files import read_json, write_json
+from clues.io.files import read_json, write_json
 from clues.models.base import Base
 from clues.models.identity import weights_digest
 from clues.models.restoring import restored

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from clues.errors import ModelError
+from clues.io.processes import main_first, process_count, process_state
 from clues.models import embedded
 from clues.models.identity import base_digest
-from clues.processes import main_first, process_count, process_state
 from clues.settings import ModelSettings
 
 

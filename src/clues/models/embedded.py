@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clues.files import replace_whole
-from clues.packages import cache_folder, packaged_file
-from clues.progress import say
+from clues.io.files import replace_whole
+from clues.io.packages import cache_folder, packaged_file
+from clues.io.progress import say
 from clues.settings.sources import EMBEDDED
 
 NAME = EMBEDDED

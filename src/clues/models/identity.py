@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clues.files import read_json, value_digest, write_json
-from clues.packages import cache_folder, file_digest
+from clues.io.files import read_json, value_digest, write_json
+from clues.io.packages import cache_folder, file_digest
 
 # What of a configuration says how or by which version the model was loaded.
 _INCIDENTAL = {"transformers_version", "dtype", "torch_dtype", "use_cache", "quantization_config", "architectures"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from clues.files import value_digest
+from clues.io.files import value_digest
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clues.errors import ModelError
-from clues.files import read_json, replace_whole, write_json
+from clues.io.files import read_json, replace_whole, write_json
 from clues.models.adapters import AdapterState, load_adapter, save_adapter
 from clues.models.base import Base
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from clues.compare.tables import Table
-from clues.files import replace_whole
+from clues.io.files import replace_whole
 
 # What is measured of a model on the held-out tests, by its name in metrics.json.
 EVALUATED = {
@@ -19,6 +19,17 @@ EVALUATED = {
 }
 _PAGES = Environment(loader=PackageLoader("clues.report", "templates"), autoescape=True, trim_blocks=True)
 _PAGES.filters["figure"] = lambda value: "–" if value is None else f"{value:.3f}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """`lines` hold a text for each of `columns`, of which the first `labels` say what a line is of."""
+
+    title: str
+    labels: int
+    columns: list[str]
+    lines: list[list[str]]
+    note: str = ""
 
 
 def write_run_page(path: Path, metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
-from clues.data.dialects import RecordError
-from clues.data.identity import own_id
-from clues.data.rows import listed
-from clues.data.sources import rows
+from clues.data.layouts.dialects import RecordError
+from clues.data.layouts.identity import own_id
+from clues.data.records.rows import listed
+from clues.data.records.sources import rows
 from clues.errors import DataError
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from clues.progress import task
+from clues.io.progress import task
 
 
 class ShowProgress(TrainerCallback):

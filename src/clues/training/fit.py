@@ -18,7 +18,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 from clues.data.batches import pad
 from clues.data.prompts import Tokens
 from clues.errors import TrainingError
-from clues.files import Phase
+from clues.io.files import Phase
 from clues.models.adapters import AdapterState, adapter_state, attached
 from clues.models.base import Base
 from clues.models.likelihood import sample_losses

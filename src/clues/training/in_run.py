@@ -22,18 +22,12 @@ from transformers import TrainerCallback
 from clues.data.batches import IGNORED, batches
 from clues.data.prompts import Tokens
 from clues.errors import ScoringError
-from clues.files import replace_whole
+from clues.io.files import replace_whole
+from clues.methods.clues import Columns
 from clues.models.adapters import lora_modules
-from clues.scoring.capture import capturing
-from clues.scoring.clues import (
-    Columns,
-    cosines,
-    direction_lengths,
-    direction_shares,
-    domain_weights,
-    weighted_gradients,
-)
-from clues.scoring.gradients import batch_products
+from clues.passes.capture import capturing
+from clues.passes.directions import cosines, direction_lengths, direction_shares, domain_weights, weighted_gradients
+from clues.passes.gradients import batch_products
 from clues.settings import ScoringSettings
 
 _ROW = "clues_row"

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from transformers import TrainerCallback
 
-from clues.files import read_json, write_json
+from clues.io.files import read_json, write_json
 from clues.models.adapters import adapter_state
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint, save_checkpoint

@@ -1,0 +1,103 @@
+"""A whole collaboration in this process: everything is checked first, then server and clients talk."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Context, RecordDict
+
+from clues.data.prompts import tokenize
+from clues.data.samples import Sample, overlap, read_many, read_private, read_public
+from clues.data.telling import tell_overlap
+from clues.errors import ConfigError, all_of
+from clues.evaluation.overlap import rouge_package
+from clues.io.files import claim_folder, read_json, refuse_other_run
+from clues.io.provenance import write_provenance
+from clues.methods.registry import checked_method
+from clues.models.base import load_base
+from clues.passes.directions import domain_weights
+from clues.passes.gradients import check_modules
+from clues.selection.metrics import read_labels
+from clues.settings import ClientSettings, DataSettings, RunSettings
+
+
+def collaborate(settings: RunSettings, out: Path, prepare: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Run the protocol and return what metrics.json holds; a killed run goes on where it was.
+
+    Args:
+        prepare: called once `out` is the home of this run, before anything is computed.
+
+    Raises:
+        CluesError: settings or data are wrong (before anything heavy), or a client failed.
+    """
+    refuse_other_run(out, settings.model_dump(mode="json"))
+    check(settings)
+    claim_folder(out, settings.model_dump(mode="json"))
+    write_provenance(out)
+    prepare()
+    os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+    from clues.collaboration import client_app, server_app
+    from clues.collaboration.in_process import InProcessGrid
+
+    grid = InProcessGrid(
+        client_app.app,
+        {
+            node: {
+                "client": client.id,
+                "data": client.data,
+                "labels": client.labels or "",
+                "reading": settings.data.model_dump_json(),
+                "folder": str(out / "clients" / client.id),
+            }
+            for node, client in enumerate(settings.clients, start=1)
+        },
+    )
+    run_config = {"settings": settings.model_dump_json(), "out": str(out)}
+    context = Context(run_id=1, node_id=0, node_config={}, state=RecordDict(), run_config=run_config)
+    server_app.app(grid, context)
+    metrics: dict[str, Any] = read_json(out / "metrics.json")
+    return metrics
+
+
+def check(settings: RunSettings) -> None:
+    """Read and render every file, and try the adapter on the base, before anything heavy: here all of it is at hand.
+
+    Raises:
+        CluesError: whatever is wrong with settings, files, model or template, all of it together.
+    """
+    data = settings.data
+    public, tests, _, base, *clients = all_of(
+        lambda: read_public(settings.validation, settings.anchors, data),
+        lambda: read_many(settings.evaluation.tests, data) if settings.evaluation.tests else [],
+        lambda: checked_method(settings.scoring),
+        lambda: load_base(settings.model),
+        *(functools.partial(_checked_client, client, data) for client in settings.clients),
+    )
+    validation, anchors = public
+    for client, samples in zip(settings.clients, clients, strict=True):
+        tell_overlap(overlap(samples, [*validation, *anchors]), f"client {client.id}")
+    domains = sorted({sample.domain for sample in validation})
+    all_of(
+        lambda: rouge_package() if settings.evaluation.generate else None,
+        lambda: _refuse_leaks([*validation, *anchors], tests),
+        lambda: domain_weights(domains, settings.scoring.domain_weights),
+        lambda: check_modules(base, settings.lora, settings.scoring.modules),
+        *(functools.partial(tokenize, part, base, data) for part in (validation, anchors, tests, *clients)),
+    )
+
+
+def _checked_client(client: ClientSettings, data: DataSettings) -> list[Sample]:
+    samples = read_private(client.data, data).samples
+    if client.labels:
+        read_labels(client.labels, [sample.id for sample in samples])
+    return samples
+
+
+def _refuse_leaks(public: Sequence[Sample], tests: Sequence[Sample]) -> None:
+    leaked = overlap(public, tests)
+    if leaked:
+        raise ConfigError(f"evaluation.tests: {len(leaked)} test samples stand in the public data too; remove them.")

@@ -1,0 +1,79 @@
+"""`clues train`, `clues merge`, `clues evaluate`: the steps of a collaboration, each on its own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from clues.data.prompts import tokenize
+from clues.data.samples import read_many, read_private
+from clues.errors import ConfigError, OutputError
+from clues.evaluation.held_out import evaluate_tests
+from clues.evaluation.overlap import rouge_package
+from clues.io.files import claim_folder, replace_whole
+from clues.io.provenance import write_provenance
+from clues.merging.merging import merge_adapters
+from clues.merging.weights import learn_weights
+from clues.models.adapters import attached, load_adapter, save_adapter
+from clues.models.base import load_base
+from clues.settings import EvaluateSettings, MergeSettings, TrainSettings
+from clues.training.fit import fit_trajectory
+
+
+def train(settings: TrainSettings, out: Path) -> Path:
+    """Fine-tune an adapter on a file; returns its folder, `out`/adapter. The trajectory lies beside it."""
+    samples = read_private(settings.samples, settings.data).samples
+    claim_folder(out, settings.model_dump(mode="json"))
+    write_provenance(out)
+    base = load_base(settings.model)
+    tokens = tokenize(samples, base, settings.data)
+    fit_trajectory(base, settings.lora, tokens, settings.training, settings.seed, out / "trajectory")
+    last = max((out / "trajectory").glob("checkpoint-*"))
+    replace_whole(out / "adapter", lambda part: shutil.copytree(last, part))
+    for moment in ("moments.safetensors", "checkpoint.json"):
+        (out / "adapter" / moment).unlink(missing_ok=True)
+    return out / "adapter"
+
+
+def merge_folders(settings: MergeSettings, out: Path) -> Path:
+    """Merge LoRA adapters of one base model, of any ranks, into `out`.
+
+    Raises:
+        CluesError: too few adapters, adapters that do not fit, data that cannot be used, or `out` is there already.
+    """
+    if len(settings.adapters) < 2:
+        raise ConfigError("clues merge: give at least two adapter folders.")
+    if settings.merging.weights == "samples":
+        raise ConfigError("merging.weights: folders do not say how many samples they saw; use equal or learned.")
+    if (settings.merging.weights == "learned") != bool(settings.public):
+        raise ConfigError("clues merge: --weights learned and --data, a file of public samples, need each other.")
+    if out.exists():
+        raise OutputError(f"{out}: exists already; choose another --out.")
+    public = read_many(settings.public, settings.data)
+    base = load_base(settings.model)
+    adapters = [load_adapter(Path(folder), base) for folder in settings.adapters]
+    weights = [1.0] * len(adapters)
+    if public:
+        weights = learn_weights(base, adapters, tokenize(public, base, settings.data), settings.merging)
+    state, config = merge_adapters(base, adapters, weights, settings.merging, settings.seed)
+    replace_whole(out, lambda part: save_adapter(state, config, base, part))
+    return out
+
+
+def evaluate_file(settings: EvaluateSettings) -> dict[str, Any]:
+    """By domain of the test samples: NLL, perplexity, number of samples, and what `evaluation.generate` asks for.
+
+    Raises:
+        CluesError: a file or the adapter cannot be used, or answers need a package that is missing.
+    """
+    if settings.evaluation.generate:
+        rouge_package()
+    samples = read_many(settings.tests, settings.data)
+    base = load_base(settings.model)
+    tokens = tokenize(samples, base, settings.data)
+    if settings.adapter is None:
+        return evaluate_tests(base.model, base, samples, tokens, settings.evaluation, "")
+    state, config = load_adapter(Path(settings.adapter), base)
+    with attached(base, config, state) as adapted:
+        return evaluate_tests(adapted, base, samples, tokens, settings.evaluation, "")

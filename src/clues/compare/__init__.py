@@ -1,1 +1,0 @@
-"""Tables of methods against thresholds, collaborations and seeds, out of finished runs."""

@@ -1,0 +1,1 @@
+"""From records to conversations: the layouts people use, their turns, ids and domains."""

@@ -1,0 +1,69 @@
+"""What a sample is called, which domain it belongs to, and how names that clash between files are told apart."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from clues.data.layouts.dialects import FieldError, RecordError
+from clues.data.records.text import stem
+from clues.data.records.values import blank, text_flaw
+
+# Columns of scores.parquet.
+RESERVED_DOMAINS = {"id", "score", "dot", "cosine", "paper", "loss", "norm", "base_loss"}
+RESERVED_DOMAINS |= {"agreement", "trained loss", "peak", "end", "gain", "peak gain"}
+
+
+def own_id(record: Mapping[str, Any]) -> str | None:
+    """The id that a record has of its own; None where it has none. Raises FieldError."""
+    return _label(record, "id")
+
+
+def domain_of(record: Mapping[str, Any], otherwise: str) -> str:
+    """A record's domain without blanks around it; `otherwise` where it names none. Raises RecordError."""
+    domain = _label(record, "domain") or otherwise
+    if domain in RESERVED_DOMAINS:
+        raise RecordError(f"domain '{domain}' is the name of a column of ours; choose another name")
+    return domain
+
+
+def _label(record: Mapping[str, Any], field: str) -> str | None:
+    value = record.get(field)
+    if blank(value):
+        return None
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)  # pandas writes whole numbers beside missing ones as floats
+    if isinstance(value, list | tuple | dict | bytes):
+        raise FieldError(field, "is not a text or a number; write one of the two")
+    text = str(value)
+    flaw = text_flaw(text)
+    if flaw:
+        raise FieldError(field, flaw)
+    return text.strip() if field == "domain" else text
+
+
+def similar_names(names: Iterable[str]) -> list[list[str]]:
+    """Groups of names that differ in capitals, blanks or hyphens alone."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in dict.fromkeys(names):
+        groups[re.sub(r"[\s_-]+", " ", name).casefold()].append(name)
+    return [sorted(group) for group in groups.values() if len(group) > 1]
+
+
+def file_labels(files: Iterable[Path]) -> dict[Path, str]:
+    """A name for each file that no other has: its stem, with as many of its folders as that takes."""
+    paths = list(dict.fromkeys(files))
+    labels = {path: stem(path) for path in paths}
+    for depth in range(1, max((len(path.parts) for path in paths), default=1)):
+        taken: dict[str, list[Path]] = defaultdict(list)
+        for path, label in labels.items():
+            taken[label].append(path)
+        clashing = [path for group in taken.values() if len(group) > 1 for path in group]
+        if not clashing:
+            break
+        for path in clashing:
+            labels[path] = "/".join([*path.parts[:-1][-depth:], path.name if depth > 1 else stem(path)])
+    return labels

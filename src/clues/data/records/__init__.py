@@ -1,0 +1,1 @@
+"""From files to records: CSV, JSON, Parquet, folders, patterns, data sets of the Hub."""

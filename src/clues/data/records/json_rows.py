@@ -1,0 +1,119 @@
+"""Records out of JSON and JSON Lines, whichever of the two a file's name says.
+
+The readers of `datasets` and Arrow are not used here: of a file with one bad line they name no line, and they give
+every record the fields of all, so that what a file held can no longer be told from what it did not hold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from clues.data.layouts.dialects import detect
+from clues.data.records.rows import Row, numbered, of_value
+from clues.data.records.text import lines, whole
+from clues.data.records.values import shown_names
+from clues.errors import DataError
+
+
+class _Repeated(ValueError):
+    """An object that names a field twice: one of the two values would be lost."""
+
+
+def json_lines(file: Path) -> Iterable[Row]:
+    """One object a line, or a list of objects all the same. Lines are read as they are asked for."""
+    found = enumerate(lines(file), start=1)
+    first = next(((number, line) for number, line in found if line.strip()), None)
+    if first is None:
+        return []
+    if first[1].lstrip().startswith("[") and not _is_alone(first[1]):
+        return json_list(file)
+    return _of_lines(file, chain([first], found))
+
+
+def json_list(file: Path) -> Iterable[Row]:
+    """A list of objects, or one object a line (which `datasets` also names .json), or a single record."""
+    text = whole(file)
+    try:
+        value = _parsed(text)
+    except json.JSONDecodeError as error:
+        if _first_is_object(text):
+            return _of_lines(file, enumerate(text.split("\n"), start=1))
+        raise DataError(f"{file}, line {error.lineno}: broken JSON at column {error.colno}; mend it.") from None
+    except _Repeated as error:
+        if _first_is_object(text):
+            return _of_lines(file, enumerate(text.split("\n"), start=1))
+        raise DataError(f"{file}: {error}; keep one of them.") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file}: {_reason(error)}.") from None
+    if isinstance(value, dict):
+        holders = [key for key, item in value.items() if isinstance(item, list) and item and _objects(item)]
+        if len(holders) == 1 and detect(value) is None:
+            named = shown_names(holders)
+            raise DataError(
+                f"{file}: is one object whose field {named} holds a list; write that list alone: [{{…}}, …]."
+            )
+        return [of_value(file, "record 1", value)]
+    if not isinstance(value, list):
+        raise DataError(f"{file}: is not a JSON list of objects; write [{{…}}, {{…}}].")
+    return numbered(file, value, "record")
+
+
+def _of_lines(file: Path, found: Iterable[tuple[int, str]]) -> Iterator[Row]:
+    for number, line in found:
+        if line.strip():
+            yield _row(file, f"line {number}", line)
+
+
+def _row(file: Path, at: str, line: str) -> Row:
+    raw = line.rstrip("\r\n")
+    try:
+        return of_value(file, at, _parsed(raw.lstrip("\ufeff")), raw)  # files that were joined keep their marks
+    except json.JSONDecodeError as error:
+        return Row(file, at, None, f"broken JSON at column {error.colno}; mend or remove the line", raw)
+    except (ValueError, RecursionError) as error:
+        return Row(file, at, None, _reason(error), raw)
+
+
+def _parsed(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise _Repeated("names one field of an object twice")
+    return value
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "is nested too deeply; flatten it"
+    if isinstance(error, _Repeated):
+        return f"{error}; keep one of them"
+    return "holds a number of too many digits; write it as a text"
+
+
+def _is_alone(line: str) -> bool:
+    """Whether a line that begins a list is a whole value, and no list of records."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return not (isinstance(value, list) and value and _objects(value))
+
+
+def _objects(values: list[Any]) -> bool:
+    return all(isinstance(item, dict) for item in values)
+
+
+def _first_is_object(text: str) -> bool:
+    """Whether the first line that is not blank is a whole object, as in JSON Lines."""
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    try:
+        return isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False

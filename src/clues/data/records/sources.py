@@ -1,0 +1,160 @@
+"""From the name of a source to its records: a file, a folder, a pattern, or a data set of the Hub."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from glob import glob, has_magic
+from pathlib import Path
+
+from clues.data.records.csv_rows import csv_rows
+from clues.data.records.json_rows import json_lines, json_list
+from clues.data.records.rows import Row, numbered
+from clues.data.records.text import COMPRESSED, check_pointer, kind
+from clues.errors import DataError
+
+_TEXTS: dict[str, Callable[[Path], Iterable[Row]]] = {
+    ".jsonl": json_lines,
+    ".ndjson": json_lines,
+    ".json": json_list,
+    ".csv": csv_rows,
+    ".tsv": csv_rows,
+}
+KINDS = (*_TEXTS, ".parquet")
+# What a folder of shards is read as: the first kind that it holds. A .json beside others is a description of them.
+_SHARDS = (".parquet", ".jsonl", ".ndjson", ".csv", ".tsv", ".json")
+
+
+def rows(source: str | Path) -> Iterator[Row]:
+    """Every row of a source, as it is read. Raises DataError where a file as a whole cannot be read."""
+    for file, read in files(source):
+        yield from _guarded(file, read)
+
+
+def files(source: str | Path) -> list[tuple[Path, Callable[[Path], Iterable[Row]]]]:
+    """The files of a source, each with what reads it.
+
+    Raises:
+        DataError: there is no such file, or it is of no known kind, or a folder holds several kinds or splits.
+    """
+    path = Path(source)
+    try:
+        folder, file = path.is_dir(), path.is_file()
+    except (OSError, ValueError):
+        raise DataError("a name of a file: is none; check the path.") from None
+    if folder:
+        return _of_folder(path)
+    if file:
+        return [(path, _reader(path))]
+    if has_magic(str(source)):
+        found = sorted(Path(name) for name in glob(str(source), recursive=True))
+        found = [each for each in found if each.is_file()]
+        if not found:
+            raise DataError(f"{source}: no file has such a name; check the pattern.")
+        return [(each, _reader(each)) for each in found]
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and not (kind(path) in KINDS or path.suffix in COMPRESSED):
+        if path.suffix and not path.suffix[1:].isdigit():  # a version number may end the name of a data set
+            raise DataError(f"{source}: no such file or folder; check the path.")
+        return [(path, _hub)]
+    if path.exists():
+        raise DataError(f"{source}: is neither a file nor a folder; write the records to a file first.")
+    raise DataError(f"{source}: no such file or folder; check the path.")
+
+
+def _reader(path: Path) -> Callable[[Path], Iterable[Row]]:
+    if path.suffix.lower() == ".parquet":
+        return _parquet
+    if kind(path) not in _TEXTS:
+        known = ", ".join(KINDS)
+        raise DataError(
+            f"{path}: unknown kind of file; use {known} (texts also with .gz or .zst), or a folder of them."
+        )
+    return _TEXTS[kind(path)]
+
+
+def _of_folder(path: Path) -> list[tuple[Path, Callable[[Path], Iterable[Row]]]]:
+    if any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
+        return [(path, _saved)]
+    held = sorted(each for each in path.iterdir() if each.is_file() and each.name[0] not in "._")
+    by_kind = {kind(each): [other for other in held if kind(other) == kind(each)] for each in held}
+    kinds = [each for each in _SHARDS if each in by_kind]
+    if not kinds:
+        known = ", ".join(KINDS)
+        raise DataError(
+            f"{path}: is not a folder saved by datasets and holds no file of a known kind ({known}); "
+            "name a file, or a pattern such as 'folder/**/*.jsonl'."
+        )
+    if [each for each in kinds[1:] if each != ".json"]:
+        raise DataError(f"{path}: holds files of several kinds ({', '.join(kinds)}); name one: {path}/*{kinds[0]}.")
+    shards = by_kind[kinds[0]]
+    splits = {found.group(1) for each in shards if (found := re.match(r"(\w+)-\d{5}-of-\d{5}", each.name))}
+    if len(splits) > 1:
+        named = ", ".join(sorted(splits))
+        raise DataError(f"{path}: holds several splits ({named}); name one by a pattern: {path}/{min(splits)}-*.")
+    return [(each, _reader(each)) for each in shards]
+
+
+def _guarded(file: Path, read: Callable[[Path], Iterable[Row]]) -> Iterator[Row]:
+    """Whatever goes wrong in a reader is one sentence, with the place as far as it is known."""
+    last = ""
+    try:
+        for row in read(file):
+            last = f", after {row.at}"
+            yield row
+    except DataError:
+        raise
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise DataError(f"{file}{last}: is not a whole gzip file; copy or pack it again.") from None
+    except RecursionError:
+        raise DataError(f"{file}{last}: is nested too deeply; flatten it.") from None
+    except MemoryError:
+        raise DataError(f"{file}{last}: does not fit into memory; split it into files.") from None
+    except OSError as error:
+        reason = error.strerror or "it is cut off or damaged"
+        raise DataError(f"{file}{last}: cannot be read ({reason}); check the file and who may read it.") from None
+    except Exception as error:
+        raise DataError(f"{file}{last}: cannot be read ({type(error).__name__}); check how it was written.") from None
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    """The rows of a Parquet file, a batch at a time. Arrow converts whole columns: of a value that it cannot
+    convert only the batch is known, not the row."""
+    import pyarrow
+    import pyarrow.parquet
+
+    check_pointer(path)
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+    except (pyarrow.ArrowInvalid, OSError):
+        raise DataError(f"{path}: is not a Parquet file, or not a whole one; check how it was written.") from None
+    names = file.schema_arrow.names
+    if len(set(names)) < len(names):
+        raise DataError(f"{path}: names a column twice; name each once.")
+    yield from numbered(path, (row for batch in file.iter_batches(1024) for row in batch.to_pylist()), "row")
+
+
+def _saved(path: Path) -> Iterable[Row]:
+    import datasets
+
+    try:
+        loaded = datasets.load_from_disk(str(path))
+    except FileNotFoundError:
+        raise DataError(f"{path}: is not a whole folder saved by datasets; save it again, or name a file.") from None
+    if isinstance(loaded, datasets.DatasetDict):
+        raise DataError(f"{path}: holds several splits ({', '.join(loaded)}); name the folder of one of them.")
+    return numbered(path, (dict(row) for row in loaded), "row")
+
+
+def _hub(path: Path) -> Iterable[Row]:
+    import datasets
+
+    name = path.as_posix()
+    try:
+        loaded = datasets.load_dataset(name, split="train")
+    except Exception as error:
+        raise DataError(
+            f"{name}: is no file here and could not be loaded from the Hub ({type(error).__name__}); check the name."
+        ) from None
+    return numbered(path, (dict(row) for row in loaded), "row")

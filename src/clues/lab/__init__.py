@@ -1,0 +1,1 @@
+"""For experiments: corrupted data, partitions, comparisons, the demo."""

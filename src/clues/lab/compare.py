@@ -1,0 +1,193 @@
+"""`clues compare`: methods × collaborations × variants × seeds on one set of clients, all beside each other."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clues.collaboration.local import collaborate
+from clues.errors import ConfigError
+from clues.io.files import read_json, refuse_other_run, replace_whole, value_digest, write_rows
+from clues.io.progress import say
+from clues.lab.rows import Row, cost_rows, model_rows, selection_rows
+from clues.lab.tables import markdown, tables
+from clues.methods.registry import only_used
+from clues.report.pages import write_compare_page, write_run_page
+from clues.settings import CompareSettings, RunSettings, read_toml, validated
+from clues.version import __version__
+
+# What another run of the same training has made already: its adapters, and passes over gradients.
+_TRAINED = ("trajectory", "adapters", ".shards")
+# What a run that scores alike has made as well, the marker last: a copy that is cut short looks unfinished.
+_SCORED = ("scores.parquet", "anchors.parquet", "costs.json", ".scores.done")
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    """`folder`: where the files that the settings name are looked for first."""
+
+    values: Mapping[str, Any]
+    overrides: Sequence[str]
+    folder: Path
+    out: Path
+
+
+@dataclass(frozen=True)
+class _Planned:
+    labels: dict[str, Any]
+    settings: RunSettings
+    shared: Path
+
+    @property
+    def out(self) -> Path:
+        return Path(self.settings.out)
+
+
+def compare(files: Sequence[Path], out: Path, overrides: Sequence[str] = ()) -> str:
+    """Run every combination; finished ones are read.
+
+    Writes selection.parquet, models.parquet, costs.parquet (a row a run and client or domain and arm), and the tables
+    made of them in results.md and results.html.
+
+    Args:
+        files: the settings of a run with a table `compare`, and settings that take the place of the first file's;
+            `{seed}` in the name of a file is replaced.
+        overrides: `key=value`; those of the table `compare` begin with `compare.`.
+
+    Returns:
+        What results.md holds.
+
+    Raises:
+        CluesError: settings or data are wrong; all combinations are checked before the first is run.
+    """
+    asked = [override for override in overrides if override.startswith("compare.")]
+    overrides = [override for override in overrides if override not in asked]
+    _refuse_what_is_compared(overrides)
+    values = functools.reduce(merged, [read_toml(file) for file in files])
+    experiment = _Experiment(values, overrides, files[0].parent, out)
+    chosen = validated(CompareSettings, values.get("compare", {}), [part.removeprefix("compare.") for part in asked])
+    variants = {variant.name: variant.changes for variant in chosen.variants} or {"": {}}
+    plan = [
+        _planned(experiment, changes, seed=seed, mode=mode, variant=name, method=method)
+        for seed in chosen.seeds
+        for mode in chosen.modes
+        for name, changes in variants.items()
+        for method in chosen.methods
+    ]
+    for planned in plan:
+        refuse_other_run(planned.out, planned.settings.model_dump(mode="json"))
+    selection: list[Row] = []
+    models: list[Row] = []
+    costs: list[Row] = []
+    for number, planned in enumerate(plan, start=1):
+        say(f"Run {number} of {len(plan)}: " + ", ".join(f"{k} {v}" for k, v in planned.labels.items() if v != ""))
+        metrics = _run_once(planned)
+        selection += selection_rows(metrics, planned.labels)
+        models += model_rows(metrics, planned.labels)
+        costs += cost_rows(_costs(planned), planned.labels)
+    for name, rows in (("selection", selection), ("models", models), ("costs", costs)):
+        write_rows(out / f"{name}.parquet", rows)
+    shown = tables(selection, models, costs)
+    text = markdown(shown)
+    replace_whole(out / "results.md", lambda part: part.write_text(text, encoding="utf-8"))
+    write_compare_page(out / "results.html", shown)
+    return text
+
+
+def _refuse_what_is_compared(overrides: Sequence[str]) -> None:
+    """Rows are labelled by what `[compare]` names, so nothing else may change it."""
+    places = {"scoring.method": "methods", "collaboration.mode": "modes", "seed": "seeds", "out": ""}
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        if key in places:
+            remedy = f"use --set compare.{places[key]}=[…]" if places[key] else "use --out"
+            raise ConfigError(f"--set {key}: is what a comparison goes through; {remedy}.")
+
+
+def _planned(
+    experiment: _Experiment, changes: Mapping[str, Any], *, seed: int, mode: str, variant: str, method: str
+) -> _Planned:
+    values = merged(_for_seed(experiment.values, seed), {"seed": seed, "collaboration": {"mode": mode}})
+    values = merged(values, {"scoring": {"method": method, "keep_passes": True}})
+    values = merged(values, _for_seed(changes, seed))
+    del values["compare"]
+    folder = experiment.out / f"seed-{seed}"
+    values["out"] = str(folder / mode / variant / method)
+    settings = validated(RunSettings, values, experiment.overrides, experiment.folder)
+    # One experiment's settings serve all its methods: each takes those that it uses.
+    settings = settings.model_copy(update={"scoring": only_used(settings.scoring)})
+    # Runs whose clients train alike share what was trained, whatever they score, merge or evaluate by.
+    training = settings.model_dump(
+        mode="json", include={"clients", "model", "lora", "data", "training", "collaboration"}
+    )
+    labels = {"seed": seed, "mode": settings.collaboration.mode, "variant": variant, "method": method}
+    return _Planned(labels, settings, folder / "shared" / value_digest(training)[:16])
+
+
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`values`, with the settings that `changes` names in their place; tables are merged key by key.
+
+    Raises:
+        ConfigError: one has a table of settings where the other has none.
+    """
+    result = dict(values)
+    for key, value in changes.items():
+        held = result.get(key, {})
+        if isinstance(value, Mapping):
+            if not isinstance(held, Mapping):
+                raise ConfigError(f"{key}: is not a table of settings; write [{key}].")
+            result[key] = merged(held, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _for_seed(value: Any, seed: int) -> Any:
+    if isinstance(value, str):
+        return value.replace("{seed}", str(seed))
+    if isinstance(value, Mapping):
+        return {key: _for_seed(item, seed) for key, item in value.items()}
+    return [_for_seed(item, seed) for item in value] if isinstance(value, list) else value
+
+
+def _run_once(planned: _Planned) -> dict[str, Any]:
+    """Run, with what the other runs have trained, scored and evaluated already."""
+    finished = planned.out / "metrics.json"
+    metrics: dict[str, Any] = read_json(finished) if finished.is_file() else {}
+    if metrics.get("version") == __version__:  # rows of several versions do not stand beside each other
+        return metrics
+    metrics = collaborate(planned.settings, planned.out, prepare=lambda: _share(planned, fetch=True))
+    write_run_page(planned.out / "report.html", metrics, planned.settings.model_dump(mode="json"))
+    _share(planned, fetch=False)
+    return metrics
+
+
+def _share(planned: _Planned, fetch: bool) -> None:
+    """Copy what is shared into the run (`fetch`), or from it; what does not fit is made anew, by its digest."""
+    scoring = value_digest(planned.settings.scoring.model_dump())[:16]
+    pairs = [(planned.out / "server" / "evaluation", planned.shared / "evaluation")]
+    for client in planned.settings.clients:
+        own, shared = planned.out / "clients" / client.id, planned.shared / client.id
+        pairs += [(own / part, shared / part) for part in _TRAINED]
+        pairs += [(own / part, shared / "scores" / scoring / part) for part in _SCORED]
+    for own, shared in pairs:
+        source, target = (shared, own) if fetch else (own, shared)
+        _copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, or every file of a folder; markers last, so that a copy that is cut short looks unfinished."""
+    files = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
+    for file in sorted(files, key=lambda path: path.suffix == ".done"):
+        place = target / file.relative_to(source)
+        replace_whole(place, lambda part: shutil.copyfile(file, part))  # noqa: B023
+
+
+def _costs(planned: _Planned) -> dict[str, Any]:
+    """By client, what its scoring cost; of scoring while training nothing is known."""
+    files = {client.id: planned.out / "clients" / client.id / "costs.json" for client in planned.settings.clients}
+    return {client: read_json(file) for client, file in files.items() if file.is_file()}

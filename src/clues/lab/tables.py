@@ -1,0 +1,169 @@
+"""Tables out of rows: mean ± standard error over seeds, for Markdown and for the page alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from clues.lab.rows import ALL, LEAST_GAIN, Row
+from clues.lab.seeds import by_seed, mean_and_error, share_of_gain
+from clues.report.pages import Table
+
+_Cell = Callable[[Sequence[Row]], str]  # the text that the rows of one line make
+_LABELS = ("method", "mode", "variant")
+_ANY = "–"
+_MODEL_NOTE = (
+    "NLL in nats a token. Of oracle's gain: (base − NLL) / (base − oracle's NLL). Recovered, of the gap between mixed "
+    "and oracle: (mixed − NLL) / (mixed − oracle's NLL). A share is left out (–) where the oracle itself gains less "
+    f"than two standard errors, or than {LEAST_GAIN} nats."
+)
+_SELECTION = ("precision", "recall", "f1", "accuracy", "auroc")
+
+
+def tables(selection: Sequence[Row], models: Sequence[Row], costs: Sequence[Row]) -> list[Table]:
+    """Every table that the rows allow."""
+    found = [selection_table(selection)]
+    if any(row.get("auroc") is not None for row in selection):
+        found.append(auroc_table(selection))
+    domains = sorted({row["domain"] for row in models})
+    held_out = [model_table(f"Held-out: {d}", [row for row in models if row["domain"] == d]) for d in domains]
+    if len(domains) > 1:
+        held_out.append(model_table("Held-out: mean of the domains", models))
+    if held_out:
+        held_out[0] = replace(held_out[0], note=_MODEL_NOTE)
+    return [*found, *held_out, *([cost_table(costs)] if costs else [])]
+
+
+def selection_table(rows: Sequence[Row]) -> Table:
+    """A line a method and rule: of the samples of all clients together."""
+    kinds = sorted({key for row in rows for key in row if key.startswith("auroc ")})
+    lines = _lines(rows, [*_LABELS, "threshold"], {name: _of_client(ALL, name) for name in (*_SELECTION, *kinds)})
+    note = "Positive is high quality. All clients' samples together; AUROC over the pairs within a client."
+    return Table("Selection", *lines, note)
+
+
+def auroc_table(rows: Sequence[Row]) -> Table:
+    """A line a method, a column a client: AUROC of the scores that the run selected by."""
+    chosen: dict[tuple[Any, ...], Row] = {}  # a run's first rule is its own
+    for row in rows:
+        chosen.setdefault(tuple(row[key] for key in (*_LABELS, "seed", "client")), row)
+    clients = dict.fromkeys(row["client"] for row in rows if row["client"] != ALL)
+    columns = {client: _of_client(client, "auroc") for client in clients}
+    lines = _lines(list(chosen.values()), _LABELS, columns)
+    return Table("AUROC by client", *lines, "How well scores order good before low quality; 0.5 is chance.")
+
+
+def model_table(title: str, rows: Sequence[Row]) -> Table:
+    """A line an arm of a method: held-out figures, and how much of the oracle's gain the arm has."""
+    columns = {
+        "NLL": _figure("nll"),
+        "base − NLL": _figure("over_base"),
+        "of oracle's gain": _share("over_base", "oracle_over_base"),
+        "mixed − NLL": _figure("over_mixed"),
+        "recovered": _share("over_mixed", "oracle_over_mixed"),
+    }
+    answers = {"token F1": "token_f1", "ROUGE-L": "rouge_l"}
+    measured = {name: key for name, key in answers.items() if any(row.get(key) is not None for row in rows)}
+    columns |= {name: _figure(key) for name, key in measured.items()}
+    return Table(title, *_lines(rows, ["arm", *_LABELS], columns))
+
+
+def cost_table(rows: Sequence[Row]) -> Table:
+    """A line a method: what scoring costs all clients together."""
+    columns = {
+        "seconds": _total("seconds", 1),
+        "forward passes": _total("forward", 0),
+        "backward passes": _total("backward", 0),
+    }
+    note = (
+        "All clients together; passes of one sample. Passes over gradients that another method made already count as "
+        "this method's own. Training the trajectory is not among them."
+    )
+    return Table("Cost of scoring", *_lines(rows, _LABELS, columns), note)
+
+
+def markdown(shown: Sequence[Table]) -> str:
+    return "\n".join(
+        f"# {table.title}\n\n" + grid(table.columns, table.lines) + (f"\n\n{table.note}\n" if table.note else "\n")
+        for table in shown
+    )
+
+
+def grid(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (columns, ["---"] * len(columns), *lines))
+
+
+def _lines(
+    rows: Sequence[Row], keys: Sequence[str], columns: Mapping[str, _Cell]
+) -> tuple[int, list[str], list[list[str]]]:
+    """(number of labels, column names, lines): a line for each combination of `keys`.
+
+    A mode or variant that is always the same is left out. Lines are in the order of the first key, then of the
+    second and so on, values in the order in which they appear.
+    """
+    for label in _LABELS:
+        rows = _where_it_matters(rows, label, keys)
+    shown = [key for key in keys if key not in ("mode", "variant") or len({row[key] for row in rows}) > 1]
+    order = {key: list(dict.fromkeys(row[key] for row in rows)) for key in shown}
+    combinations = {tuple(row[key] for key in shown) for row in rows}
+    lines = []
+    for values in sorted(combinations, key=lambda one: [order[k].index(v) for k, v in zip(shown, one, strict=True)]):
+        chosen = [row for row in rows if tuple(row[key] for key in shown) == values]
+        lines.append([*values, *[cell(chosen) for cell in columns.values()]])
+    return len(shown), [*shown, *columns], lines
+
+
+def _where_it_matters(rows: Sequence[Row], label: str, keys: Sequence[str]) -> list[Row]:
+    """Rows that are the same whatever the label says, such as those of the base model, once and without it."""
+    result: list[Row] = []
+    others = [key for key in keys if key != label]
+    for values in _unique(rows, *others):
+        part = [row for row in rows if tuple(row[key] for key in others) == values]
+        by_label: dict[str, list[Row]] = {}
+        for row in part:
+            by_label.setdefault(row[label], []).append({**row, label: _ANY})
+        first, *more = by_label.values()
+        result += first if more and all(_same(found, first) for found in more) else part
+    return result
+
+
+def _same(one: Sequence[Row], other: Sequence[Row]) -> bool:
+    """Equal, but for how floating-point numbers were rounded where the same was computed twice."""
+    if [list(row) for row in one] != [list(row) for row in other]:
+        return False
+    pairs = [(row[key], match[key]) for row, match in zip(one, other, strict=True) for key in row]
+    return all(
+        math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6) if isinstance(a, float) and isinstance(b, float) else a == b
+        for a, b in pairs
+    )
+
+
+def _figure(column: str) -> _Cell:
+    return lambda rows: number(mean_and_error(by_seed(rows, column).values()))
+
+
+def _of_client(client: str, column: str) -> _Cell:
+    return lambda rows: _figure(column)([row for row in rows if row["client"] == client])
+
+
+def _share(own: str, oracle: str) -> _Cell:
+    return lambda rows: number(share_of_gain(rows, own, oracle), percent=True)
+
+
+def _total(column: str, digits: int) -> _Cell:
+    return lambda rows: number(mean_and_error(by_seed(rows, column, together=sum).values()), digits)
+
+
+def number(found: tuple[float, float | None] | None, digits: int = 3, percent: bool = False) -> str:
+    """A mean ± its standard error, a dash where there is none."""
+    if found is None:
+        return _ANY
+    texts = [f"{value:.0%}" if percent else f"{value:.{digits}f}" for value in found if value is not None]
+    return " ± ".join(texts)
+
+
+def _unique(rows: Iterable[Row], *keys: str) -> list[tuple[Any, ...]]:
+    return list(dict.fromkeys(tuple(row[key] for key in keys) for row in rows))

@@ -1,0 +1,133 @@
+"""Merging K adapters into one.
+
+PEFT merges adapters of one shape tensor by tensor. `linear` averages A and B separately, so it has cross terms:
+mean(B)·mean(A) ≠ mean(BA). `exact` concatenates ranks and is exactly the weighted sum of the ΔW; `svd` re-factors
+that sum to the original rank. These two also merge adapters of different ranks and modules (`clues.merging.updates`).
+TIES: arXiv 2306.01708; DARE: arXiv 2311.03099.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from peft import get_peft_model, set_peft_model_state_dict
+from torch import Tensor
+
+from clues.errors import ConfigError, ModelError
+from clues.merging.updates import as_adapter, of_rank, same_shape, side_by_side, updates_of
+from clues.models.adapters import AdapterState, adapter_state, lora_facts, peft_config
+from clues.models.base import Base
+from clues.models.restoring import restored
+from clues.settings import LoraSettings, MergingSettings
+
+Adapter = tuple[AdapterState, Any]  # tensors by PEFT's names, and LoraSettings or a peft LoraConfig
+
+_PEFT_NAME = {
+    "linear": "linear",
+    "ties": "ties",
+    "dare-linear": "dare_linear",
+    "dare-ties": "dare_ties",
+    "svd": "svd",
+    "exact": "cat",
+}
+_SPARSE = {"ties", "dare-linear", "dare-ties"}
+
+
+def _peft_weight(method: str, share: float, count: int) -> float:
+    """The weight PEFT needs, so that adapters which are all the same merge to themselves.
+
+    It multiplies A and B by the root of a weight; `linear` then adds them up, the TIES forms take the mean of those
+    that agree in sign, and the two on ΔW itself (`exact`, `svd`) use the weight as it is.
+    """
+    if method in ("linear", "dare-linear"):
+        return share**2
+    return share * count if method in ("ties", "dare-ties") else share
+
+
+def merge_adapters(
+    base: Base, adapters: Sequence[Adapter], weights: Sequence[float], settings: MergingSettings, seed: int
+) -> Adapter:
+    """Merge LoRA adapters of any ranks, scalings and modules, as others train them.
+
+    Args:
+        weights: one per adapter, in proportion; the merged update is multiplied by `settings.scale`.
+
+    Raises:
+        ConfigError: the method merges adapters of one shape only.
+        ModelError: an adapter is more than LoRA updates.
+    """
+    configs = [_settings_of(state, config) for state, config in adapters]
+    if all(isinstance(config, LoraSettings) and config == configs[0] for config in configs):
+        return merge(base, [state for state, _ in adapters], configs[0], weights, settings, seed)
+    updates = []
+    for number, (state, config) in enumerate(adapters, start=1):
+        try:
+            updates.append(updates_of(base, state, config))
+        except ModelError as error:
+            raise ModelError(f"adapter {number} of {len(adapters)}: {error}") from None
+    if same_shape(updates) and len({update.rank for update in updates[0].values()}) == 1:
+        plain = [as_adapter(base, one) for one in updates]
+        return merge(base, [state for state, _ in plain], plain[0][1], weights, settings, seed)
+    if settings.method not in ("exact", "svd"):
+        raise ConfigError(
+            f"merging.method: {settings.method} merges adapters of one rank and the same modules only; "
+            "use exact or svd."
+        )
+    total = sum(weights)
+    merged = side_by_side(updates, [settings.scale * weight / total for weight in weights])
+    if settings.method == "svd":
+        ranks = {name: max(one[name].rank for one in updates if name in one) for name in merged}
+        merged = of_rank(merged, ranks)
+    return as_adapter(base, merged)
+
+
+def _settings_of(state: AdapterState, config: Any) -> Any:
+    """Our own settings where they say all that the adapter is; else its configuration."""
+    if isinstance(config, LoraSettings) or isinstance(config.target_modules, str | None):
+        return config
+    ours = LoraSettings(
+        r=config.r, alpha=config.lora_alpha, dropout=config.lora_dropout, target_modules=sorted(config.target_modules)
+    )
+    plain = all(name.endswith((".lora_A.weight", ".lora_B.weight")) for name in state)
+    return ours.model_copy(update={"dropout": 0.0}) if plain and lora_facts(ours) == lora_facts(config) else config
+
+
+def merge(
+    base: Base,
+    adapters: Sequence[Mapping[str, Tensor]],
+    lora: LoraSettings | Any,
+    weights: Sequence[float],
+    settings: MergingSettings,
+    seed: int,
+) -> Adapter:
+    """Merge adapters of one shape and scaling, tensor by tensor.
+
+    Args:
+        lora: the settings of all of them, or a peft LoraConfig.
+        weights: one per adapter, in proportion; the merged update is multiplied by `settings.scale`.
+
+    Returns:
+        The merged tensors and what describes them (`exact` and `svd` fold the scaling s into B).
+    """
+    total = sum(weights)
+    shares = [_peft_weight(settings.method, weight / total, len(weights)) * settings.scale for weight in weights]
+    torch.manual_seed(seed)
+    config = peft_config(lora, base.name)
+    names = [f"client{index}" for index in range(len(adapters))]
+    with restored(base.model):
+        model = get_peft_model(base.model, config, adapter_name=names[0])
+        for name in names[1:]:
+            model.add_adapter(name, config)
+        for name, state in zip(names, adapters, strict=True):
+            set_peft_model_state_dict(model, dict(state), adapter_name=name)
+        options: dict[str, Any] = {"density": settings.density} if settings.method in _SPARSE else {}
+        if settings.method == "svd":
+            options = {"svd_rank": lora.r}
+        model.add_weighted_adapter(names, shares, "merged", combination_type=_PEFT_NAME[settings.method], **options)
+        merged = model.peft_config["merged"]
+        state = adapter_state(model, "merged")
+    if isinstance(lora, LoraSettings):
+        return state, lora.model_copy(update={"r": merged.r, "alpha": float(merged.lora_alpha)})
+    return state, merged

@@ -1,0 +1,121 @@
+"""Learned merge weights: the outer problem of CLUES' bi-level view, its adaptive weights (arXiv 2507.03004).
+
+min over w on the simplex of the mean loss of public samples at ΔW(w) = c · Σ_k w_k · s B_k A_k, where adapters and
+base stay as they are, c is `merging.scale` and w = softmax(θ). ΔW is linear in w: the adapters side by side are one
+of rank K·r, and w scales what its columns pass on.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clues.data.batches import batches
+from clues.data.prompts import Tokens
+from clues.errors import ProtocolError
+from clues.io.progress import say, track
+from clues.merging.merging import Adapter, merge_adapters
+from clues.models.adapters import attached, lora_modules
+from clues.models.base import Base
+from clues.models.likelihood import sample_losses
+from clues.settings import MergingSettings
+
+
+def learn_weights(
+    base: Base,
+    adapters: Sequence[Adapter],
+    tokens: Sequence[Tokens],
+    settings: MergingSettings,
+    batch_tokens: int = 4096,
+) -> list[float]:
+    """The weights of the adapters, which sum to 1, with the lowest loss met on the way from equal ones by Adam.
+
+    Every step takes the gradient of all samples, so nothing is random, and the loss is never above that of equal
+    weights. The loss is that of the exact merge, whichever method then merges.
+
+    Args:
+        adapters: K, of any ranks.
+        tokens: public samples; all count the same.
+        settings: `weight_steps` and `weight_learning_rate`, and `scale`.
+
+    Raises:
+        ProtocolError: the loss is not a number.
+    """
+    count = len(adapters)
+    theta = torch.zeros(count, device=base.device, requires_grad=True)
+    optimizer = torch.optim.Adam([theta], lr=settings.weight_learning_rate)
+    lowest, best = math.inf, theta.detach().clone()
+    first = math.inf
+    with _side_by_side(base, adapters, settings.scale) as model:
+        columns = _columns(model, adapters)
+        for step in track(range(settings.weight_steps + 1), "learning merge weights"):
+            optimizer.zero_grad()
+            loss = _add_gradient(model, base, theta, tokens, columns, batch_tokens)
+            if not math.isfinite(loss):
+                raise ProtocolError(
+                    f"merging.weights: the loss is {loss}; lower merging.weight_learning_rate or scale."
+                )
+            first = loss if step == 0 else first
+            if loss < lowest:
+                lowest, best = loss, theta.detach().clone()
+            optimizer.step()
+    weights: list[float] = best.double().softmax(0).tolist()
+    say(f"Merge weights {', '.join(f'{w:.3f}' for w in weights)}: public loss {lowest:.4f}, equal ones {first:.4f}.")
+    return weights
+
+
+@contextmanager
+def _side_by_side(base: Base, adapters: Sequence[Adapter], scale: float) -> Iterator[Any]:
+    """The base with c · Σ_k s B_k A_k attached as one adapter, whose ranks are the sums of theirs."""
+    count = len(adapters)
+    total = MergingSettings(method="exact", scale=count * scale)
+    state, config = merge_adapters(base, adapters, [1.0] * count, total, seed=0)
+    with attached(base, config, state) as model:
+        model.eval().requires_grad_(False)
+        yield model
+
+
+def _columns(model: Any, adapters: Sequence[Adapter]) -> dict[str, Tensor]:
+    """Of every module, by name, and every column that its A passes on: the adapter that it comes from."""
+    found = {}
+    for module in lora_modules(model):
+        tensors = [state.get(f"{module.name}.lora_A.weight") for state, _ in adapters]
+        ranks = torch.tensor([0 if tensor is None else len(tensor) for tensor in tensors])
+        found[module.name] = torch.arange(len(adapters)).repeat_interleave(ranks).to(module.a.weight.device)
+    return found
+
+
+def _add_gradient(
+    model: Any, base: Base, theta: Tensor, tokens: Sequence[Tokens], columns: Mapping[str, Tensor], batch_tokens: int
+) -> float:
+    """The mean loss at softmax(θ); its gradient is added to θ's."""
+    total = 0.0
+    for batch in batches(tokens, 16, batch_tokens):
+        moved = batch.to(base.device)
+        with _scaled(model, theta.softmax(0), columns):
+            losses = sample_losses(model, moved.input_ids, moved.attention_mask, moved.labels)
+        loss = losses.sum() / len(tokens)
+        loss.backward()
+        total += float(loss.detach())
+    return total
+
+
+@contextmanager
+def _scaled(model: Any, weights: Tensor, columns: Mapping[str, Tensor]) -> Iterator[None]:
+    """Multiply what each A passes on to B, column by column, by the weight of the adapter it comes from."""
+
+    def scale(name: str, _: Any, __: Any, output: Tensor) -> Tensor:
+        return output * weights[columns[name]].to(output.dtype)
+
+    handles = [module.a.register_forward_hook(functools.partial(scale, module.name)) for module in lora_modules(model)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

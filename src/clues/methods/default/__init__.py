@@ -1,0 +1,1 @@
+"""The default score: features, corruption types, calibration, and the prior of a client."""

@@ -1,0 +1,230 @@
+"""The registry of scoring methods: what `scoring.method` and `clues score --method` may name."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clues.data.prompts import Tokens
+from clues.errors import ConfigError
+from clues.methods import clues, datainf, ifd, perplexity
+from clues.methods.clues import Columns, Remember
+from clues.methods.default import auto
+from clues.models.base import Base
+from clues.models.trajectory import Checkpoint
+from clues.settings import Rule, ScoringSettings, SelectionSettings
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a method may look at: the client's samples, and the public anchors and validation set."""
+
+    samples: Sequence[Tokens]
+    anchors: Sequence[Tokens]
+    validation: Sequence[Tokens]
+
+    @property
+    def scored(self) -> list[Tokens]:
+        return [*self.samples, *self.anchors]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The base model and the trajectory of an adapter on it."""
+
+    base: Base
+    checkpoints: Sequence[Checkpoint]
+    lora_config: Any
+
+
+# Columns of the samples and then the anchors; `score` is among them, and more is better.
+Score = Callable[[Trained, Data, ScoringSettings, Remember], Columns]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to score.
+
+    `source`: where it was published. `trajectory`: whether it looks at a trained adapter. `rule`: the threshold that
+    suits its scores, where the settings name none. `uses`: the settings of `scoring` that its scores depend on, or
+    that add columns to them.
+    """
+
+    title: str
+    source: str
+    score: Score
+    trajectory: bool = True
+    rule: Rule = "anchor-quantile"
+    uses: frozenset[str] = frozenset()
+
+
+def checked_method(settings: ScoringSettings) -> Method:
+    """The method that the settings name.
+
+    Raises:
+        ConfigError: no method has that name, or a setting that is not at its default has no effect on its scores.
+    """
+    chosen, default = method(settings.method), ScoringSettings()
+    wrong = []
+    for key in _CHOICES:
+        if getattr(settings, key) == getattr(default, key) or key in chosen.uses:
+            continue
+        users = [name for name, other in METHODS.items() if key in other.uses]
+        wrong.append(
+            f"scoring.{key}: has no effect with method {settings.method}; leave it out, "
+            f"or use one of {', '.join(users)}."
+        )
+    if settings.apply_to != "both" and settings.preconditioner == "none" and "apply_to" in chosen.uses:
+        wrong.append("scoring.apply_to: has no effect without scoring.preconditioner; leave it out.")
+    if settings.refreshes != default.refreshes and settings.walk != "in-run":
+        wrong.append("scoring.refreshes: is for scoring.walk in-run; leave it out.")
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return chosen
+
+
+def only_used(settings: ScoringSettings) -> ScoringSettings:
+    """The settings with those at their defaults that have no effect on the method's scores."""
+    unused = {key for key in _CHOICES if key not in method(settings.method).uses}
+    return settings.model_copy(update=ScoringSettings().model_dump(include=unused))
+
+
+def method(name: str) -> Method:
+    """Raises ConfigError where no method has that name."""
+    if name not in METHODS:
+        raise ConfigError(f"scoring.method: '{name}' is not known; use one of {', '.join(METHODS)}.")
+    return METHODS[name]
+
+
+def with_rule(selection: SelectionSettings, scoring: ScoringSettings) -> SelectionSettings:
+    """The selection's settings with a rule: the one they name, or the scoring method's own."""
+    return selection.model_copy(update={"threshold": selection.threshold or method(scoring.method).rule})
+
+
+def _clues(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
+    return clues.score(
+        trained.base,
+        trained.checkpoints,
+        trained.lora_config,
+        data.scored,
+        data.validation,
+        settings,
+        data.samples,
+        remember,
+    )
+
+
+def _with(**fixed: Any) -> Score:
+    """The gradient method with some settings fixed."""
+
+    def score(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
+        return _clues(trained, data, settings.model_copy(update=fixed), remember)
+
+    return score
+
+
+def _minus(column: str) -> Score:
+    def score(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
+        columns = _clues(trained, data, settings, remember)
+        return columns | {"score": -columns[column]}
+
+    return score
+
+
+def _perplexity(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
+    return {"score": perplexity.score(trained.base, data.scored, settings, remember)}
+
+
+def _ifd(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
+    return {"score": ifd.score(trained.base, data.scored, settings, remember)}
+
+
+def _datainf(trained: Trained, data: Data, settings: ScoringSettings, _: Remember) -> Columns:
+    last = trained.checkpoints[-1]
+    score = datainf.score(
+        trained.base, last, trained.lora_config, data.samples, data.anchors, data.validation, settings
+    )
+    return {"score": score}
+
+
+def _random(trained: Trained, data: Data, settings: ScoringSettings, _: Remember) -> Columns:
+    # By id: by position it would be the same numbers for every client.
+    return {"score": torch.tensor([random.Random(tokens.id).random() for tokens in data.scored])}
+
+
+def _combined(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
+    """Gradient and loss signals together, each in standard deviations of the client's anchors."""
+    columns = _clues(trained, data, settings.model_copy(update={"similarity": "cosine"}), remember)
+    loss = perplexity.base_losses(trained.base, data.scored, settings, remember)
+    start = len(data.samples)
+    score = _against_anchors(columns["cosine"], start) - _against_anchors(loss, start)
+    return columns | {"score": score, "base_loss": loss}
+
+
+def _auto(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
+    return auto.score(
+        trained.base,
+        trained.checkpoints,
+        trained.lora_config,
+        data.samples,
+        data.anchors,
+        data.validation,
+        settings,
+        remember,
+    )
+
+
+def _against_anchors(values: Tensor, start: int) -> Tensor:
+    anchors = values[start:]
+    return (values - anchors.mean()) / anchors.std(correction=0).clamp(min=torch.finfo(torch.float32).tiny)
+
+
+_OURS = "CLUES, arXiv 2507.03004"
+_ADAM = frozenset({"preconditioner", "apply_to"})
+_ADAPTER = frozenset({"loss_reduction", "modules"})
+_DIRECTION = frozenset({"domain_weights", "by"})
+_CHOICES = sorted({"similarity", "contrast", "projection"} | _ADAM | _ADAPTER | _DIRECTION)
+METHODS = {
+    "auto": Method(
+        "the odds of being good, from gradients and likelihoods, learnt on public samples",
+        _OURS,
+        _auto,
+        rule="posterior",
+        uses=_ADAM | _ADAPTER | {"by"},
+    ),
+    "clues": Method("CLUES with the chosen settings", _OURS, _clues, uses=frozenset(_CHOICES)),
+    "paper": Method(
+        "CLUES as published: plain inner products",
+        _OURS,
+        _with(similarity="dot", preconditioner="none", loss_reduction="mean", contrast=0),
+        rule="anchor-mean",
+        uses=_DIRECTION | {"modules"},
+    ),
+    "combined": Method(
+        "CLUES' cosine and the base model's loss, against the anchors",
+        _OURS,
+        _combined,
+        uses=_ADAM | _ADAPTER | _DIRECTION | {"contrast"},
+    ),
+    "less": Method(
+        "LESS: cosine of Adam directions with the validation gradient",
+        "arXiv 2402.04333",
+        _with(similarity="cosine", preconditioner="adam", apply_to="train", contrast=0),
+        uses=_ADAPTER | _DIRECTION | {"projection"},
+    ),
+    "datainf": Method(
+        "DataInf at the last checkpoint", "arXiv 2310.00902", _datainf, uses=_ADAPTER | {"domain_weights"}
+    ),
+    "ifd": Method("minus instruction-following difficulty", "arXiv 2308.12032", _ifd, trajectory=False),
+    "ppl": Method("minus perplexity under the base model", "arXiv 1911.00359", _perplexity, trajectory=False),
+    "loss": Method("minus the loss along the trajectory", "a baseline", _minus("loss"), uses=_ADAPTER | _DIRECTION),
+    "gradient-norm": Method(
+        "minus the norm of the gradient", "a baseline", _minus("norm"), uses=_ADAM | _ADAPTER | _DIRECTION
+    ),
+    "random": Method("a random number", "a baseline", _random, trajectory=False),
+}

@@ -1,0 +1,1 @@
+"""Passes through the model: per-sample gradients, directions, losses."""

@@ -1,0 +1,26 @@
+"""Which part of the adapter a score comes from: inner products add up over its modules, and so over its layers."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from clues.models.adapters import LoraModule
+from clues.passes.gradients import tensor_names
+
+
+def part_names(modules: list[LoraModule], by: Literal["none", "layer", "module"]) -> dict[str, str]:
+    """The column that each tensor of the adapter adds to, by tensor name; empty where no parts are wanted.
+
+    A layer is the first number in a module's name; a module outside any layer is a part of its own.
+    """
+    if by == "none":
+        return {}
+    return {name: _part(module.name, by) for module in modules for name in tensor_names([module])}
+
+
+def _part(module: str, by: Literal["layer", "module"]) -> str:
+    layer = re.search(r"\.(\d+)\.", module)
+    if by == "layer" and layer:
+        return f"layer {layer[1]}"
+    return f"module {module.removeprefix('base_model.model.')}"

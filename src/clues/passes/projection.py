@@ -1,0 +1,58 @@
+"""Random projection of gradients, as LESS does it (Xia et al., arXiv 2402.04333): inner products survive nearly.
+
+p(g) = Π g with Π: dimension × parameters of entries ±1/√dimension. E⟨Πa, Πb⟩ = ⟨a, b⟩, and the error of a cosine is
+about 1/√dimension (Johnson and Lindenstrauss). Samples and directions go through this one function, so both sides
+always have the same Π. It is never whole in memory: its columns are drawn anew, in the same blocks, whenever used.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from clues.data.batches import Batch
+from clues.models.adapters import LoraModule
+from clues.passes.gradients import Products, Transform, sample_gradients
+
+_BLOCK = 2**22  # entries of Π in memory at once
+
+
+def project(name: str, vectors: Tensor, dimension: int) -> Tensor:
+    """Π's columns for the tensor `name`, times vectors over that tensor: vectors × shape → vectors × dimension."""
+    flat = vectors.flatten(1)
+    generator = torch.Generator(flat.device).manual_seed(zlib.crc32(name.encode()))  # another Π for every tensor
+    projected = flat.new_zeros(len(flat), dimension)
+    for block in flat.split(max(1, _BLOCK // dimension), dim=1):
+        signs = torch.empty(block.shape[1], dimension, device=flat.device)
+        signs.bernoulli_(0.5, generator=generator).mul_(2).sub_(1)
+        projected.addmm_(block, signs)
+    return projected / dimension**0.5
+
+
+def project_directions(directions: Mapping[str, Tensor], dimension: int) -> dict[str, Tensor]:
+    """Directions by tensor name, directions × shape, as one tensor: directions × dimension."""
+    return {"projected": torch.as_tensor(sum(project(n, v, dimension) for n, v in directions.items()))}
+
+
+def projected_products(
+    model: Any,
+    modules: list[LoraModule],
+    batch: Batch,
+    directions: Mapping[str, Tensor],
+    transform: Transform | None = None,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Products:
+    """`batch_products`, of projected gradients with what `project_directions` returned."""
+    against = directions["projected"]
+    projected = against.new_zeros(len(batch.rows), against.shape[1])
+
+    def receive(name: str, gradient: Tensor) -> None:
+        gradient = transform(name, gradient) if transform else gradient
+        projected.add_(project(name, gradient, against.shape[1]))
+
+    loss = sample_gradients(model, modules, batch, receive, reduction)
+    return Products(projected @ against.T, projected.square().sum(1), loss, {})

@@ -1,1 +1,0 @@
-"""Scores of samples: one file per method, registered with its paper."""

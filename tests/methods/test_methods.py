@@ -1,0 +1,111 @@
+"""Every method against its formula, written out with plain autograd."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from clues.errors import ConfigError
+from clues.methods.registry import METHODS, Data, Trained, method
+from clues.models.adapters import attached
+from clues.settings import ScoringSettings
+from scoring_oracle import LORA, checkpoint, flat, plain_gradient, random_state, tokens, transformed
+
+SAMPLES, ANCHORS, VALIDATION = tokens(6, 1), tokens(3, 4, prefix="a"), tokens(3, 2, prefix="v")
+DATA = Data(SAMPLES, ANCHORS, VALIDATION)
+
+
+def found(base, name, **settings):
+    trained = Trained(base, [checkpoint(base)], LORA)
+    chosen = ScoringSettings(batch_size=4, **settings)
+    return method(name).score(trained, DATA, chosen, lambda _, compute: compute())
+
+
+def loss(base, sample, ids=None, start=None) -> float:
+    ids = torch.tensor([ids or sample.input_ids])
+    labels = ids.clone()
+    labels[0, : sample.response_start if start is None else start] = -100
+    with torch.no_grad():
+        return float(base.model(input_ids=ids, labels=labels).loss)
+
+
+def gradients(base, samples):
+    with attached(base, LORA, random_state(base)) as model:
+        model.eval()
+        return [plain_gradient(model, sample) for sample in samples]
+
+
+def test_perplexity_and_ifd(base):
+    given = torch.tensor([loss(base, s) for s in DATA.scored])
+    alone = torch.tensor([loss(base, s, [0, *s.input_ids[s.response_start :]], 1) for s in DATA.scored])
+    assert torch.allclose(found(base, "ppl")["score"], -given.exp(), rtol=1e-4)
+    assert torch.allclose(found(base, "ifd")["score"], -given / alone, rtol=1e-4)
+
+
+def test_methods_take_over_each_others_passes_of_the_base_model(base):
+    kept, trained = {}, Trained(base, [checkpoint(base)], LORA)
+
+    def remember(name, compute):
+        if name not in kept:
+            kept[name] = compute()
+        return kept[name]
+
+    for name, batches in (("ppl", 3), ("ifd", 6), ("ppl", 6)):
+        score = method(name).score(trained, DATA, ScoringSettings(batch_size=4), remember)["score"]
+        assert torch.allclose(score, found(base, name)["score"])
+        assert len(kept) == batches
+
+
+def test_datainf(base):
+    every, validation = gradients(base, DATA.scored), gradients(base, VALIDATION)
+    wanted = torch.zeros(len(every), dtype=torch.float64)
+    for name in every[0]:
+        g = torch.stack([one[name].flatten() for one in every]).double()
+        v = torch.stack([one[name].flatten() for one in validation]).double().mean(0)
+        own = g[: len(SAMPLES)]
+        damping = 0.1 * own.square().sum(1).mean() / v.numel()
+        inverse = torch.zeros_like(v)
+        for one in own:
+            inverse += (v - (v @ one) / (damping + one @ one) * one) / (len(own) * damping)
+        wanted += g @ inverse
+    ours = found(base, "datainf")["score"].double()
+    assert (ours - wanted).abs().max() <= 1e-4 * wanted.abs().max()
+
+
+def test_less_is_the_cosine_of_adam_directions_with_the_plain_validation_gradient(base):
+    point = checkpoint(base)
+    v = torch.stack([flat(one) for one in gradients(base, VALIDATION)]).mean(0)
+    every = torch.stack([flat(transformed(point, "adam", one)) for one in gradients(base, DATA.scored)])
+    wanted = torch.cosine_similarity(every, v[None])
+    assert torch.allclose(found(base, "less")["score"].double(), wanted, atol=1e-5)
+
+
+def test_loss_norm_and_paper_are_columns_of_the_gradient_method(base):
+    columns = found(base, "clues")
+    assert torch.equal(found(base, "loss")["score"], -columns["loss"])
+    assert torch.equal(found(base, "gradient-norm")["score"], -columns["norm"])
+    assert torch.allclose(found(base, "paper", preconditioner="adam")["score"], columns["paper"])
+
+
+def test_combined_puts_both_signals_against_the_anchors(base):
+    cosine = found(base, "clues")["cosine"]
+    given = torch.tensor([loss(base, s) for s in DATA.scored])
+    z = [(x - x[6:].mean()) / x[6:].std(correction=0) for x in (cosine, given)]
+    columns = found(base, "combined")
+    assert torch.allclose(columns["score"], z[0] - z[1], atol=1e-3)
+    assert columns["score"][6:].mean().abs() < 1e-4
+
+
+def test_random_repeats(base):
+    assert torch.equal(found(base, "random")["score"], found(base, "random")["score"])
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_every_method_scores_samples_and_anchors_and_says_where_it_is_from(base, name):
+    assert found(base, name)["score"].shape == (9,)
+    assert METHODS[name].source
+
+
+def test_unknown_methods_are_told_with_all_known_ones():
+    with pytest.raises(ConfigError, match="'magic' is not known; use one of auto, clues, paper"):
+        method("magic")

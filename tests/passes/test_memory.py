@@ -1,0 +1,41 @@
+"""Memory of scoring does not grow with the number of samples: measured in processes of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from clues.settings import LoraSettings, ModelSettings, ScoringSettings
+from clues.data.prompts import Tokens
+from clues.models.adapters import adapter_state, attached
+from clues.models.base import load_base
+from clues.models.trajectory import Checkpoint
+from clues.methods.clues import score
+
+lora = LoraSettings(r=64, target_modules=["q_proj", "v_proj", "down_proj"])
+base = load_base(ModelSettings(id=sys.argv[1], device="cpu"))
+samples = [Tokens(str(n), "d", [2 + (n + k) % 200 for k in range(24)], 8, False) for n in range(int(sys.argv[2]))]
+with attached(base, lora) as model:
+    state = adapter_state(model)
+score(base, [Checkpoint(state, 1.0)], lora, samples, samples[:8], ScoringSettings(), own=samples)
+numbers = sum(tensor.numel() for tensor in state.values())
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(int(status["VmHWM"].split()[0]) * 1024, numbers * 4)
+"""
+
+
+def peak(model: str, samples: int) -> tuple[int, int]:
+    """(peak resident bytes, bytes of one sample's gradient)."""
+    command = [sys.executable, "-c", SCRIPT, model, str(samples)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout.split()
+    return int(found[0]), int(found[1])
+
+
+def test_peak_memory_at_ten_times_the_samples(tiny_model):
+    few, gradient = peak(str(tiny_model), 64)
+    many, _ = peak(str(tiny_model), 640)
+    assert 576 * gradient > 0.1 * few  # keeping the gradients would have shown
+    assert many < 1.05 * few

@@ -1,0 +1,149 @@
+"""Scoring on the client's disk: a pass that is cut off goes on, and memory that runs out only makes it slower."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+import torch
+
+import clues.methods.clues as scoring
+from clues.data.prompts import tokenize
+from clues.data.samples import read_samples
+from clues.errors import ScoringError
+from clues.io.files import read_json
+from clues.models.adapters import adapter_state, attached
+from clues.models.trajectory import Checkpoint
+from clues.settings import DataSettings, LoraSettings, ScoringSettings
+from clues.silo.silo import score_silo
+
+LORA = LoraSettings(r=2)
+SETTINGS = ScoringSettings(method="clues", batch_size=3)
+
+
+@pytest.fixture
+def tables(base, write_samples):
+    samples, public = (
+        tokenize(read_samples(write_samples(name, count)), base, DataSettings(max_tokens=200))
+        for name, count in (("private.jsonl", 12), ("public.jsonl", 4))
+    )
+    with attached(base, LORA) as model:
+        generator = torch.Generator().manual_seed(1)
+        state = {n: torch.randn(t.shape, generator=generator) for n, t in adapter_state(model).items()}
+    points = [Checkpoint(state, 0.5), Checkpoint(state, 0.25)]
+    return lambda folder, settings=SETTINGS: score_silo(base, points, LORA, samples, public, public, settings, folder)
+
+
+def interrupted(monkeypatch, at):
+    """Stop a pass in its batch number `at`, once; returns a list that grows with every batch begun."""
+    original, calls = scoring.batch_products, []
+
+    def counted(*arguments, **options):
+        calls.append(1)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(scoring, "batch_products", counted)
+    return calls
+
+
+def test_a_pass_that_was_cut_off_does_no_batch_twice(tables, tmp_path, monkeypatch):
+    whole = tables(tmp_path / "whole")
+    calls = interrupted(monkeypatch, at=8)
+    with pytest.raises(KeyboardInterrupt):
+        tables(tmp_path / "cut")
+    again = tables(tmp_path / "cut")
+    assert len(calls) == 12 + 1  # twelve batches, one of them begun twice
+    for one, two in zip(whole, again, strict=True):
+        assert all(torch.equal(one.columns[name], two.columns[name]) for name in one.columns)
+    costs = [read_json(tmp_path / name / "costs.json") for name in ("whole", "cut")]
+    # Twelve samples, four anchors and four of the validation set, at two checkpoints; what was kept is counted too.
+    assert [(cost["forward"], cost["backward"]) for cost in costs] == [(40, 40)] * 2
+    assert all(cost["seconds"] > 0 for cost in costs)
+
+
+def test_what_another_version_left_is_not_taken_up(tables, tmp_path, monkeypatch):
+    calls = interrupted(monkeypatch, at=8)
+    with pytest.raises(KeyboardInterrupt):
+        tables(tmp_path)
+    monkeypatch.setattr("clues.silo.silo.__version__", "another")
+    tables(tmp_path)
+    assert len(calls) == 8 + 12
+
+
+def test_finished_batches_can_be_read_while_the_pass_goes_on(tables, tmp_path, monkeypatch):
+    whole, _ = tables(tmp_path / "whole")
+    interrupted(monkeypatch, at=6)
+    with pytest.raises(KeyboardInterrupt):
+        tables(tmp_path / "cut")
+    shards = [pyarrow.parquet.read_table(path) for path in (tmp_path / "cut" / ".shards").rglob("*.parquet")]
+    rows = pyarrow.concat_tables(shards).to_pylist()
+    assert len(shards) == 5
+    assert list(rows[0]) == ["id", "row", "dot", "paper", "dot public", "norm", "loss"]
+    own = [row for row in rows if row["row"] < len(whole.ids)]
+    assert own
+    for row in own:  # both checkpoints hold the same adapter
+        assert whole.ids[row["row"]] == row["id"]
+        assert whole.columns["loss"][row["row"]].item() == pytest.approx(row["loss"], rel=1e-6)
+        assert whole.columns["dot"][row["row"]].item() == pytest.approx(0.75 * row["dot"], rel=1e-6)
+
+
+def test_only_scores_stay_on_the_disk(tables, tmp_path):
+    tables(tmp_path / "run")
+    names = sorted(p.name for p in (tmp_path / "run").iterdir())
+    assert names == [".scores.done", "anchors.parquet", "costs.json", "scores.parquet"]
+
+
+@pytest.mark.parametrize(("method", "passes"), [("ppl", 16), ("ifd", 32), ("random", 0)])
+def test_methods_without_gradients_cost_no_backward_pass(tables, tmp_path, method, passes):
+    tables(tmp_path / "run", SETTINGS.model_copy(update={"method": method}))
+    cost = read_json(tmp_path / "run" / "costs.json")
+    assert (cost["forward"], cost["backward"]) == (passes, 0)
+
+
+def test_a_batch_is_halved_where_memory_runs_out(tables, tmp_path, monkeypatch):
+    whole = tables(tmp_path / "whole")
+    original = scoring.batch_products
+
+    def small(model, modules, batch, *arguments, **options):
+        if len(batch.rows) > 1:
+            raise torch.OutOfMemoryError
+        return original(model, modules, batch, *arguments, **options)
+
+    monkeypatch.setattr(scoring, "batch_products", small)
+    for one, two in zip(whole, tables(tmp_path / "small"), strict=True):
+        assert all(torch.allclose(one.columns[n], two.columns[n], rtol=1e-4, atol=1e-7) for n in one.columns)
+
+
+def test_one_sample_that_does_not_fit_is_told(tables, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(scoring, "batch_products", full)
+    with pytest.raises(ScoringError, match=r"one sample alone does not fit into memory; lower data\.max_tokens"):
+        tables(tmp_path / "run")
+
+
+def test_what_is_scored_otherwise_is_not_read_from_the_disk(base, write_samples, tmp_path):
+    """Ids, domains, the place of the response, the adapter's settings: none of them shows in the tokens."""
+    samples, public = (
+        tokenize(read_samples(write_samples(name, count)), base, DataSettings(max_tokens=200))
+        for name, count in (("private.jsonl", 6), ("public.jsonl", 4))
+    )
+    with attached(base, LORA) as model:
+        state = {n: torch.ones(t.shape) for n, t in adapter_state(model).items()}
+    points = [Checkpoint(state, 0.5)]
+
+    def scored(samples=samples, validation=public, lora=LORA):
+        return score_silo(base, points, lora, samples, validation, public, SETTINGS, tmp_path)[0]
+
+    first = scored()
+    assert scored(samples=[replace(t, id=f"new {t.id}") for t in samples]).ids[0].startswith("new ")
+    assert "other" in scored(validation=[replace(t, domain="other") for t in public]).columns
+    later = scored(samples=[replace(t, response_start=t.response_start + 1) for t in samples])
+    assert not torch.equal(later.scores, first.scores)
+    assert not torch.equal(scored(lora=LORA.model_copy(update={"alpha": 1.0})).columns["dot"], first.columns["dot"])
+    assert torch.equal(scored().scores, first.scores)
