@@ -1,0 +1,76 @@
+"""Lists that grow beyond memory: what does not fit lies in a temporary file without a name."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from array import array
+from typing import IO
+
+from clues.errors import OutputError
+
+LIMIT = 4 << 20  # bytes that are held in memory; a list of less never touches the disk
+
+
+class Spool:
+    """A growing list of byte strings, read by number; at most `LIMIT` bytes of it are in memory, and 8 for each item.
+
+    The rest lies in a temporary file (in the folder that TMPDIR names), which goes with the spool or the process. It
+    is read with `pread` and not mapped: pages of a mapping count as memory of the process, and those of the file do
+    not. Any number of threads and forked processes may read at once, and one may append while none reads.
+    """
+
+    def __init__(self) -> None:
+        self._starts = array("q", [0])  # of each item, and where the next one will start
+        self._tail = bytearray()
+        self._written = 0  # bytes in the file; the tail follows them
+        self._file: IO[bytes] | None = None
+
+    def append(self, item: bytes) -> None:
+        """Add an item at the end.
+
+        Raises:
+            OutputError: the folder of temporary files has no room for it.
+        """
+        self._tail += item
+        self._starts.append(self._starts[-1] + len(item))
+        if len(self._tail) > LIMIT:
+            self._flush()
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def __getitem__(self, row: int) -> bytes:
+        count = len(self)
+        if not -count <= row < count:
+            raise IndexError(f"item {row} of a spool of {count}")
+        row %= count
+        start, end = self._starts[row], self._starts[row + 1]
+        if start >= self._written:
+            return bytes(self._tail[start - self._written : end - self._written])
+        return self._from_file(start, end)
+
+    def _from_file(self, start: int, end: int) -> bytes:
+        if self._file is None:
+            raise RuntimeError("a spool has bytes in a file that it does not have")
+        content = os.pread(self._file.fileno(), end - start, start)
+        while len(content) < end - start:  # one call reads at most 2 GiB
+            more = os.pread(self._file.fileno(), end - start - len(content), start + len(content))
+            if not more:
+                raise EOFError("the temporary file of a spool has been cut off")
+            content += more
+        return content
+
+    def _flush(self) -> None:
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="clues-")  # noqa: SIM115 - stays open as long as the spool
+            self._file.write(self._tail)
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(
+                f"{tempfile.gettempdir()}: cannot hold a temporary file ({error.strerror}); make room, or name another "
+                "folder by the variable TMPDIR."
+            ) from None
+        self._written += len(self._tail)
+        self._tail.clear()
