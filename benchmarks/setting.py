@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from clues.data.prompts import Tokens
+from clues.data.tokens import Tokens
 from clues.models.adapters import adapter_state, attached
 from clues.models.base import Base, load_base
 from clues.settings import LoraSettings, ModelSettings, ScoringSettings

@@ -17,7 +17,7 @@ from setting import Data, frozen
 from torch import Tensor
 
 from clues.data.batches import batches, pad
-from clues.data.prompts import Tokens
+from clues.data.tokens import Tokens
 from clues.models.adapters import lora_modules
 from clues.models.likelihood import sample_losses
 from clues.passes.directions import weighted_gradients

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from clues.data.prompts import Tokens
+from clues.data.tokens import Tokens
 from clues.models.adapters import adapter_state, attached
 from clues.models.trajectory import Checkpoint
 from clues.settings import LoraSettings

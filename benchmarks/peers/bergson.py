@@ -23,7 +23,7 @@ from setting import Data
 from torch import Tensor
 
 from clues.data.batches import pad
-from clues.data.prompts import Tokens
+from clues.data.tokens import Tokens
 from clues.models.adapters import save_adapter
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from clues.data.batches import pad
-from clues.data.prompts import Tokens
+from clues.data.tokens import Tokens
 from peers.losses import Batch
 
 

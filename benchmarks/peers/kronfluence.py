@@ -16,7 +16,7 @@ from setting import Data, frozen
 from torch import Tensor
 
 from clues.data.batches import pad
-from clues.data.prompts import Tokens
+from clues.data.tokens import Tokens
 from clues.models.adapters import lora_modules
 from peers.losses import Batch
 

@@ -60,7 +60,7 @@ def at_last(found: Measured, name: str = "none", chosen: Sequence[int] | None = 
 def contrasted(found: Measured) -> Tensor:
     """⟨g, v − ḡ⟩ / ‖g‖, with ḡ the mean gradient of the client's own samples."""
     point, count = found.points[-1], found.rows.scored
-    samples, learnt = found.rows.samples, len(learnt_validation(found))
+    samples, learnt = found.rows.private, len(learnt_validation(found))
     own, public, _ = point.products["none"][:count].tensor_split([samples, samples + learnt], dim=1)
     return (public.mean(1) - own.mean(1)) / point.squares["none"][:count].sqrt()
 
@@ -68,7 +68,7 @@ def contrasted(found: Measured) -> Tensor:
 def at_points(found: Measured, points: Sequence[Point]) -> Tensor:
     """The mean of the cosines over checkpoints, weighed by their learning rates."""
     rates = sum(point.rate for point in points)
-    count, chosen = len(found.rows.every), learnt_validation(found)
+    count, chosen = len(found.rows.tokens), learnt_validation(found)
     parts = [
         point.rate / rates * cosine(found, point.products["none"][:count], point.squares["none"][:count], chosen)
         for point in points
@@ -91,7 +91,7 @@ def layer_of(tensor: str) -> int:
 
 def by_validation(size: int, draw: int) -> Score:
     def score(found: Measured) -> Tensor:
-        public = found.against[found.rows.samples :]
+        public = found.against[found.rows.private :]
         chosen = random.Random(draw).sample(public, min(size, len(public)))
         return at_last(found, chosen=chosen)[: found.rows.scored]
 
@@ -102,7 +102,7 @@ def with_anchors(count: int, draw: int) -> Score:
     """The cosine, and of all anchors so many of every domain."""
 
     def score(found: Measured) -> Tensor:
-        samples, further = found.rows.samples, len(found.rows.every) + len(found.validation)
+        samples, further = found.rows.private, len(found.rows.tokens) + len(found.validation)
         anchors = [*range(samples, found.rows.scored), *range(further, further + len(found.anchors))]
         return at_last(found)[[*range(samples), *drawn_of(found, anchors, count, draw)]]
 

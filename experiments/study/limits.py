@@ -21,10 +21,11 @@ from torch import Tensor
 from variants import figures, of_kept
 
 from clues.io.files import write_rows
-from clues.methods.default import auto
+from clues.methods.default.corruptions import TYPES
+from clues.methods.default.score import FEATURES, log_odds
 from clues.selection.metrics import read_labels
 from clues.settings import Rule, RunSettings, read_toml, validated
-from clues.silo.silo import ScoreTable, read_table
+from clues.silo.tables import ScoreTable
 
 STORED = Path(__file__).parents[2] / "docs" / "results" / "limits"
 RULES: tuple[Rule, ...] = ("posterior", "oracle-ratio")
@@ -34,18 +35,18 @@ RULES: tuple[Rule, ...] = ("posterior", "oracle-ratio")
 class Scored:
     """A client: what `auto` says of its samples and of the anchors, and of each sample the kind of its damage."""
 
-    samples: ScoreTable
-    anchors: ScoreTable
+    samples: Mapping[str, Tensor] | ScoreTable
+    anchors: Mapping[str, Tensor] | ScoreTable
     kinds: list[str]
 
     def column(self, name: str) -> Tensor:
         """Of the samples, and then of the anchors."""
-        return torch.cat([self.samples.columns[name], self.anchors.columns[name]])
+        return torch.cat([self.samples[name], self.anchors[name]])
 
     @property
     def signals(self) -> Tensor:
         """Of the samples, and then of the anchors: rows × signals."""
-        return torch.stack([self.column(name) for name in auto.SIGNALS], dim=1)
+        return torch.stack([self.column(name) for name in FEATURES], dim=1)
 
 
 def main(runs: Sequence[Path]) -> None:
@@ -75,7 +76,7 @@ def read(run: Path) -> dict[str, Scored]:
     clients = {}
     for client in validated(RunSettings, read_toml(run / "config.toml")).clients:
         folder = run / "clients" / client.id
-        samples, anchors = read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
+        samples, anchors = ScoreTable(folder / "scores.parquet"), ScoreTable(folder / "anchors.parquet")
         labels = read_labels(str(client.labels), samples.ids)
         clients[client.id] = Scored(samples, anchors, [labels[identity] for identity in samples.ids])
     return clients
@@ -97,7 +98,8 @@ def from_labels(clients: Mapping[str, Scored], name: str) -> Tensor:
     signals = torch.cat([own, *[client.signals[: len(client.kinds)] for client in others]])
     kinds = np.array([""] * len(own) + [kind for client in others for kind in client.kinds])
     good = torch.from_numpy((kinds == "") & (np.arange(len(kinds)) >= len(own)))
-    return auto.log_odds(signals, good, kinds, len(clients[name].kinds))[: len(own)]
+    types = np.array([list(TYPES).index(kind) if kind in TYPES else -1 for kind in kinds])
+    return log_odds(signals, good=good, corruption=types, private=len(clients[name].kinds))[: len(own)]
 
 
 if __name__ == "__main__":

@@ -13,30 +13,33 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from measured import MAPS, Measured, Point, with_halves
 from torch import Tensor
 
-from clues.data.batches import tracked_batches
-from clues.data.prompts import Tokens, tokenize
+from clues.data.batches import batches
+from clues.data.prompts import tokenize
 from clues.data.samples import read_many
+from clues.data.tokens import Tokens
 from clues.io.files import replace_whole
 from clues.io.progress import say
-from clues.methods.default import auto
-from clues.methods.default.features import likelihood_signals, with_other_prompts
-from clues.models.adapters import attached, lora_modules
+from clues.io.store import Store
+from clues.methods.default.features import likelihood_features
+from clues.methods.default.rows import rows_of
+from clues.methods.default.score import nearest_domains
+from clues.models.adapters import Lora, attached, lora_modules
 from clues.models.base import Base, load_base
 from clues.models.trajectory import Checkpoint, load_trajectory
-from clues.passes.gradients import sample_gradients
+from clues.passes.gradients import Gradients
+from clues.passes.passes import Passes
 from clues.passes.preconditioners import preconditioner
 from clues.selection.metrics import read_labels
 from clues.settings import DataSettings, LoraSettings, ModelSettings, ScoringSettings, TrainingSettings
-from clues.training.fit import fit_trajectory
+from clues.training.fit import Training, fit
 
 TRAINING = TrainingSettings(steps=15, checkpoints=3)
-SCORING = ScoringSettings()
+LIMITS = ScoringSettings().model_dump(include={"batch_size", "batch_tokens"})
 MAX_TOKENS = 160
 # Of so many public samples of a domain damaged copies are made, and these are measured at every checkpoint; the others
 # at the last one, as they are.
@@ -55,16 +58,16 @@ def main(data: Path, out: Path) -> None:
             continue
         say(f"{client} goes to {file}")
         samples = read(base, data / f"{client}.jsonl")
-        fit_trajectory(base, LoraSettings(), samples, TRAINING, 1, trajectory)
-        checkpoints, lora = load_trajectory(trajectory, base)
-        rows = auto.rows_of(samples, first[0], auto.halved(learnt[0]))
+        fit(base, samples, Training(lora=LoraSettings(), settings=TRAINING, seed=1), trajectory=trajectory)
+        trained = load_trajectory(trajectory, base)
+        rows = rows_of(samples, first[0], learnt[0])
         by_id = read_labels(str(labels), [tokens.id for tokens in samples])
         kinds = [by_id[tokens.id] for tokens in samples]
         further = [[tokens for tokens in part if tokens.domain in rows.needed] for part in others]
         found = Measured(rows, further[0], further[1], kinds, [], {})
-        for checkpoint in checkpoints:
-            count = len(found.every if checkpoint is checkpoints[-1] else rows.every)
-            found.points.append(point(base, checkpoint, lora, found.every[:count], found.against))
+        for checkpoint in trained.checkpoints:
+            count = len(found.every if checkpoint is trained.checkpoints[-1] else rows.tokens)
+            found.points.append(point(base, checkpoint, trained.lora, every=found.every[:count], against=found.against))
         found.likelihood.update(likelihood(base, found, [*first[0], *learnt[0]]))
         replace_whole(file, lambda part: torch.save(found, part))  # noqa: B023
 
@@ -83,7 +86,7 @@ def split(tokens: Sequence[Tokens], count: int) -> tuple[list[Tokens], list[Toke
     return parts
 
 
-def point(base: Base, checkpoint: Checkpoint, lora: Any, every: Sequence[Tokens], against: Sequence[int]) -> Point:
+def point(base: Base, checkpoint: Checkpoint, lora: Lora, *, every: Sequence[Tokens], against: Sequence[int]) -> Point:
     columns = [row for row in against if row < len(every)]
     products = {name: torch.zeros(len(every), len(columns)) for name in MAPS}
     squares = {name: torch.zeros(len(every)) for name in MAPS}
@@ -102,26 +105,27 @@ def point(base: Base, checkpoint: Checkpoint, lora: Any, every: Sequence[Tokens]
 
 
 def all_gradients(
-    base: Base, checkpoint: Checkpoint, lora: Any, every: Sequence[Tokens]
+    base: Base, checkpoint: Checkpoint, lora: Lora, every: Sequence[Tokens]
 ) -> tuple[dict[str, Tensor], Tensor]:
     """By tensor of the adapter, samples × parameter shape, all in memory at once; and the losses: samples."""
     gradients: dict[str, Tensor] = {}
     losses = torch.zeros(len(every))
     with attached(base, lora, checkpoint.state) as model:
         model.eval().requires_grad_(False)
-        modules = lora_modules(model)
-        for batch in tracked_batches(every, SCORING.batch_size, SCORING.batch_tokens, "gradients"):
+        of_samples = Gradients(model, lora_modules(model))
+        for batch in batches(every, **LIMITS, what="gradients"):
 
             def receive(name: str, gradient: Tensor, rows: Sequence[int] = batch.rows) -> None:
                 gradients.setdefault(name, torch.zeros(len(every), *gradient.shape[1:]))[rows] = gradient.cpu()
 
-            losses[batch.rows] = sample_gradients(model, modules, batch.to(base.device), receive).cpu()
+            losses[batch.rows] = of_samples.receive(batch.to(base.device), receive).cpu()
     return gradients, losses
 
 
 def likelihood(base: Base, found: Measured, public: Sequence[Tokens]) -> dict[str, Tensor]:
-    own = auto.in_their_domains(found.rows, with_halves(found, found.points[-1]))
-    return likelihood_signals(base, own, with_other_prompts(own, public), SCORING, lambda _, compute: compute())
+    domains = nearest_domains(found.rows, with_halves(found, found.points[-1]))
+    passes = Passes(base=base, store=Store.temporary(), **LIMITS)
+    return likelihood_features(found.rows.tokens, domains=domains, public=public, passes=passes)
 
 
 if __name__ == "__main__":

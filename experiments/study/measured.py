@@ -7,10 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from clues.data.prompts import Tokens
-from clues.methods.default.auto import Rows
+from clues.data.tokens import Tokens
+from clues.methods.default.rows import Group, Rows
+from clues.passes.agreement import Agreement
 
 # By name, the map of a sample's gradient and that of a validation sample's.
 MAPS = {
@@ -53,14 +55,14 @@ class Measured:
 
     @property
     def every(self) -> list[Tokens]:
-        return [*self.rows.every, *self.validation, *self.anchors]
+        return [*self.rows.tokens, *self.validation, *self.anchors]
 
     @property
     def against(self) -> list[int]:
         """Whose gradients those of all rows are multiplied with: the client's samples and the validation samples."""
-        rows, further = self.rows, len(self.rows.every)
-        learnt = range(rows.scored, int((rows.way == "").sum()))
-        return [*range(rows.samples), *learnt, *range(further, further + len(self.validation))]
+        rows, further = self.rows, len(self.rows.tokens)
+        learnt = range(rows.scored, int((rows.corruption < 0).sum()))
+        return [*range(rows.private), *learnt, *range(further, further + len(self.validation))]
 
 
 # Scores of a client's samples and then of anchors.
@@ -81,24 +83,30 @@ def cosine(found: Measured, products: Tensor, squares: Tensor, chosen: Sequence[
 
 def with_halves(
     found: Measured, point: Point, chosen: Collection[int] | None = None, name: str = "none"
-) -> dict[str, Tensor]:
-    """The cosine with each half of a domain's validation samples, by its name: the rows of `auto`.
+) -> Agreement[Group]:
+    """The cosine with each half of a domain's validation samples: the rows of `auto`.
 
     Args:
         chosen: which validation samples there are; all that `auto` learns from where not given. name: the map.
     """
-    halves: dict[str, list[int]] = defaultdict(list)
+    halves: dict[Group, list[int]] = defaultdict(list)
     for row in learnt_validation(found):
         if chosen is None or row in chosen:
-            halves[found.every[row].domain].append(row)
-    count = len(found.rows.every)
+            halves[found.every[row].domain, int(found.rows.half[row])].append(row)
+    count = len(found.rows.tokens)
     products, squares = point.products[name][:count], point.squares[name][:count]
-    return {half: cosine(found, products, squares, rows) for half, rows in halves.items()}
+    columns = [cosine(found, products, squares, halves[half]) for half in sorted(halves)]
+    nothing = torch.zeros(count)
+    cosines = torch.stack([nothing, *columns], dim=1)
+    losses = point.losses[:count]
+    return Agreement(
+        groups=sorted(halves), dot=cosines, cosine=cosines, paper=nothing, loss=losses, norm=nothing, parts={}
+    )
 
 
 def learnt_validation(found: Measured) -> list[int]:
     """The rows of the validation samples that `auto` learns from."""
-    return [row for row in found.against if found.rows.scored <= row < len(found.rows.every)]
+    return [row for row in found.against if found.rows.scored <= row < len(found.rows.tokens)]
 
 
 def drawn_of(found: Measured, rows: Sequence[int], count: int, draw: int) -> list[int]:

@@ -12,7 +12,8 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from transformers import AutoModelForCausalLM
 
-from clues.data.prompts import Tokens
+from bundles import fit
+from clues.data.tokens import Tokens
 from clues.errors import CluesError, ConfigError, ModelError
 from clues.merging.merging import merge_adapters
 from clues.merging.updates import updates_of
@@ -21,7 +22,6 @@ from clues.models.adapters import adapter_state, attached, load_adapter, peft_co
 from clues.models.base import Base, load_base
 from clues.models.restoring import state_digest
 from clues.settings import LoraSettings, MergingSettings, ModelSettings, TrainingSettings
-from clues.training.fit import fit
 from families import FAMILIES, family_base
 
 PLAIN = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
@@ -129,9 +129,9 @@ def test_an_adapter_merged_with_itself_gives_itself_back(base, make, kind, metho
         with pytest.raises(
             ConfigError, match=f"merging.method: {method} merges adapters of one rank .*use exact or svd"
         ):
-            merge_adapters(base, [adapter, adapter], [1, 1], settings, seed=1)
+            merge_adapters(base, [adapter, adapter], weights=[1, 1], settings=settings, seed=1)
         return
-    merged = merge_adapters(base, [adapter, adapter], [1, 1], settings, seed=1)
+    merged = merge_adapters(base, [adapter, adapter], weights=[1, 1], settings=settings, seed=1)
     assert close(update(base, *merged), update(base, *adapter))
     assert state_digest(base.model) == before
 
@@ -139,7 +139,7 @@ def test_an_adapter_merged_with_itself_gives_itself_back(base, make, kind, metho
 @pytest.mark.parametrize("kind", MERGED)
 def test_the_exact_merge_is_the_mean_of_the_updates_and_loads_in_peft(base, tiny_model, make, tmp_path, kind):
     adapters = [load_adapter(make(kind, seed), base) for seed in (1, 2)]
-    state, config = merge_adapters(base, adapters, [1, 3], MergingSettings(method="exact"), seed=1)
+    state, config = merge_adapters(base, adapters, weights=[1, 3], settings=MergingSettings(method="exact"), seed=1)
     one, two = (update(base, *adapter) for adapter in adapters)
     expected = {name: one[name] / 4 + two[name] * 3 / 4 for name in one}
     assert close(update(base, state, config), expected)
@@ -159,11 +159,13 @@ def test_adapters_of_other_ranks_scalings_and_modules_are_merged(base, make):
     ]
     updates = [update(base, *adapter) for adapter in adapters]
     expected = {name: sum(one[name] for one in updates) / 3 for name in updates[0]}
-    assert close(update(base, *merge_adapters(base, adapters, [1, 1, 1], MergingSettings(), seed=1)), expected)
-    _, config = merge_adapters(base, adapters, [1, 1, 1], MergingSettings(method="svd"), seed=1)
+    assert close(
+        update(base, *merge_adapters(base, adapters, weights=[1, 1, 1], settings=MergingSettings(), seed=1)), expected
+    )
+    _, config = merge_adapters(base, adapters, weights=[1, 1, 1], settings=MergingSettings(method="svd"), seed=1)
     assert config.r == 4
     with pytest.raises(ConfigError, match="use exact or svd"):
-        merge_adapters(base, adapters, [1, 1, 1], MergingSettings(method="ties"), seed=1)
+        merge_adapters(base, adapters, weights=[1, 1, 1], settings=MergingSettings(method="ties"), seed=1)
 
 
 @pytest.mark.parametrize("kind", REFUSED)
@@ -171,7 +173,7 @@ def test_what_a_merge_would_lose_is_refused_by_name(base, make, kind):
     adapter = load_adapter(make(kind), base)
     before = state_digest(base.model)
     with pytest.raises(CluesError, match=REFUSED[kind][1]):
-        merge_adapters(base, [adapter, adapter], [1, 1], MergingSettings(), seed=1)
+        merge_adapters(base, [adapter, adapter], weights=[1, 1], settings=MergingSettings(), seed=1)
     assert state_digest(base.model) == before
 
 
@@ -180,7 +182,7 @@ def test_embeddings_that_were_saved_beside_an_adapter_are_refused(base, make):
     state = {**state, EMBEDDINGS: base.model.get_input_embeddings().weight * 3}
     before = state_digest(base.model)
     with pytest.raises(ModelError, match="carries tensors beside LoRA's, such as embeddings"):
-        merge_adapters(base, [(state, config)] * 2, [1, 1], MergingSettings(), seed=1)
+        merge_adapters(base, [(state, config)] * 2, weights=[1, 1], settings=MergingSettings(), seed=1)
     with attached(base, config, state) as model:
         assert torch.equal(model.get_input_embeddings().weight, state[EMBEDDINGS])
     assert state_digest(base.model) == before
@@ -189,7 +191,9 @@ def test_embeddings_that_were_saved_beside_an_adapter_are_refused(base, make):
 def test_weights_are_learned_of_any_ranks_on_the_true_base(base, make):
     adapters = [load_adapter(make("plain", 1), base), load_adapter(make("rank pattern", 2), base)]
     before = state_digest(base.model)
-    weights = learn_weights(base, adapters, tokens(), MergingSettings(weights="learned", weight_steps=3))
+    weights = learn_weights(
+        base, adapters, tokens=tokens(), settings=MergingSettings(weights="learned", weight_steps=3)
+    )
     assert sum(weights) == pytest.approx(1)
     assert weights[0] != weights[1]
     assert state_digest(base.model) == before
@@ -208,7 +212,9 @@ def test_every_family_is_trained_merged_and_restored(family):
     lora = LoraSettings(r=2, target_modules="all-linear", dropout=0.1)
     steps = TrainingSettings(steps=2, batch_size=2, learning_rate=1e-2)
     states = [fit(base, lora, tokens(), steps, seed) for seed in (1, 2)]
-    state, config = merge_adapters(base, [(state, lora) for state in states], [1, 1], MergingSettings(), seed=1)
+    state, config = merge_adapters(
+        base, [(state, lora) for state in states], weights=[1, 1], settings=MergingSettings(), seed=1
+    )
     assert state_digest(base.model) == before
     one, two, both = (updates_of(base, *adapter) for adapter in ((states[0], lora), (states[1], lora), (state, config)))
     for name in both:

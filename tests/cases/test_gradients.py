@@ -11,19 +11,20 @@ from torch import nn
 from transformers import Trainer, TrainingArguments
 
 import clues.passes.memory as memory
+from bundles import fit, job, score, scores
 from clues.data.batches import pad
-from clues.data.prompts import Tokens
+from clues.data.tokens import Tokens
 from clues.errors import ConfigError, ScoringError
 from clues.evaluation.likelihood import evaluate
-from clues.methods.clues import mean_shares, score
-from clues.methods.registry import METHODS, Data, Trained
+from clues.methods.registry import METHODS
 from clues.models.adapters import adapter_state, attached, lora_modules
 from clues.models.base import Base
-from clues.models.trajectory import Checkpoint
+from clues.models.trajectory import Checkpoint, Trained
+from clues.passes.agreement import mean_shares
 from clues.passes.gradients import check_modules
 from clues.settings import LoraSettings, ScoringSettings, TrainingSettings
 from clues.training.callbacks import ShowProgress
-from clues.training.fit import _collate, _Dataset, fit, total_steps
+from clues.training.fit import _collate, _Dataset, total_steps
 from clues.training.in_run import InRunScorer
 from families import family_base
 from scoring_oracle import flat, plain_gradient
@@ -180,17 +181,17 @@ def test_in_run_scores_do_not_depend_on_gradient_checkpointing(reentrant):
 
 def all_methods(base: Base, state, samples, public) -> dict[str, torch.Tensor]:
     lora = LoraSettings(r=2)
-    trained = Trained(base, [Checkpoint(state, 1.0, 1, state, {n: t.square() for n, t in state.items()})], lora)
-    data = Data(samples, public[:3], public[3:])
+    trained = Trained(lora, [Checkpoint(state, 1.0, 1, state, {n: t.square() for n, t in state.items()})])
     return {
-        name: method.score(trained, data, ScoringSettings(method=name), lambda _, compute: compute())["score"]
-        for name, method in METHODS.items()
+        name: scores(job(base, samples, public[:3], public[3:], scoring={"method": name}), trained).score
+        for name in METHODS
     }
 
 
 def with_head(base: Base) -> Base:
     """As `family_base`, with a tokenizer that knows where a text begins (for ifd)."""
-    tokenizer = type("Tokenizer", (), {"bos_token_id": 0, "eos_token_id": 1})()
+    tokenizer = type("Tokenizer", (), {"bos_token_id": 0, "eos_token_id": 1, "get_vocab": dict})()
+    tokenizer.special_tokens_map, tokenizer.chat_template = {}, ""
     return Base(base.name, base.model, tokenizer)
 
 
@@ -230,10 +231,10 @@ def test_a_loss_that_is_no_number_is_refused_with_the_sample(method):
     base, lora = with_head(family_base("llama")), LoraSettings(r=2)
     state, samples, public = state_of(base, lora), tokens(4), tokens(7, "public")
     base.model.get_input_embeddings().weight[samples[2].input_ids[-2]] = torch.nan
-    trained = Trained(base, [Checkpoint(state, 1.0, 1, state, {n: t.square() for n, t in state.items()})], lora)
-    data = Data(samples, public[:3], public[3:])
+    trained = Trained(lora, [Checkpoint(state, 1.0, 1, state, {n: t.square() for n, t in state.items()})])
+    given = job(base, samples, public[:3], public[3:], scoring={"method": method})
     with pytest.raises(ScoringError, match=r"sample '.+': its .+ is nan; use model.dtype float32"):
-        METHODS[method].score(trained, data, ScoringSettings(method=method), lambda _, compute: compute())
+        scores(given, trained)
 
 
 def test_a_learning_rate_of_zero_divides_nothing():
@@ -264,4 +265,4 @@ def test_a_test_whose_loss_is_no_number_is_refused_with_its_id():
     base, tests = family_base("llama"), tokens(3, "test")
     base.model.get_input_embeddings().weight[tests[1].input_ids[-2]] = torch.nan
     with pytest.raises(ScoringError, match=r"test 'test\d': its loss is nan; use model.dtype float32"):
-        evaluate(base.model, base, tests, 4096, "evaluating")
+        evaluate(base.model, tests, batch_tokens=4096, what="evaluating")

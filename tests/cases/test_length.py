@@ -8,16 +8,17 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from bundles import job, passes, scores
 from clues.data.cutting import cut_pair
-from clues.data.prompts import Tokens, tokenize
+from clues.data.prompts import tokenize
 from clues.data.samples import Sample
+from clues.data.tokens import Tokens
 from clues.errors import ScoringError
 from clues.evaluation.generation import generate
-from clues.methods.default.auto import score
-from clues.methods.default.corruptions import WAYS, damaged
-from clues.methods.default.features import likelihood_signals, with_other_prompts
+from clues.methods.default.corruptions import corrupted
+from clues.methods.default.features import after_other_prompt, likelihood_features
 from clues.models.base import Base
-from clues.settings import DataSettings, LoraSettings, ScoringSettings
+from clues.settings import DataSettings, EvaluationSettings, LoraSettings
 from families import family_base
 
 
@@ -78,27 +79,25 @@ def rows(count: int, length: int, limit: int, ends: bool = True, domain: str = "
 def test_nothing_that_is_made_of_samples_is_longer_than_the_limit():
     samples, public = rows(4, 40, 48), rows(4, 30, 48)
     long = [replace(item, response_start=30) for item in rows(4, 48, 48)]
-    everything = with_other_prompts(samples, long)
-    everything += [copy for copies in damaged([*samples, *long], 5).values() for copy in copies]
+    prompts = [item.input_ids[: item.response_start] for item in long]
+    everything = [after_other_prompt(sample, long, prompts) for sample in samples]
+    everything += [copy.tokens for copy in corrupted([*samples, *long], 5)]
     assert max(len(item.input_ids) for item in everything) <= 48
     base = family_base("gpt2")  # 48 learned positions: more is an index error
-    signals = likelihood_signals(
-        base, samples, with_other_prompts(samples, long), ScoringSettings(), lambda _, compute: compute()
-    )
+    signals = likelihood_features(samples, domains=["d"] * 4, public=long, passes=passes(base))
     assert all(torch.isfinite(values).all() for values in signals.values())
     assert len(public[0].input_ids) == 30
 
 
 def scored(base: Base, samples: list[Tokens], public: list[Tokens]) -> dict[str, torch.Tensor]:
     from clues.models.adapters import adapter_state, attached
-    from clues.models.trajectory import Checkpoint
+    from clues.models.trajectory import Checkpoint, Trained
 
     lora = LoraSettings(r=2)
     with attached(base, lora) as model:
         state = {n: torch.full(t.shape, 0.01) for n, t in adapter_state(model).items()}
     half = len(public) // 2
-    points, settings = [Checkpoint(state, 1.0)], ScoringSettings()
-    return score(base, points, lora, samples, public[:half], public[half:], settings, lambda _, compute: compute())
+    return scores(job(base, samples, public[:half], public[half:]), Trained(lora, [Checkpoint(state, 1.0)])).columns
 
 
 def test_where_we_cut_a_response_its_end_tells_nothing():
@@ -118,17 +117,16 @@ def test_a_model_without_end_tokens_is_scored_without_them():
 
 def test_copies_that_equal_the_clean_response_are_none():
     short = [replace(item, response_start=len(item.input_ids) - 2) for item in rows(6, 12, 20)]  # a token and the end
-    copies = damaged(short, 5)
+    copies = corrupted(short, 5)
     clean = {item.id: item.input_ids for item in short}
-    made = [copy for way in copies.values() for copy in way]
+    made = [copy.tokens for copy in copies]
     assert made
     assert all(copy.input_ids != clean[copy.id.partition(",")[0]] for copy in made)
-    assert not copies["cut"]
+    assert not any(copy.kind == "cut" for copy in copies)
     alike = [replace(item, input_ids=[*item.input_ids[:-2], 7, 1], id=f"same {n}") for n, item in enumerate(short)]
-    assert not any(damaged(alike, 5).values())
-    with pytest.raises(ScoringError, match="too short to learn from damaged copies"):
+    assert not corrupted(alike, 5)
+    with pytest.raises(ScoringError, match="too short to learn from corrupted copies"):
         scored(family_base("llama"), alike[:2], alike)
-    assert set(copies) == set(WAYS)
 
 
 def test_a_generated_answer_does_not_know_how_long_its_reference_is(base):
@@ -137,5 +135,8 @@ def test_a_generated_answer_does_not_know_how_long_its_reference_is(base):
         tokenize([sample(prompt, response)], base, DataSettings(max_tokens=64)) for response in ("heart", "heart " * 40)
     )
     assert long[0].truncated
-    one, two = (generate(base.model, base, test, 5, 4096, "answers") for test in (short, long))
+    one, two = (
+        generate(base.model, base, test, settings=EvaluationSettings(generate=5), what="answers")
+        for test in (short, long)
+    )
     assert one == two

@@ -133,7 +133,7 @@ def test_a_scoring_that_was_killed_ends_with_the_same_bits(clues, tiny_model, fi
     command = [sys.executable, "-m", "clues.cli", "score", files / "mixed.jsonl", *public, *options]
     process = subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while len(list((files / "killed" / ".shards").rglob("*.parquet"))) < 20:
+    while not list((files / "killed" / "store" / "passes").glob("*.safetensors")):
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)

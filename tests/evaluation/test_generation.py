@@ -7,6 +7,7 @@ from clues.data.prompts import tokenize
 from clues.data.samples import read_samples
 from clues.evaluation import generation
 from clues.evaluation.generation import evaluate_answers, generate
+from clues.evaluation.tests import Tests
 from clues.models.adapters import adapter_state, attached
 from clues.settings import DataSettings, EvaluationSettings, LoraSettings
 
@@ -56,20 +57,25 @@ def test_batches_of_unequal_prompts_answer_as_each_prompt_alone(model, base, tok
     expected = [text(base, one_by_one(model, base, item)) for item in tokens]
     assert len({item.response_start for item in tokens}) > 1
     assert len(set(expected)) > 1
-    assert generate(model, base, tokens, LENGTH, batch_tokens, "answers") == expected
+    settings = EvaluationSettings(generate=LENGTH, batch_tokens=batch_tokens)
+    assert generate(model, base, tokens, settings=settings, what="answers") == expected
 
 
 def test_an_answer_ends_at_each_end_that_the_model_names(model, base, tokens, monkeypatch):
     whole = one_by_one(model, base, tokens[0])
     stop = whole[-1]
     monkeypatch.setattr(model.generation_config, "eos_token_id", [1, stop])
-    assert generate(model, base, tokens[:1], LENGTH, 4096, "answers") == [text(base, whole[: whole.index(stop)])]
+    settings = EvaluationSettings(generate=LENGTH)
+    answer = text(base, whole[: whole.index(stop)])
+    assert generate(model, base, tokens[:1], settings=settings, what="answers") == [answer]
 
 
 def test_figures_are_means_by_domain_of_the_first_samples(model, base, samples, tokens, monkeypatch):
     told = {s.id: s.response if s.id == "x.jsonl-0" else "nothing like it" for s in samples}
-    monkeypatch.setattr(generation, "generate", lambda _m, _b, asked, *_: [told[t.id] for t in asked])
-    found = evaluate_answers(model, base, samples, tokens, EvaluationSettings(generate=4, generate_samples=2), "")
+    monkeypatch.setattr(generation, "generate", lambda _m, _b, asked, **_: [told[t.id] for t in asked])
+    found = evaluate_answers(
+        model, Tests(base, samples, tokens), EvaluationSettings(generate=4, generate_samples=2), what=""
+    )
     assert found == {
         "x": {"token_f1": 0.5, "rouge_l": 0.5, "answers": 2},
         "y": {"token_f1": 0.0, "rouge_l": 0.0, "answers": 2},

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from clues.errors import OutputError
-from clues.io.files import Phase, claim_folder, refuse_other_run, replace_whole, value_digest, write_json
+from clues.io.digests import value_digest
+from clues.io.files import replace_whole, write_json
+from clues.io.run_folder import claim_folder, refuse_other_run
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
@@ -81,9 +83,3 @@ def test_a_digest_is_of_everything_that_went_in():
     assert value_digest([{"a": {"y", "x"}, "b": 1}]) == digests[-1]
     with pytest.raises(TypeError, match="type object"):
         value_digest([object()])
-
-
-def test_a_phase_is_done_for_its_own_inputs_only(tmp_path):
-    Phase(tmp_path, "p", {"a": 1}).finish()
-    assert Phase(tmp_path, "p", {"a": 1}).done
-    assert not Phase(tmp_path, "p", {"a": 2}).done

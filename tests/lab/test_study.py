@@ -11,14 +11,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from bundles import job, scores
 from clues.cli import app
-from clues.io.files import write_jsonl, write_parquet
-from clues.methods import clues
-from clues.methods.default import auto
-from clues.methods.registry import Data, Trained, method
-from clues.models.trajectory import load_trajectory
-from clues.settings import ScoringSettings
-from clues.silo.silo import ScoreTable
+from clues.io.files import write_jsonl
+from clues.methods.default.score import FEATURES
+from clues.models.trajectory import Trained, load_trajectory
+from clues.silo.tables import write_table
 
 sys.path.append(str(Path(__file__).parents[2] / "experiments" / "study"))
 import combinations
@@ -55,11 +53,16 @@ def folder(base, tmp_path_factory):
 def client(base, folder):
     """(what was measured, the trajectory, what scoring looks at) of the first client."""
     found = torch.load(folder / "client-1.pt", weights_only=False)
-    trained = Trained(base, *load_trajectory(folder / "trajectories" / "client-1", base))
+    trained = load_trajectory(folder / "trajectories" / "client-1", base)
     data = folder.parent / "data"
     public = {name: measure.read(base, data / f"{name}.jsonl") for name in ("anchors", "validation")}
     samples = measure.read(base, data / "client-1.jsonl")
-    return found, trained, Data(samples, public["anchors"][:4], public["validation"][:8])
+
+    def scored(points, **scoring):
+        given = job(base, samples, public["anchors"][:4], public["validation"][:8], scoring=scoring)
+        return scores(given, Trained(trained.lora, points)).score
+
+    return found, trained.checkpoints, scored
 
 
 @pytest.mark.parametrize(
@@ -73,21 +76,19 @@ def client(base, folder):
     ],
 )
 def test_variants_are_what_scoring_gives(client, variant, settings):
-    found, trained, data = client
-    checkpoints = trained.checkpoints if variant == "three checkpoints" else trained.checkpoints[-1:]
-    chosen = ScoringSettings(method="clues", **settings)
-    columns = clues.score(trained.base, checkpoints, trained.lora_config, data.scored, data.validation, chosen)
-    assert gradients.gradient_scores()[variant](found).tolist() == pytest.approx(columns["score"].tolist(), abs=1e-5)
+    found, checkpoints, scored = client
+    points = checkpoints if variant == "three checkpoints" else checkpoints[-1:]
+    score = scored(points, method="clues", **settings)
+    assert gradients.gradient_scores()[variant](found).tolist() == pytest.approx(score.tolist(), abs=1e-5)
 
 
 def test_auto_out_of_the_study_is_auto(client):
-    found, trained, data = client
-    last = Trained(trained.base, trained.checkpoints[-1:], trained.lora_config)
-    score = method("auto").score(last, data, ScoringSettings(), lambda _, compute: compute())["score"]
+    found, checkpoints, scored = client
+    score = scored(checkpoints[-1:])
     assert combinations.as_auto(found).tolist() == pytest.approx(score.tolist(), abs=1e-3)
     few = combinations.learning_from(2, 4, draw=0)(found)
     assert len(few) == 8 + 2
-    assert with_halves(found, found.points[-1]).keys() == {"clean / half 1", "clean / half 2"}
+    assert with_halves(found, found.points[-1]).groups == [("clean", 0), ("clean", 1)]
 
 
 def test_every_variant_gets_its_row(folder, tmp_path, monkeypatch):
@@ -104,14 +105,13 @@ def labelled(seed: int) -> limits.Scored:
     """A client whose signals tell of quality: twelve good samples, and six of each of two kinds of damage."""
     torch.manual_seed(seed)
     kinds = [""] * 12 + ["cut"] * 6 + ["exchange"] * 6
-    signals = torch.randn(24, len(auto.SIGNALS), dtype=torch.float64)
-    signals[12:18, auto.SIGNALS.index("end")] -= 4
-    signals[18:, auto.SIGNALS.index("gain")] -= 4
-    columns = dict(zip(auto.SIGNALS, signals.unbind(1), strict=True))
+    signals = torch.randn(24, len(FEATURES), dtype=torch.float64)
+    signals[12:18, FEATURES.index("end")] -= 4
+    signals[18:, FEATURES.index("gain")] -= 4
+    columns = dict(zip(FEATURES, signals.unbind(1), strict=True))
     columns |= {name: signals.sum(1) + 2 for name in ("score", "paper", "cosine")}
     public = {name: torch.randn(5, dtype=torch.float64) for name in columns}
-    samples = ScoreTable([str(n) for n in range(24)], columns)
-    return limits.Scored(samples, ScoreTable([f"a{n}" for n in range(5)], public), kinds)
+    return limits.Scored(columns, public, kinds)
 
 
 def test_limits_learn_from_the_others_labels_and_not_from_own_ones():
@@ -130,10 +130,8 @@ def test_limits_are_read_from_a_finished_run(tmp_path, monkeypatch):
     settings = 'validation = ["v.jsonl"]\nanchors = ["a.jsonl"]\n'
     for seed, name in enumerate(("one", "two")):
         client, folder, labels = labelled(seed), run / "clients" / name, tmp_path / f"{name}.labels.jsonl"
-        for table, file in ((client.samples, "scores"), (client.anchors, "anchors")):
-            write_parquet(
-                folder / f"{file}.parquet", {"id": table.ids, **{n: v.numpy() for n, v in table.columns.items()}}
-            )
+        for columns, file in ((client.samples, "scores"), (client.anchors, "anchors")):
+            write_table(folder / f"{file}.parquet", (str(n) for n in range(24)), columns)
         rows = [
             {"id": str(n), "quality": "low" if kind else "good", "kind": kind} for n, kind in enumerate(client.kinds)
         ]

@@ -5,20 +5,23 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bundles import job, scores
 from clues.errors import ConfigError
-from clues.methods.registry import METHODS, Data, Trained, method
+from clues.io.store import Store
+from clues.methods.registry import METHODS, method
 from clues.models.adapters import attached
+from clues.models.trajectory import Trained
 from clues.settings import ScoringSettings
 from scoring_oracle import LORA, checkpoint, flat, plain_gradient, random_state, tokens, transformed
 
 SAMPLES, ANCHORS, VALIDATION = tokens(6, 1), tokens(3, 4, prefix="a"), tokens(3, 2, prefix="v")
-DATA = Data(SAMPLES, ANCHORS, VALIDATION)
+SCORED = [*SAMPLES, *ANCHORS]
 
 
-def found(base, name, **settings):
-    trained = Trained(base, [checkpoint(base)], LORA)
-    chosen = ScoringSettings(batch_size=4, **settings)
-    return method(name).score(trained, DATA, chosen, lambda _, compute: compute())
+def found(base, name, store=None, **settings):
+    chosen = ScoringSettings(method=name, batch_size=4, **settings)
+    given = job(base, SAMPLES, ANCHORS, VALIDATION, scoring=chosen)
+    return scores(given, Trained(LORA, [checkpoint(base)]), store).columns
 
 
 def loss(base, sample, ids=None, start=None) -> float:
@@ -36,28 +39,21 @@ def gradients(base, samples):
 
 
 def test_perplexity_and_ifd(base):
-    given = torch.tensor([loss(base, s) for s in DATA.scored])
-    alone = torch.tensor([loss(base, s, [0, *s.input_ids[s.response_start :]], 1) for s in DATA.scored])
+    given = torch.tensor([loss(base, s) for s in SCORED])
+    alone = torch.tensor([loss(base, s, [0, *s.input_ids[s.response_start :]], 1) for s in SCORED])
     assert torch.allclose(found(base, "ppl")["score"], -given.exp(), rtol=1e-4)
     assert torch.allclose(found(base, "ifd")["score"], -given / alone, rtol=1e-4)
 
 
-def test_methods_take_over_each_others_passes_of_the_base_model(base):
-    kept, trained = {}, Trained(base, [checkpoint(base)], LORA)
-
-    def remember(name, compute):
-        if name not in kept:
-            kept[name] = compute()
-        return kept[name]
-
-    for name, batches in (("ppl", 3), ("ifd", 6), ("ppl", 6)):
-        score = method(name).score(trained, DATA, ScoringSettings(batch_size=4), remember)["score"]
-        assert torch.allclose(score, found(base, name)["score"])
-        assert len(kept) == batches
+def test_methods_take_over_each_others_passes_of_the_base_model(base, tmp_path):
+    store = Store(tmp_path)
+    for name, shards in (("ppl", 1), ("ifd", 2), ("ppl", 2)):
+        assert torch.allclose(found(base, name, store)["score"], found(base, name)["score"])
+        assert len(list((tmp_path / "passes").iterdir())) == shards
 
 
 def test_datainf(base):
-    every, validation = gradients(base, DATA.scored), gradients(base, VALIDATION)
+    every, validation = gradients(base, SCORED), gradients(base, VALIDATION)
     wanted = torch.zeros(len(every), dtype=torch.float64)
     for name in every[0]:
         g = torch.stack([one[name].flatten() for one in every]).double()
@@ -75,7 +71,7 @@ def test_datainf(base):
 def test_less_is_the_cosine_of_adam_directions_with_the_plain_validation_gradient(base):
     point = checkpoint(base)
     v = torch.stack([flat(one) for one in gradients(base, VALIDATION)]).mean(0)
-    every = torch.stack([flat(transformed(point, "adam", one)) for one in gradients(base, DATA.scored)])
+    every = torch.stack([flat(transformed(point, "adam", one)) for one in gradients(base, SCORED)])
     wanted = torch.cosine_similarity(every, v[None])
     assert torch.allclose(found(base, "less")["score"].double(), wanted, atol=1e-5)
 
@@ -89,7 +85,7 @@ def test_loss_norm_and_paper_are_columns_of_the_gradient_method(base):
 
 def test_combined_puts_both_signals_against_the_anchors(base):
     cosine = found(base, "clues")["cosine"]
-    given = torch.tensor([loss(base, s) for s in DATA.scored])
+    given = torch.tensor([loss(base, s) for s in SCORED])
     z = [(x - x[6:].mean()) / x[6:].std(correction=0) for x in (cosine, given)]
     columns = found(base, "combined")
     assert torch.allclose(columns["score"], z[0] - z[1], atol=1e-3)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clues.methods.clues import score
+from bundles import score
 from clues.models.trajectory import Checkpoint
 from clues.settings import ScoringSettings
 from scoring_oracle import LORA, random_state, tokens

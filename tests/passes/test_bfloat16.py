@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from clues.methods.clues import score
+from bundles import fit, score
 from clues.models.adapters import attached
 from clues.models.base import Base, load_base
 from clues.settings import ModelSettings, ScoringSettings, TrainingSettings
-from clues.training.fit import fit
 from scoring_oracle import LORA, checkpoint, random_state, tokens
 
 SAMPLES = tokens(40, 1)

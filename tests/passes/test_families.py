@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clues.data.prompts import Tokens
-from clues.methods.clues import score
+from bundles import score
+from clues.data.tokens import Tokens
 from clues.models.adapters import adapter_state, attached
 from clues.models.trajectory import Checkpoint
 from clues.settings import LoraSettings, ScoringSettings

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bundles import score
 from clues.data.batches import batches, pad
 from clues.errors import ConfigError, ScoringError
-from clues.methods.clues import score
 from clues.models.adapters import attached, lora_modules
 from clues.models.trajectory import Checkpoint
-from clues.passes.gradients import add_gradients, tensor_names, zero_directions
+from clues.passes.gradients import Gradients, add_gradients, zero_directions
 from clues.settings import ScoringSettings
 from scoring_oracle import LORA, checkpoint, flat, plain_gradient, random_state, tokens, transformed
 
@@ -85,8 +85,8 @@ def test_sum_of_sample_gradients_is_the_batch_gradient(base):
         model.requires_grad_(False)
         modules = lora_modules(model)
         ours = zero_directions(modules, 1)
-        add_gradients(model, modules, pad(samples), torch.ones(5, 1), ours)
-        assert set(ours) == set(tensor_names(modules))
+        add_gradients(Gradients(model, modules), pad(samples), weights=torch.ones(5, 1), into=ours)
+        assert set(ours) == set(Gradients(model, modules).names)
     assert len(modules) == 6
     assert torch.allclose(flat(ours), total, rtol=1e-5, atol=1e-6 * float(total.abs().max()))
 
@@ -119,7 +119,7 @@ def test_a_loss_that_is_no_number_names_the_sample(base):
 def test_batches_group_by_length_and_keep_every_row():
     rows = tokens(20, 5)
     seen = []
-    for batch in batches(rows, 4, 60):
+    for batch in batches(rows, batch_size=4, batch_tokens=60):
         widths = [len(rows[row].input_ids) for row in batch.rows]
         assert len(batch.rows) == 1 or max(widths) * len(widths) <= 60
         seen += batch.rows

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 SCRIPT = """
 import sys
 from pathlib import Path
 from clues.settings import LoraSettings, ModelSettings, ScoringSettings
-from clues.data.prompts import Tokens
+from clues.data.tokens import Tokens
 from clues.models.adapters import adapter_state, attached
 from clues.models.base import load_base
 from clues.models.trajectory import Checkpoint
-from clues.methods.clues import score
+from bundles import score
 
 lora = LoraSettings(r=64, target_modules=["q_proj", "v_proj", "down_proj"])
 base = load_base(ModelSettings(id=sys.argv[1], device="cpu"))
@@ -30,7 +31,9 @@ print(int(status["VmHWM"].split()[0]) * 1024, numbers * 4)
 def peak(model: str, samples: int) -> tuple[int, int]:
     """(peak resident bytes, bytes of one sample's gradient)."""
     command = [sys.executable, "-c", SCRIPT, model, str(samples)]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout.split()
+    found = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=300, cwd=Path(__file__).parents[1]
+    ).stdout.split()
     return int(found[0]), int(found[1])
 
 

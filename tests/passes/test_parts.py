@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clues.methods.clues import score
+from bundles import score
 from clues.models.adapters import attached
 from clues.settings import ScoringSettings
 from scoring_oracle import LORA, checkpoint, plain_gradient, tokens

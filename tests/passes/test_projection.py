@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import clues.passes.projection as projection
-from clues.methods.clues import score
-from clues.methods.registry import Data, Trained, method
+from bundles import job, score, scores
+from clues.models.trajectory import Trained
 from clues.passes.projection import project
 from clues.settings import ScoringSettings
 from scoring_oracle import LORA, checkpoint, tokens
@@ -17,8 +17,8 @@ SAMPLES, ANCHORS, VALIDATION = tokens(24, 1), tokens(3, 4, prefix="a"), tokens(3
 
 def less(base, dimension, **settings):
     chosen = ScoringSettings(method="less", projection=dimension, **settings)
-    trained, data = Trained(base, [checkpoint(base)], LORA), Data(SAMPLES, ANCHORS, VALIDATION)
-    return method("less").score(trained, data, chosen, lambda _, compute: compute())
+    given = job(base, SAMPLES, ANCHORS, VALIDATION, scoring=chosen)
+    return scores(given, Trained(LORA, [checkpoint(base)])).columns
 
 
 @pytest.mark.parametrize("dimension", [256, 16384])

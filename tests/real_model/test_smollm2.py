@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bundles import score
 from clues.data.batches import pad
 from clues.data.prompts import tokenize
 from clues.data.samples import Sample
-from clues.methods.clues import score
 from clues.models.adapters import adapter_state, attached
 from clues.models.base import load_base
 from clues.models.likelihood import sample_losses

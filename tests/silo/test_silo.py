@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pyarrow
-import pyarrow.parquet
 import pytest
 import torch
+from safetensors.torch import load_file
 
-import clues.methods.clues as scoring
+import clues.passes.agreement as scoring
+import clues.passes.passes as passes
+from bundles import job, silo
 from clues.data.prompts import tokenize
 from clues.data.samples import read_samples
 from clues.errors import ScoringError
 from clues.io.files import read_json
 from clues.models.adapters import adapter_state, attached
-from clues.models.trajectory import Checkpoint
+from clues.models.trajectory import Checkpoint, Trained
 from clues.settings import DataSettings, LoraSettings, ScoringSettings
-from clues.silo.silo import score_silo
 
 LORA = LoraSettings(r=2)
 SETTINGS = ScoringSettings(method="clues", batch_size=3)
@@ -33,7 +33,12 @@ def tables(base, write_samples):
         generator = torch.Generator().manual_seed(1)
         state = {n: torch.randn(t.shape, generator=generator) for n, t in adapter_state(model).items()}
     points = [Checkpoint(state, 0.5), Checkpoint(state, 0.25)]
-    return lambda folder, settings=SETTINGS: score_silo(base, points, LORA, samples, public, public, settings, folder)
+
+    def scored(folder, settings=SETTINGS):
+        result = silo(job(base, samples, public, public, scoring=settings), folder).score(Trained(LORA, points))
+        return result.samples, result.anchors
+
+    return scored
 
 
 def interrupted(monkeypatch, at):
@@ -50,7 +55,8 @@ def interrupted(monkeypatch, at):
     return calls
 
 
-def test_a_pass_that_was_cut_off_does_no_batch_twice(tables, tmp_path, monkeypatch):
+def test_a_pass_that_was_cut_off_does_no_shard_twice(tables, tmp_path, monkeypatch):
+    monkeypatch.setattr(passes, "SAMPLES", 1)  # a shard a batch
     whole = tables(tmp_path / "whole")
     calls = interrupted(monkeypatch, at=8)
     with pytest.raises(KeyboardInterrupt):
@@ -58,7 +64,7 @@ def test_a_pass_that_was_cut_off_does_no_batch_twice(tables, tmp_path, monkeypat
     again = tables(tmp_path / "cut")
     assert len(calls) == 12 + 1  # twelve batches, one of them begun twice
     for one, two in zip(whole, again, strict=True):
-        assert all(torch.equal(one.columns[name], two.columns[name]) for name in one.columns)
+        assert all(torch.equal(one[name], two[name]) for name in one.names)
     costs = [read_json(tmp_path / name / "costs.json") for name in ("whole", "cut")]
     # Twelve samples, four anchors and four of the validation set, at two checkpoints; what was kept is counted too.
     assert [(cost["forward"], cost["backward"]) for cost in costs] == [(40, 40)] * 2
@@ -66,35 +72,40 @@ def test_a_pass_that_was_cut_off_does_no_batch_twice(tables, tmp_path, monkeypat
 
 
 def test_what_another_version_left_is_not_taken_up(tables, tmp_path, monkeypatch):
+    monkeypatch.setattr(passes, "SAMPLES", 1)
     calls = interrupted(monkeypatch, at=8)
     with pytest.raises(KeyboardInterrupt):
         tables(tmp_path)
-    monkeypatch.setattr("clues.silo.silo.__version__", "another")
+    monkeypatch.setattr("clues.io.store.__version__", "another")
     tables(tmp_path)
     assert len(calls) == 8 + 12
 
 
-def test_finished_batches_can_be_read_while_the_pass_goes_on(tables, tmp_path, monkeypatch):
+def test_a_shard_holds_what_was_computed_and_no_gradient(tables, tmp_path, monkeypatch):
     whole, _ = tables(tmp_path / "whole")
+    monkeypatch.setattr(passes, "SAMPLES", 1)
     interrupted(monkeypatch, at=6)
     with pytest.raises(KeyboardInterrupt):
         tables(tmp_path / "cut")
-    shards = [pyarrow.parquet.read_table(path) for path in (tmp_path / "cut" / ".shards").rglob("*.parquet")]
-    rows = pyarrow.concat_tables(shards).to_pylist()
+    shards = [load_file(path) for path in (tmp_path / "cut" / "store" / "passes").iterdir()]
     assert len(shards) == 5
-    assert list(rows[0]) == ["id", "row", "dot", "paper", "dot public", "norm", "loss"]
-    own = [row for row in rows if row["row"] < len(whole.ids)]
-    assert own
-    for row in own:  # both checkpoints hold the same adapter
-        assert whole.ids[row["row"]] == row["id"]
-        assert whole.columns["loss"][row["row"]].item() == pytest.approx(row["loss"], rel=1e-6)
-        assert whole.columns["dot"][row["row"]].item() == pytest.approx(0.75 * row["dot"], rel=1e-6)
+    for shard in shards:  # both checkpoints hold the same adapter
+        assert {name: values.shape[1:] for name, values in shard.items()} == {
+            "row": (),
+            "products": (3,),
+            "norm": (),
+            "loss": (),
+        }
+        own = shard["row"] < len(whole)
+        assert torch.allclose(whole["loss"][shard["row"][own]], shard["loss"][own].double(), rtol=1e-6)
+        assert torch.allclose(whole["dot"][shard["row"][own]], 0.75 * shard["products"][own, 0].double(), rtol=1e-6)
 
 
 def test_only_scores_stay_on_the_disk(tables, tmp_path):
     tables(tmp_path / "run")
     names = sorted(p.name for p in (tmp_path / "run").iterdir())
-    assert names == [".scores.done", "anchors.parquet", "costs.json", "scores.parquet"]
+    assert names == ["anchors.parquet", "costs.json", "scores.parquet", "store"]
+    assert [p.name for p in (tmp_path / "run" / "store").iterdir()] == ["scores"]
 
 
 @pytest.mark.parametrize(("method", "passes"), [("ppl", 16), ("ifd", 32), ("random", 0)])
@@ -108,14 +119,14 @@ def test_a_batch_is_halved_where_memory_runs_out(tables, tmp_path, monkeypatch):
     whole = tables(tmp_path / "whole")
     original = scoring.batch_products
 
-    def small(model, modules, batch, *arguments, **options):
+    def small(gradients, batch, *arguments):
         if len(batch.rows) > 1:
             raise torch.OutOfMemoryError
-        return original(model, modules, batch, *arguments, **options)
+        return original(gradients, batch, *arguments)
 
     monkeypatch.setattr(scoring, "batch_products", small)
     for one, two in zip(whole, tables(tmp_path / "small"), strict=True):
-        assert all(torch.allclose(one.columns[n], two.columns[n], rtol=1e-4, atol=1e-7) for n in one.columns)
+        assert all(torch.allclose(one[n], two[n], rtol=1e-4, atol=1e-7) for n in one.names)
 
 
 def test_one_sample_that_does_not_fit_is_told(tables, tmp_path, monkeypatch):
@@ -138,12 +149,13 @@ def test_what_is_scored_otherwise_is_not_read_from_the_disk(base, write_samples,
     points = [Checkpoint(state, 0.5)]
 
     def scored(samples=samples, validation=public, lora=LORA):
-        return score_silo(base, points, lora, samples, validation, public, SETTINGS, tmp_path)[0]
+        given = job(base, samples, public, validation, scoring=SETTINGS)
+        return silo(given, tmp_path).score(Trained(lora, points)).samples
 
     first = scored()
     assert scored(samples=[replace(t, id=f"new {t.id}") for t in samples]).ids[0].startswith("new ")
-    assert "other" in scored(validation=[replace(t, domain="other") for t in public]).columns
+    assert "other" in scored(validation=[replace(t, domain="other") for t in public]).names
     later = scored(samples=[replace(t, response_start=t.response_start + 1) for t in samples])
-    assert not torch.equal(later.scores, first.scores)
-    assert not torch.equal(scored(lora=LORA.model_copy(update={"alpha": 1.0})).columns["dot"], first.columns["dot"])
-    assert torch.equal(scored().scores, first.scores)
+    assert not torch.equal(later.score, first.score)
+    assert not torch.equal(scored(lora=LORA.model_copy(update={"alpha": 1.0}))["dot"], first["dot"])
+    assert torch.equal(scored().score, first.score)

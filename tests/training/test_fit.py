@@ -6,13 +6,14 @@ import pytest
 import torch
 
 import clues.training.fit as fitting
+from bundles import fit
 from clues.data.prompts import tokenize
 from clues.data.samples import read_samples
 from clues.errors import TrainingError
 from clues.models.adapters import attached, load_adapter
 from clues.models.trajectory import load_trajectory
 from clues.settings import DataSettings, LoraSettings, TrainingSettings
-from clues.training.fit import fit, fit_trajectory, total_steps
+from clues.training.fit import total_steps
 
 LORA = LoraSettings(r=2)
 TRAINING = TrainingSettings(epochs=2, batch_size=4, learning_rate=1e-2, checkpoints=3)
@@ -40,8 +41,8 @@ def test_training_lowers_the_loss_and_repeats_by_its_seed(base, tokens):
 
 
 def test_the_trajectory_holds_rates_moments_and_the_last_adapter(base, tokens, tmp_path):
-    fit_trajectory(base, LORA, tokens, TRAINING, 1, tmp_path / "t")
-    checkpoints, _ = load_trajectory(tmp_path / "t", base)
+    fit(base, LORA, tokens, TRAINING, 1, trajectory=tmp_path / "t")
+    checkpoints = load_trajectory(tmp_path / "t", base).checkpoints
     assert [c.optimizer_step for c in checkpoints] == [2, 4, 6]
     # Linear decay from 1e-2 over six steps: 1, 5/6, … of it; each checkpoint holds the mean since the last.
     assert [c.learning_rate for c in checkpoints] == pytest.approx([11 / 12e2, 7 / 12e2, 3 / 12e2])
@@ -53,8 +54,8 @@ def test_the_trajectory_holds_rates_moments_and_the_last_adapter(base, tokens, t
 
 def test_moments_are_those_of_adamw_on_the_mean_gradient(base, tokens, tmp_path):
     one_step = TRAINING.model_copy(update={"batch_size": 12, "epochs": 1.0, "checkpoints": 1, "max_grad_norm": 1e9})
-    fit_trajectory(base, LORA, tokens, one_step, 1, tmp_path / "t")
-    (checkpoint,), _ = load_trajectory(tmp_path / "t", base)
+    fit(base, LORA, tokens, one_step, 1, trajectory=tmp_path / "t")
+    (checkpoint,) = load_trajectory(tmp_path / "t", base).checkpoints
     with attached(base, LORA, seed=1) as model:
         fitting._trainable_adapter(model)
         batch = fitting.pad(tokens)
@@ -72,11 +73,11 @@ class Kill(fitting.ShowProgress):
 
 
 def test_a_killed_training_goes_on_to_the_same_adapter(base, tokens, tmp_path, monkeypatch):
-    fit_trajectory(base, LORA, tokens, TRAINING, 1, tmp_path / "whole")
+    fit(base, LORA, tokens, TRAINING, 1, trajectory=tmp_path / "whole")
     original = fitting.ShowProgress
     monkeypatch.setattr(fitting, "ShowProgress", Kill)
     with pytest.raises(KeyboardInterrupt):
-        fit_trajectory(base, LORA, tokens, TRAINING, 1, tmp_path / "killed")
+        fit(base, LORA, tokens, TRAINING, 1, trajectory=tmp_path / "killed")
     steps = []
 
     class Count(original):
@@ -84,12 +85,12 @@ def test_a_killed_training_goes_on_to_the_same_adapter(base, tokens, tmp_path, m
             steps.append(state.global_step)
 
     monkeypatch.setattr(fitting, "ShowProgress", Count)
-    fit_trajectory(base, LORA, tokens, TRAINING, 1, tmp_path / "killed")
+    fit(base, LORA, tokens, TRAINING, 1, trajectory=tmp_path / "killed")
     assert steps == [3, 4, 5, 6]
     for checkpoint in ("checkpoint-000002", "checkpoint-000004", "checkpoint-000006"):
         one, two = (load_adapter(tmp_path / name / checkpoint)[0] for name in ("whole", "killed"))
         assert same(one, two)
-    rates = [[c.learning_rate for c in load_trajectory(tmp_path / n)[0]] for n in ("whole", "killed")]
+    rates = [[c.learning_rate for c in load_trajectory(tmp_path / n).checkpoints] for n in ("whole", "killed")]
     assert rates[0] == rates[1]
     assert not (tmp_path / "killed" / ".resume").exists()
 
@@ -118,5 +119,5 @@ def test_the_proximal_term_keeps_the_adapter_near_its_start(base, tokens):
 def test_steps_stand_instead_of_epochs(base, tokens, tmp_path):
     settings = TRAINING.model_copy(update={"steps": 4, "checkpoints": 1})
     assert total_steps(len(tokens), settings) == 4
-    fit_trajectory(base, LORA, tokens, settings, 1, tmp_path / "t")
+    fit(base, LORA, tokens, settings, 1, trajectory=tmp_path / "t")
     assert [p.name for p in (tmp_path / "t").glob("checkpoint-*")] == ["checkpoint-000004"]

@@ -7,6 +7,7 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import clues.training.fit as fitting
+from bundles import fit, job, silo
 from clues.data.batches import pad
 from clues.data.prompts import tokenize
 from clues.data.samples import read_samples
@@ -14,8 +15,6 @@ from clues.errors import ScoringError
 from clues.models.adapters import attached
 from clues.models.restoring import state_digest
 from clues.settings import DataSettings, LoraSettings, ScoringSettings, TrainingSettings
-from clues.silo.silo import score_in_run
-from clues.training.fit import fit
 from clues.training.in_run import InRunScorer
 
 LORA = LoraSettings(r=2)
@@ -29,6 +28,11 @@ def parts(base, write_samples):
     return [
         tokenize(read_samples(write_samples(name, count)), base, DataSettings(max_tokens=200)) for name, count in files
     ]
+
+
+def in_run(base, parts, folder):
+    samples, validation, anchors = parts
+    return silo(job(base, samples, anchors, validation, lora=LORA, training=TRAINING, scoring=SETTINGS), folder)
 
 
 def plain(model, sample) -> torch.Tensor:
@@ -149,10 +153,9 @@ class KillAfterSaving(fitting.ShowProgress):
 
 @pytest.mark.parametrize("kill", [Kill, KillAfterSaving])
 def test_a_killed_run_ends_with_the_same_scores(base, parts, tmp_path, monkeypatch, kill):
-    samples, validation, anchors = parts
-
     def tables(folder):
-        return score_in_run(base, LORA, samples, validation, anchors, TRAINING, SETTINGS, 1, folder)
+        scored = in_run(base, parts, folder).score()
+        return scored.samples, scored.anchors
 
     whole = tables(tmp_path / "whole")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -160,15 +163,14 @@ def test_a_killed_run_ends_with_the_same_scores(base, parts, tmp_path, monkeypat
         tables(tmp_path / "killed")
     again = tables(tmp_path / "killed")
     for one, two in zip(whole, again, strict=True):
-        assert all(torch.equal(one.columns[name], two.columns[name]) for name in one.columns)
+        assert all(torch.equal(one[name], two[name]) for name in one.names)
 
 
 def test_a_training_that_fails_leaves_the_base_bare(base, parts, tmp_path, monkeypatch):
-    samples, validation, anchors = parts
     before = state_digest(base.model)
     monkeypatch.setattr(fitting, "ShowProgress", Kill)
     with pytest.raises(KeyboardInterrupt):
-        score_in_run(base, LORA, samples, validation, anchors, TRAINING, SETTINGS, 1, tmp_path)
+        in_run(base, parts, tmp_path).score()
     assert state_digest(base.model) == before
 
 
@@ -189,7 +191,7 @@ def test_a_training_that_resumes_without_its_scores_is_refused(base, parts):
         return scorers[0]
 
     with pytest.raises(ScoringError, match="the scores up to step 2, from which the training resumes, are not there"):
-        fitting.fit(base, LORA, samples, TRAINING, 1, watch=watch)
+        fit(base, LORA, samples, TRAINING, 1, watch=watch)
 
 
 def test_samples_that_no_step_used_are_told(base, parts):

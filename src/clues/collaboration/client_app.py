@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,17 @@ from clues.data.prompts import tokenize
 from clues.data.samples import Private, Sample, parse_samples, read_private
 from clues.io.files import write_json
 from clues.io.progress import acting
+from clues.io.store import Store
+from clues.methods.interface import Job, Public
 from clues.models.adapters import AdapterState
 from clues.models.base import load_base
-from clues.models.trajectory import Checkpoint, load_trajectory
+from clues.models.trajectory import Checkpoint, Trained
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.threshold import Threshold
-from clues.settings import DataSettings, RunSettings
-from clues.silo.silo import ScoreTable, fit_silo, read_table, score_in_run, score_silo, write_selection
-from clues.training.fit import fit_trajectory
+from clues.settings import DataSettings, LoraSettings, RunSettings, SiloSettings
+from clues.silo.selection import Selection, counts, write_selection
+from clues.silo.silo import SAMPLES, Silo
+from clues.silo.tables import ScoreTable
 from clues.training.walk import round_rows
 
 app = ClientApp()
@@ -63,51 +67,26 @@ def _answers(function: _Answer) -> Callable[[Message, Context], Message]:
 def describe(message: Message, context: Context) -> RecordDict:
     """Who is here, how many samples there are, and how many records cannot be used."""
     client = _Client(context)
-    private = _private(client)
-    samples = private.samples
-    kinds = _kinds(client, samples)
+    private, kinds = client.private, client.kinds
     share = None if kinds is None else sum(not kind for kind in kinds) / len(kinds)
-    return pack({"id": client.id, "samples": len(samples), "unusable": len(private.unusable), "good_share": share})
+    facts = {"samples": len(private.samples), "unusable": len(private.unusable), "good_share": share}
+    return pack({"id": client.id, **facts})
 
 
 @app.train("select")
 @_answers
 def select(message: Message, context: Context) -> RecordDict:
     """Train or receive a trajectory, score private samples and anchors, answer with the anchors' scores."""
-    client, folder, facts = _Client(context), Path(str(context.node_config["folder"])), facts_of(message.content)
+    client, facts = _Client(context), facts_of(message.content)
     settings = RunSettings.model_validate(facts["settings"])
-    base = load_base(settings.model)
-    samples = _tokens(_private(client).samples, base, settings)
-    validation = _tokens(parse_samples(facts["validation"], "validation"), base, settings)
-    anchors = _tokens(parse_samples(facts["anchors"], "anchors"), base, settings)
-    if settings.scoring.walk == "in-run":
-        _, anchor_table = score_in_run(
-            base,
-            settings.lora,
-            samples,
-            validation,
-            anchors,
-            settings.training,
-            settings.scoring,
-            settings.seed,
-            folder,
-        )
-        checkpoints, _ = load_trajectory(folder / "trajectory", base)
-        return _selected(client, anchor_table, checkpoints[-1].state, len(samples))
-    if facts["learning_rates"]:
-        checkpoints = _received(arrays_of(message.content), facts["learning_rates"])
-        config: Any = settings.lora
-    else:
-        fit_trajectory(base, settings.lora, samples, settings.training, settings.seed, folder / "trajectory")
-        checkpoints, config = load_trajectory(folder / "trajectory", base)
-    _, anchor_table = score_silo(base, checkpoints, config, samples, validation, anchors, settings.scoring, folder)
-    own = None if facts["learning_rates"] else checkpoints[-1].state
-    return _selected(client, anchor_table, own, len(samples))
-
-
-def _selected(client: _Client, anchors: ScoreTable, adapter: AdapterState | None, samples: int) -> RecordDict:
-    scores = {name: values.tolist() for name, values in anchors.columns.items() if name in ANCHOR_COLUMNS}
-    return pack({"id": client.id}, adapter, {"num-examples": samples, **scores})
+    public = [parse_samples(facts[part], part) for part in ("validation", "anchors")]
+    silo = client.silo(settings, *public)
+    received = _received(arrays_of(message.content), facts["learning_rates"], settings.lora)
+    trained = received or silo.trajectory()
+    anchors = silo.score(trained).anchors
+    scores = {name: anchors[name].tolist() for name in anchors.names if name in ANCHOR_COLUMNS}
+    adapter = None if received else trained.state
+    return pack({"id": client.id}, adapter, {"num-examples": len(silo.job.private), **scores})
 
 
 @app.query("judge")
@@ -117,20 +96,18 @@ def judge(message: Message, context: Context) -> RecordDict:
 
     What the chosen one keeps is the client's selection: kept.jsonl, dropped.jsonl and selection.json.
     """
-    client, folder = _Client(context), Path(str(context.node_config["folder"]))
-    private = _private(client)
-    table, kinds = read_table(folder / "scores.parquet"), _kinds(client, private.samples)
+    client = _Client(context)
+    private, kinds, table = client.private, client.kinds, ScoreTable(client.folder / SAMPLES)
     verdicts = []
     for entry in facts_of(message.content)["thresholds"]:
-        scores, threshold = table.columns[entry["column"]], Threshold(**entry["threshold"])
-        kept = threshold.keep(scores, client.id).tolist()
-        verdict: dict[str, Any] = {"kept": sum(kept), "dropped": len(kept) - sum(kept)}
+        selection = Selection(table, Threshold(**entry["threshold"]), client.id, entry["column"])
+        verdict = counts(selection)
         if entry["chosen"]:
-            write_selection(private, table, threshold, client.id, folder)
-            counts = {**verdict, "unusable": len(private.unusable)}
-            write_json(folder / "selection.json", {**threshold.as_dict(), **counts})
+            write_selection(private, selection, client.folder)
+            held = {**selection.threshold.as_dict(), **verdict, "unusable": len(private.unusable)}
+            write_json(client.folder / "selection.json", held)
         if kinds is not None:
-            verdict |= selection_metrics(scores.tolist(), kept, kinds)
+            verdict |= selection_metrics(selection.scores.tolist(), selection.kept, kinds)
         verdicts.append(verdict)
     return pack({"id": client.id, "verdicts": verdicts})
 
@@ -139,72 +116,71 @@ def judge(message: Message, context: Context) -> RecordDict:
 @_answers
 def fit_round(message: Message, context: Context) -> RecordDict:
     """Train on the part of the data that the arm names; the adapter goes back."""
-    client, folder, facts = _Client(context), Path(str(context.node_config["folder"])), facts_of(message.content)
+    client, facts = _Client(context), facts_of(message.content)
     settings = RunSettings.model_validate(facts["settings"])
-    base = load_base(settings.model)
-    samples = _private(client).samples
-    chosen = _chosen(facts, client, samples, folder)
-    tokens = _tokens([sample for sample, keep in zip(samples, chosen, strict=True) if keep], base, settings)
-    initial, kept = arrays_of(message.content), len(tokens)
+    initial = arrays_of(message.content)
+    silo = client.silo(settings)
+    rows = client.rows(facts, len(silo.job.private))
+    kept = len(rows)
     if facts["rounds"] and kept:
         number = int(strategy_number(message.content, "server-round", 1))
-        rows = round_rows(kept, settings.training, settings.seed, number, facts["rounds"])
-        tokens = [tokens[row] for row in rows]
-    if not tokens:  # nothing here is good enough (the answer counts for nothing), or too little for every round
+        walked = round_rows(kept, settings.training, settings.seed, number, facts["rounds"])
+        rows = [rows[place] for place in walked]
+    if not rows:  # nothing here is good enough (the answer counts for nothing), or too little for every round
         return pack(None, initial, {"num-examples": kept})
-    state = fit_silo(
-        base,
-        settings.lora,
-        tokens,
-        settings.training,
-        settings.seed,
-        folder,
+    state = silo.train(
+        rows,
         initial=initial or None,
+        in_order=bool(facts["rounds"]),
         proximal_mu=strategy_number(message.content, "proximal-mu", 0.0),
         what=f"training on {facts['arm']} ({kept} samples)",
-        in_order=bool(facts["rounds"]),
     )
     return pack(None, state, {"num-examples": kept})
 
 
-def _chosen(facts: dict[str, Any], client: _Client, samples: list[Sample], folder: Path) -> list[bool]:
-    if facts["arm"] == "mixed":
-        return [True] * len(samples)
-    if facts["arm"] == "oracle":
-        kinds = _kinds(client, samples) or []
-        return [not kind for kind in kinds]
-    table = read_table(folder / "scores.parquet")
-    kept: list[bool] = Threshold(**facts["threshold"]).keep(table.scores, client.id).tolist()
-    return kept
-
-
 class _Client:
+    """What the client's own machine is configured with."""
+
     def __init__(self, context: Context) -> None:
-        self.id = str(context.node_config["client"])
-        self.data = str(context.node_config["data"])
-        self.labels = str(context.node_config.get("labels") or "")
-        self.reading = DataSettings.model_validate_json(str(context.node_config["reading"]))
+        config = context.node_config
+        self.id, self.data, self.labels = str(config["client"]), str(config["data"]), str(config["labels"])
+        self.reading = DataSettings.model_validate_json(str(config["reading"]))
+        self.folder, self.store = Path(str(config["folder"])), Store(Path(str(config["store"])))
+
+    @cached_property
+    def private(self) -> Private:
+        return read_private(self.data, self.reading)
+
+    @cached_property
+    def kinds(self) -> list[str] | None:
+        """Of each sample its corruption type, empty for good ones; None where there are no labels."""
+        if not self.labels:
+            return None
+        labels = read_labels(self.labels, [sample.id for sample in self.private.samples])
+        return [labels[sample.id] for sample in self.private.samples]
+
+    def silo(self, settings: RunSettings, validation: Iterable[Sample] = (), anchors: Iterable[Sample] = ()) -> Silo:
+        base = load_base(settings.model)
+        tokens = [tokenize(part, base, settings.data) for part in (self.private.samples, validation, anchors)]
+        public = Public(validation=tokens[1], anchors=tokens[2])
+        job = Job(base=base, private=tokens[0], public=public, settings=SiloSettings.of(settings))
+        return Silo(job, store=self.store, folder=self.folder, name=self.id)
+
+    def rows(self, facts: dict[str, Any], samples: int) -> Sequence[int]:
+        """The samples that an arm trains on."""
+        if facts["arm"] == "mixed":
+            return range(samples)
+        if facts["arm"] == "oracle":
+            return [row for row, kind in enumerate(self.kinds or []) if not kind]
+        selection = Selection(ScoreTable(self.folder / SAMPLES), Threshold(**facts["threshold"]), self.id)
+        return [row for row, keep in enumerate(selection.kept) if keep]
 
 
-def _private(client: _Client) -> Private:
-    return read_private(client.data, client.reading)
-
-
-def _kinds(client: _Client, samples: list[Sample]) -> list[str] | None:
-    if not client.labels:
-        return None
-    labels = read_labels(client.labels, [sample.id for sample in samples])
-    return [labels[sample.id] for sample in samples]
-
-
-def _tokens(samples: list[Sample], base: Any, settings: RunSettings) -> Any:
-    return tokenize(samples, base, settings.data)
-
-
-def _received(arrays: dict[str, torch.Tensor], rates: list[float]) -> list[Checkpoint]:
-    """Checkpoints out of one message, where tensor names carry the number of the round."""
+def _received(arrays: dict[str, torch.Tensor], rates: list[float], lora: LoraSettings) -> Trained | None:
+    """The trajectory in one message, where tensor names carry the number of the round; None where there is none."""
     states: list[AdapterState] = [{} for _ in rates]
     for name, tensor in arrays.items():
         number, _, key = name.partition("/")
         states[int(number)][key] = tensor
-    return [Checkpoint(state, rate) for state, rate in zip(states, rates, strict=True)]
+    points = [Checkpoint(state, rate) for state, rate in zip(states, rates, strict=True)]
+    return Trained(lora, points) if points else None

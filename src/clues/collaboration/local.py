@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from clues.data.samples import Sample, overlap, read_many, read_private, read_pu
 from clues.data.telling import tell_overlap
 from clues.errors import ConfigError, all_of
 from clues.evaluation.overlap import rouge_package
-from clues.io.files import claim_folder, read_json, refuse_other_run
-from clues.io.provenance import write_provenance
+from clues.io.files import read_json
+from clues.io.run_folder import claim_folder, refuse_other_run, write_provenance
 from clues.methods.registry import checked_method
 from clues.models.base import load_base
 from clues.passes.directions import domain_weights
@@ -25,11 +25,11 @@ from clues.selection.metrics import read_labels
 from clues.settings import ClientSettings, DataSettings, RunSettings
 
 
-def collaborate(settings: RunSettings, out: Path, prepare: Callable[[], None] = lambda: None) -> dict[str, Any]:
+def collaborate(settings: RunSettings, out: Path, stores: Path | None = None) -> dict[str, Any]:
     """Run the protocol and return what metrics.json holds; a killed run goes on where it was.
 
     Args:
-        prepare: called once `out` is the home of this run, before anything is computed.
+        stores: where finished work is remembered, a folder a party; in their own folders where not given.
 
     Raises:
         CluesError: settings or data are wrong (before anything heavy), or a client failed.
@@ -38,7 +38,6 @@ def collaborate(settings: RunSettings, out: Path, prepare: Callable[[], None] = 
     check(settings)
     claim_folder(out, settings.model_dump(mode="json"))
     write_provenance(out)
-    prepare()
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     from clues.collaboration import client_app, server_app
     from clues.collaboration.in_process import InProcessGrid
@@ -52,11 +51,13 @@ def collaborate(settings: RunSettings, out: Path, prepare: Callable[[], None] = 
                 "labels": client.labels or "",
                 "reading": settings.data.model_dump_json(),
                 "folder": str(out / "clients" / client.id),
+                "store": str(stores / client.id if stores else out / "clients" / client.id / "store"),
             }
             for node, client in enumerate(settings.clients, start=1)
         },
     )
-    run_config = {"settings": settings.model_dump_json(), "out": str(out)}
+    store = stores / "server" if stores else out / "server" / "store"
+    run_config = {"settings": settings.model_dump_json(), "out": str(out), "store": str(store)}
     context = Context(run_id=1, node_id=0, node_config={}, state=RecordDict(), run_config=run_config)
     server_app.app(grid, context)
     metrics: dict[str, Any] = read_json(out / "metrics.json")

@@ -29,15 +29,17 @@ from clues.data.prompts import tokenize
 from clues.data.samples import as_rows, read_many, read_public
 from clues.errors import ProtocolError
 from clues.evaluation.held_out import evaluate_tests
-from clues.io.files import Phase, read_json, replace_whole, write_json, write_parquet
+from clues.evaluation.tests import Tests
+from clues.io.files import replace_whole, write_json, write_parquet
 from clues.io.progress import say
-from clues.merging.merging import merge
+from clues.io.store import JSON, Store
+from clues.merging.merging import Adapter, merge_adapters
 from clues.merging.weights import learn_weights
 from clues.methods.registry import method, with_rule
-from clues.models.adapters import AdapterState, adapter_state, attached, save_adapter
+from clues.models.adapters import AdapterState, Lora, adapter_state, attached, save_adapter
 from clues.models.base import Base, load_base
 from clues.selection.threshold import Threshold, fit_threshold
-from clues.settings import LoraSettings, RunSettings, SelectionSettings
+from clues.settings import RunSettings, SelectionSettings
 from clues.version import __version__
 
 app = ServerApp()
@@ -48,7 +50,7 @@ SHOWN_RULES = ("anchor-mean", "anchor-quantile", "anchor-deviation", "anchor-nor
 def main(grid: Grid, context: Context) -> None:
     """Run one collaboration; `run_config` holds the settings as JSON and the output folder."""
     settings = RunSettings.model_validate_json(str(context.run_config["settings"]))
-    coordinate(grid, settings, Path(str(context.run_config["out"])))
+    coordinate(grid, settings, Path(str(context.run_config["out"])), Store(Path(str(context.run_config["store"]))))
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Client:
     adapter: AdapterState = field(default_factory=dict)
 
 
-def coordinate(grid: Grid, settings: RunSettings, out: Path) -> dict[str, Any]:
+def coordinate(grid: Grid, settings: RunSettings, out: Path, store: Store) -> dict[str, Any]:
     """The whole protocol. Returns what metrics.json holds.
 
     Raises:
@@ -78,7 +80,7 @@ def coordinate(grid: Grid, settings: RunSettings, out: Path) -> dict[str, Any]:
         for facts in [facts_of(reply.content)]
     ]
     base = load_base(settings.model)
-    models: dict[str, tuple[AdapterState, LoraSettings]] = {}
+    models: dict[str, Adapter] = {}
     weights: dict[str, dict[str, float]] = {}
     rounds: list[AdapterState] = []
     if settings.collaboration.mode == "federated":
@@ -114,7 +116,7 @@ def coordinate(grid: Grid, settings: RunSettings, out: Path) -> dict[str, Any]:
         "threshold": threshold.as_dict(),
         "variants": variants,
         "merge_weights": weights,
-        "evaluation": _evaluate(settings, base, models, server),
+        "evaluation": _evaluate(settings, base, models, store),
     }
     write_json(out / "metrics.json", metrics)
     return metrics
@@ -185,7 +187,7 @@ def _shown(settings: RunSettings) -> Sequence[str]:
 
 def _train_and_merge(
     grid: Grid, settings: RunSettings, clients: list[Client], base: Base, arm: str, threshold: Threshold
-) -> tuple[AdapterState, LoraSettings, dict[str, float]]:
+) -> tuple[AdapterState, Lora, dict[str, float]]:
     """Every client trains on the part of its data that the arm names; (merged, its settings, weights by client)."""
     say(f"Phase 2: training on '{arm}', then merging.")
     states = [client.adapter for client in clients]
@@ -198,15 +200,13 @@ def _train_and_merge(
     trained = [(client.id, state, n) for client, state, n in zip(clients, states, counts, strict=True) if n]
     if not trained:
         raise ProtocolError("training: no client kept any sample; loosen selection.threshold.")
-    adapters = [state for _, state, _ in trained]
-    weights = _weights(settings, base, adapters, [count for *_, count in trained])
-    merged, lora = merge(base, adapters, settings.lora, weights, settings.merging, settings.seed)
+    pairs: list[Adapter] = [(state, settings.lora) for _, state, _ in trained]
+    weights = _weights(settings, base, pairs, [count for *_, count in trained])
+    merged, lora = merge_adapters(base, pairs, weights=weights, settings=settings.merging, seed=settings.seed)
     return merged, lora, {who: weight / sum(weights) for (who, *_), weight in zip(trained, weights, strict=True)}
 
 
-def _weights(
-    settings: RunSettings, base: Base, adapters: Sequence[AdapterState], counts: Sequence[int]
-) -> Sequence[float]:
+def _weights(settings: RunSettings, base: Base, adapters: Sequence[Adapter], counts: Sequence[int]) -> Sequence[float]:
     """What `merging.weights` names, one an adapter."""
     if settings.merging.weights == "samples":
         return counts
@@ -214,8 +214,8 @@ def _weights(
         return [1.0] * len(adapters)
     validation, anchors = read_public(settings.validation, settings.anchors, settings.data)
     tokens = tokenize([*anchors, *validation], base, settings.data)
-    pairs = [(state, settings.lora) for state in adapters]
-    return learn_weights(base, pairs, tokens, settings.merging, settings.evaluation.batch_tokens)
+    limit = settings.evaluation.batch_tokens
+    return learn_weights(base, adapters, tokens=tokens, settings=settings.merging, batch_tokens=limit)
 
 
 def _start(base: Base, settings: RunSettings) -> AdapterState:
@@ -223,27 +223,22 @@ def _start(base: Base, settings: RunSettings) -> AdapterState:
         return adapter_state(model)
 
 
-def _evaluate(
-    settings: RunSettings, base: Base, models: Mapping[str, tuple[AdapterState, LoraSettings]], server: Path
-) -> dict[str, Any]:
+def _evaluate(settings: RunSettings, base: Base, models: Mapping[str, Adapter], store: Store) -> dict[str, Any]:
     """By domain and arm, what is measured on the held-out tests."""
     if not settings.evaluation.tests:
         return {}
-    tests = read_many(settings.evaluation.tests, settings.data)
-    tokens = tokenize(tests, base, settings.data)
+    tests = Tests.of(base, read_many(settings.evaluation.tests, settings.data), settings.data)
+    asked = settings.evaluation.model_dump(include={"generate", "generate_samples"})
+    inputs = [base.digest, tests.tokens.digest, [sample.response for sample in tests.samples], asked]
     result: dict[str, Any] = {}
     for arm in settings.evaluation.arms:
         state, lora = models.get(arm, (None, settings.lora))
-        asked = settings.evaluation.model_dump(include={"generate", "generate_samples"})
-        phase = Phase(
-            server / "evaluation", arm, [state, lora, [s.response for s in tests], tokens, base.digest, asked]
-        )
-        file = server / "evaluation" / f"{arm}.json"
-        if not phase.done:
-            with attached(base, lora, state, settings.seed) as model:  # a fresh adapter changes nothing: B = 0
-                write_json(file, evaluate_tests(model, base, tests, tokens, settings.evaluation, arm))
-            phase.finish()
-        for domain, figures in read_json(file).items():
+
+        def measure() -> dict[str, Any]:
+            with attached(base, lora, state, settings.seed) as model:  # a fresh adapter changes nothing: B = 0  # noqa: B023
+                return evaluate_tests(model, tests, settings.evaluation, what=arm)  # noqa: B023
+
+        for domain, figures in store.get("evaluation", [*inputs, state, lora], compute=measure, codec=JSON).items():
             result.setdefault(domain, {})[arm] = figures
     return result
 
@@ -262,7 +257,7 @@ def _good_shares(clients: list[Client]) -> dict[str, float] | None:
     return shares if len(shares) == len(clients) else None
 
 
-def _write_adapter(state: AdapterState, lora: LoraSettings, base: Base, folder: Path) -> None:
+def _write_adapter(state: AdapterState, lora: Lora, base: Base, folder: Path) -> None:
     replace_whole(folder, lambda part: save_adapter(state, lora, base, part))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,16 @@ from clues.data.samples import read_many, read_private
 from clues.errors import ConfigError, OutputError
 from clues.evaluation.held_out import evaluate_tests
 from clues.evaluation.overlap import rouge_package
-from clues.io.files import claim_folder, replace_whole
-from clues.io.provenance import write_provenance
+from clues.evaluation.tests import Tests
+from clues.io.files import replace_whole
+from clues.io.run_folder import claim_folder, write_provenance
 from clues.merging.merging import merge_adapters
 from clues.merging.weights import learn_weights
+from clues.methods.interface import Job, Public
 from clues.models.adapters import attached, load_adapter, save_adapter
 from clues.models.base import load_base
-from clues.settings import EvaluateSettings, MergeSettings, TrainSettings
-from clues.training.fit import fit_trajectory
+from clues.settings import EvaluateSettings, MergeSettings, SiloSettings, TrainSettings
+from clues.silo.silo import Silo
 
 
 def train(settings: TrainSettings, out: Path) -> Path:
@@ -28,11 +29,9 @@ def train(settings: TrainSettings, out: Path) -> Path:
     write_provenance(out)
     base = load_base(settings.model)
     tokens = tokenize(samples, base, settings.data)
-    fit_trajectory(base, settings.lora, tokens, settings.training, settings.seed, out / "trajectory")
-    last = max((out / "trajectory").glob("checkpoint-*"))
-    replace_whole(out / "adapter", lambda part: shutil.copytree(last, part))
-    for moment in ("moments.safetensors", "checkpoint.json"):
-        (out / "adapter" / moment).unlink(missing_ok=True)
+    job = Job(base=base, private=tokens, public=Public.none(), settings=SiloSettings.of(settings))
+    trained = Silo(job, folder=out).trajectory()
+    replace_whole(out / "adapter", lambda part: save_adapter(trained.state, settings.lora, base, part))
     return out / "adapter"
 
 
@@ -55,8 +54,9 @@ def merge_folders(settings: MergeSettings, out: Path) -> Path:
     adapters = [load_adapter(Path(folder), base) for folder in settings.adapters]
     weights = [1.0] * len(adapters)
     if public:
-        weights = learn_weights(base, adapters, tokenize(public, base, settings.data), settings.merging)
-    state, config = merge_adapters(base, adapters, weights, settings.merging, settings.seed)
+        tokens = tokenize(public, base, settings.data)
+        weights = learn_weights(base, adapters, tokens=tokens, settings=settings.merging)
+    state, config = merge_adapters(base, adapters, weights=weights, settings=settings.merging, seed=settings.seed)
     replace_whole(out, lambda part: save_adapter(state, config, base, part))
     return out
 
@@ -71,9 +71,9 @@ def evaluate_file(settings: EvaluateSettings) -> dict[str, Any]:
         rouge_package()
     samples = read_many(settings.tests, settings.data)
     base = load_base(settings.model)
-    tokens = tokenize(samples, base, settings.data)
+    tests = Tests.of(base, samples, settings.data)
     if settings.adapter is None:
-        return evaluate_tests(base.model, base, samples, tokens, settings.evaluation, "")
-    state, config = load_adapter(Path(settings.adapter), base)
-    with attached(base, config, state) as adapted:
-        return evaluate_tests(adapted, base, samples, tokens, settings.evaluation, "")
+        return evaluate_tests(base.model, tests, settings.evaluation)
+    state, lora = load_adapter(Path(settings.adapter), base)
+    with attached(base, lora, state) as adapted:
+        return evaluate_tests(adapted, tests, settings.evaluation)

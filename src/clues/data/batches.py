@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from clues.data.prompts import Tokens
-from clues.io.processes import spread
+from clues.data.tokens import Tokens, as_table
 from clues.io.progress import track
-
-R = TypeVar("R")
 
 IGNORED = -100  # the label transformers leaves out of a loss
 
@@ -51,36 +48,37 @@ def pad(tokens: Sequence[Tokens], rows: list[int] | None = None) -> Batch:
     return Batch(rows or list(range(len(tokens))), input_ids, attention_mask, labels)
 
 
-def batches(tokens: Sequence[Tokens], batch_size: int, batch_tokens: int) -> Iterator[Batch]:
-    """Yield batches of similar lengths, longest first: at most `batch_size` sequences and, where more than
-    one, at most `batch_tokens` tokens with padding. Longest first, so that memory runs out at once or never."""
-    order = sorted(range(len(tokens)), key=lambda row: -len(tokens[row].input_ids))
-    start = 0
-    while start < len(order):
-        longest = len(tokens[order[start]].input_ids)
-        size = max(1, min(batch_size, batch_tokens // longest))
-        rows = order[start : start + size]
+class Plan(Sequence[list[int]]):
+    """Which samples make up which batch: similar lengths together, longest first.
+
+    A batch holds at most `batch_size` sequences and, where more than one, at most `batch_tokens` tokens with padding.
+    Longest first, so that memory runs out at once or never.
+    """
+
+    def __init__(self, tokens: Sequence[Tokens], *, batch_size: int, batch_tokens: int) -> None:
+        lengths = as_table(tokens).lengths
+        self._order = np.argsort(-lengths, kind="stable")
+        self._starts = [0]
+        while (start := self._starts[-1]) < len(lengths):
+            longest = max(int(lengths[self._order[start]]), 1)
+            self._starts.append(min(len(lengths), start + max(1, min(batch_size, batch_tokens // longest))))
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def __getitem__(self, number: int) -> list[int]:  # type: ignore[override]
+        start, stop = self._starts[number], self._starts[number + 1]
+        rows: list[int] = self._order[start:stop].tolist()
+        return rows
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (self[number] for number in range(len(self)))
+
+
+def batches(
+    tokens: Sequence[Tokens], *, batch_size: int, batch_tokens: int, what: str | None = None
+) -> Iterator[Batch]:
+    """The batches of a `Plan`; how many are done is shown where `what` names the work."""
+    plan = Plan(tokens, batch_size=batch_size, batch_tokens=batch_tokens)
+    for rows in track(plan, what) if what else plan:
         yield pad([tokens[row] for row in rows], rows)
-        start += size
-
-
-def tracked_batches(tokens: Sequence[Tokens], batch_size: int, batch_tokens: int, what: str) -> Iterator[Batch]:
-    """`batches`, showing how many are done."""
-    return track(batches(tokens, batch_size, batch_tokens), what, batch_count(tokens, batch_size, batch_tokens))
-
-
-def spread_batches(
-    tokens: Sequence[Tokens], batch_size: int, batch_tokens: int, what: str, compute: Callable[[Batch], R]
-) -> Iterator[R]:
-    """`compute` of every batch; several processes share the batches, and each gets all results."""
-    count = batch_count(tokens, batch_size, batch_tokens)
-    return spread(batches(tokens, batch_size, batch_tokens), compute, what, count)
-
-
-def batch_count(tokens: Sequence[Tokens], batch_size: int, batch_tokens: int) -> int:
-    lengths = sorted((len(t.input_ids) for t in tokens), reverse=True)
-    count, start = 0, 0
-    while start < len(lengths):
-        start += max(1, min(batch_size, batch_tokens // lengths[start]))
-        count += 1
-    return count

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from clues.data.cutting import cut_pair
@@ -11,73 +11,46 @@ from clues.data.records.rows import listed
 from clues.data.rendering import Rendered, TemplateRefusal, Tokenizer, render, renderer
 from clues.data.samples import Sample
 from clues.data.telling import say_once
+from clues.data.tokens import Span, Tokens, TokenTable
 from clues.errors import DataError
 from clues.models.base import Base
 from clues.settings import DataSettings
 
-Span = tuple[int, int]  # [from, to) in tokens
 
-
-@dataclass(frozen=True)
-class Tokens:
-    """A sample as tokens; those from `response_start` on are the response.
-
-    `truncated`: something of it was cut. `ends`: the last token closes the response; not so where it was cut, or where
-    the model knows no end token. `limit`: the most tokens that anything made of this sample may have. `earlier`:
-    responses within the prompt that carry loss too. `prompt`: the whole prompt, where it was cut.
-    """
-
-    id: str
-    domain: str
-    input_ids: list[int]
-    response_start: int
-    truncated: bool
-    ends: bool = True
-    limit: int | None = None
-    earlier: tuple[Span, ...] = ()
-    prompt: list[int] | None = None
-
-    @property
-    def response_tokens(self) -> int:
-        """Tokens that carry loss: the first token of a sequence is predicted by nothing."""
-        return len(self.input_ids) - max(self.response_start, 1) + sum(end - start for start, end in self.earlier)
-
-    @property
-    def response(self) -> list[int]:
-        return self.input_ids[self.response_start :]
-
-
-def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSettings()) -> list[Tokens]:
-    """Render and tokenize; what is too long is cut (`clues.data.cutting`), and how many were is told.
+def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSettings()) -> TokenTable:
+    """Render and tokenize; what is too long is cut (`clues.data.cutting`), and how many were is reported.
 
     Raises:
         DataError: samples that the model's template refuses, or that have no response token left that a loss could be
             computed on; all of them at once.
     """
-    samples, limit, apply = list(samples), _limit(base, data), renderer(base.tokenizer, data)
-    rows: list[Tokens] = []
+    limit, apply = _limit(base, data), renderer(base.tokenizer, data)
+    table = TokenTable()
     problems: dict[str, list[str]] = {}  # by what is wrong, the samples' places
-    typed = 0
+    source, counts = "", Counter[str]()
     for sample in samples:
+        source = source or sample.place.rpartition(", ")[0]
         try:
             rendered = render(sample, apply)
         except TemplateRefusal as refusal:
             problems.setdefault(f"{refusal}.", []).append(sample.place)
             continue
         marked = _control_tokens_in(rendered, base.tokenizer)
-        typed += marked
         row = _row(sample, rendered, _encoded(rendered, base.tokenizer, apart=marked), base.tokenizer, limit)
+        counts += Counter(typed=marked, cut=row.truncated, ended=row.ends or row.truncated)
         if row.response_tokens < 1:
             wrong = (
                 f"no response token is left within data.max_tokens = {limit}; raise that setting or remove the sample."
             )
             problems.setdefault(wrong, []).append(sample.place)
-        rows.append(row)
+        table.append(row)
     if problems:
         raise DataError(listed(f"{_places(places)}: {wrong}" for wrong, places in problems.items()))
-    if rows:
-        _tell(rows, typed, samples[0].place.rpartition(", ")[0], apply.has_clock)
-    return rows
+    if len(table):
+        _tell(counts, f"of {len(table)} samples", source, limit)
+        if apply.has_clock:
+            say_once("The model's chat template writes the date; 1 January 2025 stands in its place, always.")
+    return table
 
 
 def _places(places: Sequence[str]) -> str:
@@ -94,16 +67,16 @@ def _limit(base: Base, data: DataSettings) -> int:
     return positions
 
 
-def _tell(rows: Sequence[Tokens], typed: int, source: str, clock: bool) -> None:
-    cut, whole = sum(row.truncated for row in rows), f"of {len(rows)} samples"
-    if cut:
-        say_once(f"{source}: {cut} {whole} are longer than data.max_tokens = {rows[0].limit} and were cut.")
-    if typed:
-        say_once(f"{source}: {typed} {whole} hold control tokens of the model in their text; they are read as text.")
-    if not any(row.ends or row.truncated for row in rows):
+def _tell(counts: Counter[str], whole: str, source: str, limit: int) -> None:
+    if counts["cut"]:
+        say_once(f"{source}: {counts['cut']} {whole} are longer than data.max_tokens = {limit} and were cut.")
+    if counts["typed"]:
+        say_once(
+            f"{source}: {counts['typed']} {whole} hold control tokens of the model in their text; they are read as "
+            "text."
+        )
+    if not counts["ended"]:
         say_once("The model has no end token: nothing teaches it to stop, and no score looks at how a response ends.")
-    if clock:
-        say_once("The model's chat template writes the date; 1 January 2025 stands in its place, always.")
 
 
 def _control_tokens_in(rendered: Rendered, tokenizer: Tokenizer) -> bool:

@@ -22,7 +22,7 @@ from clues.data.layouts.dialects import (
     unknown_layout,
 )
 from clues.data.layouts.identity import domain_of, file_labels, own_id
-from clues.data.records.rows import Row, listed
+from clues.data.records.rows import Row, listed, numbered
 from clues.data.records.sources import rows
 from clues.data.records.text import stem
 from clues.data.telling import tell_domains, tell_repeats, tell_unusable, tell_unused
@@ -90,6 +90,14 @@ def read_samples(source: str | Path, data: DataSettings = DataSettings()) -> lis
         DataError: naming file, line and field of every record that cannot be used.
     """
     return read_many([str(source)], data)
+
+
+def read_records(records: Iterable[Any], name: str, data: DataSettings) -> list[Sample]:
+    """Samples of records in memory, strictly. Raises DataError with all that cannot be used."""
+    read = _read(name, data, list(numbered(Path(name), records, "record")))
+    if read.unusable:
+        raise DataError(listed(f"{bad.place}: {bad.reason}." for bad in read.unusable))
+    return read.samples
 
 
 def read_many(sources: Sequence[str], data: DataSettings = DataSettings()) -> list[Sample]:
@@ -187,9 +195,9 @@ def _strictly(groups: Sequence[Sequence[str]], data: DataSettings) -> list[list[
     return samples
 
 
-def _read(source: str, data: DataSettings) -> _Read:
+def _read(source: str, data: DataSettings, found: list[Row] | None = None) -> _Read:
     """Every record of a source, as a sample or as one that cannot be used. Raises DataError for the whole of it."""
-    found = list(rows(source))
+    found = list(rows(source)) if found is None else found
     if not found:
         raise DataError(f"{source}: holds no records; give a file with at least one sample.")
     records = [row.record for row in found if row.record is not None]

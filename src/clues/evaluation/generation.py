@@ -9,42 +9,40 @@ from typing import Any
 
 import torch
 
-from clues.data.batches import tracked_batches
+from clues.data.batches import batches
 from clues.data.cutting import cut_prompt
-from clues.data.prompts import Tokens
-from clues.data.samples import Sample
+from clues.data.tokens import Tokens
 from clues.evaluation.overlap import rouge_l, token_f1
+from clues.evaluation.tests import Tests
 from clues.models.base import Base
 from clues.settings import EvaluationSettings
 
 
-def evaluate_answers(
-    model: Any, base: Base, samples: Sequence[Sample], tokens: Sequence[Tokens], settings: EvaluationSettings, what: str
-) -> dict[str, Any]:
+def evaluate_answers(model: Any, tests: Tests, settings: EvaluationSettings, *, what: str) -> dict[str, Any]:
     """By domain: `token_f1` and `rouge_l` (means over answers, 0 to 1), `answers` (how many were generated).
 
     Args:
-        samples, tokens: the same tests, as they were read and as they were tokenized.
         settings: `generate` is the most tokens of an answer; `generate_samples` how many of each domain, the first.
 
     Raises:
         ConfigError: the package rouge-score is not installed.
     """
-    rows = _first_of_each(tokens, settings.generate_samples)
-    answers = generate(model, base, [tokens[row] for row in rows], settings.generate, settings.batch_tokens, what)
+    rows = _first_of_each(tests.tokens, settings.generate_samples)
+    chosen = [tests.tokens[row] for row in rows]
+    answers = generate(model, tests.base, chosen, settings=settings, what=what)
     figures: dict[str, list[tuple[float, float]]] = {}
     for row, answer in zip(rows, answers, strict=True):
-        reference = samples[row].response
-        figures.setdefault(samples[row].domain, []).append((token_f1(answer, reference), rouge_l(answer, reference)))
+        reference = tests.samples[row].response
+        figures.setdefault(tests.samples[row].domain, []).append(
+            (token_f1(answer, reference), rouge_l(answer, reference))
+        )
     return {
         domain: {"token_f1": mean(f for f, _ in pairs), "rouge_l": mean(r for _, r in pairs), "answers": len(pairs)}
         for domain, pairs in sorted(figures.items())
     }
 
 
-def generate(
-    model: Any, base: Base, tokens: Sequence[Tokens], max_new_tokens: int, batch_tokens: int, what: str
-) -> list[str]:
+def generate(model: Any, base: Base, tokens: Sequence[Tokens], *, settings: EvaluationSettings, what: str) -> list[str]:
     """The model's greedy answer to the prompt of every sample, in the order of `tokens`.
 
     The prompt is the one of training, cut where it and the answer would not fit into the model or the tests' limit;
@@ -53,6 +51,7 @@ def generate(
     """
     from transformers import GenerationConfig
 
+    max_new_tokens, batch_tokens = settings.generate, settings.batch_tokens
     prompts = [Tokens(t.id, t.domain, _prompt(t, base, max_new_tokens), 0, t.truncated) for t in tokens]
     ends = _end_tokens(model, base)
     greedy = GenerationConfig(
@@ -66,7 +65,7 @@ def generate(
     longest = max(len(prompt.input_ids) for prompt in prompts) + max_new_tokens
     answers = [""] * len(tokens)
     model.eval()
-    for batch in tracked_batches(prompts, max(1, batch_tokens // longest), batch_tokens, what):
+    for batch in batches(prompts, batch_size=max(1, batch_tokens // longest), batch_tokens=batch_tokens, what=what):
         ids, mask = _padded_left(batch.input_ids, batch.attention_mask)
         with torch.no_grad():
             output = model.generate(

@@ -8,15 +8,14 @@ from typing import Any
 
 import torch
 
-from clues.data.batches import Batch, tracked_batches
-from clues.data.prompts import Tokens
+from clues.data.batches import Batch, batches
+from clues.data.tokens import Tokens
 from clues.errors import ScoringError
-from clues.models.base import Base
 from clues.models.likelihood import sample_losses
 from clues.passes.memory import in_halves
 
 
-def evaluate(model: Any, base: Base, tokens: Sequence[Tokens], batch_tokens: int, what: str) -> dict[str, Any]:
+def evaluate(model: Any, tokens: Sequence[Tokens], *, batch_tokens: int, what: str) -> dict[str, Any]:
     """By domain: `nll` (mean over samples of the mean response NLL, nats a token), `perplexity`, `samples`.
 
     Raises:
@@ -25,12 +24,12 @@ def evaluate(model: Any, base: Base, tokens: Sequence[Tokens], batch_tokens: int
     losses = torch.zeros(len(tokens))
 
     def measure(batch: Batch) -> None:
-        moved = batch.to(base.device)
+        moved = batch.to(model.device)
         losses[batch.rows] = sample_losses(model, moved.input_ids, moved.attention_mask, moved.labels).cpu()
 
     model.eval()
     with torch.no_grad():
-        for batch in tracked_batches(tokens, 64, batch_tokens, what):
+        for batch in batches(tokens, batch_size=64, batch_tokens=batch_tokens, what=what):
             in_halves(measure, batch)
     for item, loss in zip(tokens, losses.tolist(), strict=True):
         if not math.isfinite(loss):

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
-import hashlib
 import json
 import os
 import shutil
-import tomllib
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import BaseModel
 
 from clues.errors import OutputError
-from clues.version import __version__
 
 
 def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -66,12 +61,12 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     def write(part: Path) -> None:
         with part.open("w", encoding="utf-8") as stream:
             for row in rows:
-                stream.write(_json_line(row) + "\n")
+                stream.write(json_line(row) + "\n")
 
     replace_whole(path, write)
 
 
-def _json_line(row: Mapping[str, Any]) -> str:
+def json_line(row: Mapping[str, Any]) -> str:
     """A row as JSON; half a surrogate pair, which UTF-8 has no bytes for, makes all of it ASCII with escapes."""
     line = json.dumps(row, ensure_ascii=False, default=_printed)
     try:
@@ -87,7 +82,7 @@ def _printed(value: Any) -> str:
 
 
 def write_toml(path: Path, value: Mapping[str, Any]) -> None:
-    text = tomli_w.dumps(_without_none(value))
+    text = tomli_w.dumps(without_none(value))
     replace_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
@@ -116,79 +111,6 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
-def value_digest(value: Any) -> str:
-    """SHA-256 of a value with everything in it, independent of the order of its keys.
-
-    JSON-like values, dataclasses, settings, paths, sets, and tensors by dtype, shape and content.
-
-    Raises:
-        TypeError: there is something else in it, which a digest would not tell apart.
-    """
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=_plain).encode()).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, set | frozenset):
-        return sorted(value)
-    import torch  # here, as most digests are of plain values
-
-    if isinstance(value, torch.Tensor):
-        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        return [str(value.dtype), list(value.shape), hashlib.sha256(content.tobytes()).hexdigest()]
-    raise TypeError(f"a digest cannot tell values of type {type(value).__name__} apart")
-
-
-def claim_folder(folder: Path, config: Mapping[str, Any]) -> None:
-    """Make `folder` the home of the run that `config` describes, or accept that it is already.
-
-    Raises:
-        OutputError: the folder holds the run of another configuration, or files of something else.
-    """
-    refuse_other_run(folder, config)
-    if not (folder / "config.toml").is_file():
-        write_toml(folder / "config.toml", _without_none(config))
-
-
-def refuse_other_run(folder: Path, config: Mapping[str, Any]) -> None:
-    """The check of `claim_folder` alone, for before anything heavy; nothing is written."""
-    wanted = _without_none(config)
-    existing = folder / "config.toml"
-    if existing.is_file():
-        try:
-            held = tomllib.loads(existing.read_text(encoding="utf-8"))
-        except ValueError:
-            raise OutputError(f"{existing}: is broken; choose another --out or remove the folder.") from None
-        if value_digest(held) != value_digest(wanted):
-            different = ", ".join(_differences(held, wanted))
-            raise OutputError(
-                f"{folder}: holds another run ({different} differ); choose another --out or remove the folder."
-            )
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{folder}: exists and is not a run of ours; choose another --out.")
-
-
-class Phase:
-    """A step of a run that is done once: its marker holds a digest of everything that went in, and the version."""
-
-    def __init__(self, folder: Path, name: str, inputs: Any) -> None:
-        self._marker = folder / f".{name}.done"
-        self._digest = value_digest([__version__, inputs])
-
-    @property
-    def done(self) -> bool:
-        return self._marker.is_file() and self._marker.read_text() == self._digest
-
-    def finish(self) -> None:
-        replace_whole(self._marker, lambda part: part.write_text(self._digest))
-
-
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
@@ -196,20 +118,9 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _without_none(value: Any) -> Any:
+def without_none(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
+        return {key: without_none(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
-        return [_without_none(item) for item in value]
+        return [without_none(item) for item in value]
     return value
-
-
-def _differences(left: Mapping[str, Any], right: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found: list[str] = []
-    for key in sorted(left.keys() | right.keys()):
-        one, other = left.get(key), right.get(key)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            found += _differences(one, other, f"{prefix}{key}.")
-        elif one != other:
-            found.append(prefix + key)
-    return found

@@ -6,14 +6,15 @@ same files: they share a disk. In one process, the usual case, nothing here does
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from itertools import islice
 from typing import Any, TypeVar
 
-from clues.io.progress import console, track
+from clues.io.progress import console
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -67,20 +68,23 @@ def main_first(work: Callable[[], R]) -> R:
         return work()
 
 
-def spread(items: Iterable[T], compute: Callable[[T], R], what: str, total: int) -> Iterator[R]:
-    """`compute` of every item, in every process: each computes every n-th, and all tell each other.
+def spread(items: Sequence[T], compute: Callable[[T], R], seconds: float = math.inf) -> list[R]:
+    """`compute` of every item, in every process: each computes every n-th, and all have all results.
 
-    In one process results come one by one, in order; in several after the last, those of one process together.
-    Progress is shown as `what`, of `total` items.
+    Args:
+        seconds: in one process, after so long no further item is begun; the results are those of the first items.
     """
     if process_count() == 1:
-        yield from map(compute, track(items, what, total))
-        return
+        started, results = time.monotonic(), []
+        for item in items:
+            results.append(compute(item))
+            if time.monotonic() - started > seconds:
+                break
+        return results
     from accelerate.utils import gather_object
 
-    index, processes = process_state().process_index, process_count()
-    own = track(islice(items, index, None, processes), what, len(range(index, total, processes)))
-    yield from gather_object([compute(item) for item in own])
+    own = items[process_state().process_index :: process_count()]
+    return list(gather_object([compute(item) for item in own]))
 
 
 def gathered(value: R) -> list[R]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +10,15 @@ from typing import Any
 
 from clues.collaboration.local import collaborate
 from clues.errors import ConfigError
-from clues.io.files import read_json, refuse_other_run, replace_whole, value_digest, write_rows
+from clues.io.files import read_json, replace_whole, write_rows
 from clues.io.progress import say
+from clues.io.run_folder import refuse_other_run
 from clues.lab.rows import Row, cost_rows, model_rows, selection_rows
 from clues.lab.tables import markdown, tables
 from clues.methods.registry import only_used
 from clues.report.pages import write_compare_page, write_run_page
 from clues.settings import CompareSettings, RunSettings, read_toml, validated
 from clues.version import __version__
-
-# What another run of the same training has made already: its adapters, and passes over gradients.
-_TRAINED = ("trajectory", "adapters", ".shards")
-# What a run that scores alike has made as well, the marker last: a copy that is cut short looks unfinished.
-_SCORED = ("scores.parquet", "anchors.parquet", "costs.json", ".scores.done")
 
 
 @dataclass(frozen=True)
@@ -38,9 +33,11 @@ class _Experiment:
 
 @dataclass(frozen=True)
 class _Planned:
+    """A run; `stores`: where all runs of its seed remember finished work."""
+
     labels: dict[str, Any]
     settings: RunSettings
-    shared: Path
+    stores: Path
 
     @property
     def out(self) -> Path:
@@ -120,12 +117,8 @@ def _planned(
     settings = validated(RunSettings, values, experiment.overrides, experiment.folder)
     # One experiment's settings serve all its methods: each takes those that it uses.
     settings = settings.model_copy(update={"scoring": only_used(settings.scoring)})
-    # Runs whose clients train alike share what was trained, whatever they score, merge or evaluate by.
-    training = settings.model_dump(
-        mode="json", include={"clients", "model", "lora", "data", "training", "collaboration"}
-    )
     labels = {"seed": seed, "mode": settings.collaboration.mode, "variant": variant, "method": method}
-    return _Planned(labels, settings, folder / "shared" / value_digest(training)[:16])
+    return _Planned(labels, settings, folder / "store")
 
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,31 +153,9 @@ def _run_once(planned: _Planned) -> dict[str, Any]:
     metrics: dict[str, Any] = read_json(finished) if finished.is_file() else {}
     if metrics.get("version") == __version__:  # rows of several versions do not stand beside each other
         return metrics
-    metrics = collaborate(planned.settings, planned.out, prepare=lambda: _share(planned, fetch=True))
+    metrics = collaborate(planned.settings, planned.out, planned.stores)
     write_run_page(planned.out / "report.html", metrics, planned.settings.model_dump(mode="json"))
-    _share(planned, fetch=False)
     return metrics
-
-
-def _share(planned: _Planned, fetch: bool) -> None:
-    """Copy what is shared into the run (`fetch`), or from it; what does not fit is made anew, by its digest."""
-    scoring = value_digest(planned.settings.scoring.model_dump())[:16]
-    pairs = [(planned.out / "server" / "evaluation", planned.shared / "evaluation")]
-    for client in planned.settings.clients:
-        own, shared = planned.out / "clients" / client.id, planned.shared / client.id
-        pairs += [(own / part, shared / part) for part in _TRAINED]
-        pairs += [(own / part, shared / "scores" / scoring / part) for part in _SCORED]
-    for own, shared in pairs:
-        source, target = (shared, own) if fetch else (own, shared)
-        _copy(source, target)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file, or every file of a folder; markers last, so that a copy that is cut short looks unfinished."""
-    files = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
-    for file in sorted(files, key=lambda path: path.suffix == ".done"):
-        place = target / file.relative_to(source)
-        replace_whole(place, lambda part: shutil.copyfile(file, part))  # noqa: B023
 
 
 def _costs(planned: _Planned) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from clues.collaboration.local import collaborate
-from clues.io.files import Phase
+from clues.io.files import read_json, write_json
 from clues.lab.definitions import as_records, clinical, financial
 from clues.lab.partition import PUBLIC, Client, Damage, deal, set_aside, write_partition
 from clues.report.pages import write_run_page
 from clues.settings import RunSettings, validated
+from clues.version import __version__
 
 KINDS = ("exchange", "cut", "delete")
 # Which silo of which domain each client is, and the share of its samples that is low-quality (80/20/10/50 %).
@@ -64,8 +65,8 @@ def write_demo_data(
 
     The public files and the tests are clean and share no definition with any client.
     """
-    phase = Phase(folder, "data", [samples, seed, validation, anchors, tests])
-    if phase.done:
+    made, facts = folder / ".made.json", [__version__, samples, seed, validation, anchors, tests]
+    if made.is_file() and read_json(made) == facts:
         return folder
     rng = random.Random(seed)
     sizes = dict(zip(PUBLIC, (validation, anchors, tests), strict=True))
@@ -75,5 +76,5 @@ def write_demo_data(
     hands = deal(left, list(CLIENTS), samples, by="silo")
     clients = {name: Client(hands[name], share) for name, (_, share) in CLIENTS.items()}
     write_partition(folder, clients, public, Damage(KINDS), seed)
-    phase.finish()
+    write_json(made, facts)
     return folder

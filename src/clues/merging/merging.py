@@ -8,21 +8,20 @@ TIES: arXiv 2306.01708; DARE: arXiv 2311.03099.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from peft import get_peft_model, set_peft_model_state_dict
-from torch import Tensor
 
 from clues.errors import ConfigError, ModelError
 from clues.merging.updates import as_adapter, of_rank, same_shape, side_by_side, updates_of
-from clues.models.adapters import AdapterState, adapter_state, lora_facts, peft_config
+from clues.models.adapters import AdapterState, Lora, adapter_state, lora_facts, peft_config
 from clues.models.base import Base
 from clues.models.restoring import restored
 from clues.settings import LoraSettings, MergingSettings
 
-Adapter = tuple[AdapterState, Any]  # tensors by PEFT's names, and LoraSettings or a peft LoraConfig
+Adapter = tuple[AdapterState, Lora]
 
 _PEFT_NAME = {
     "linear": "linear",
@@ -47,7 +46,7 @@ def _peft_weight(method: str, share: float, count: int) -> float:
 
 
 def merge_adapters(
-    base: Base, adapters: Sequence[Adapter], weights: Sequence[float], settings: MergingSettings, seed: int
+    base: Base, adapters: Sequence[Adapter], *, weights: Sequence[float], settings: MergingSettings, seed: int
 ) -> Adapter:
     """Merge LoRA adapters of any ranks, scalings and modules, as others train them.
 
@@ -60,7 +59,8 @@ def merge_adapters(
     """
     configs = [_settings_of(state, config) for state, config in adapters]
     if all(isinstance(config, LoraSettings) and config == configs[0] for config in configs):
-        return merge(base, [state for state, _ in adapters], configs[0], weights, settings, seed)
+        alike = [(state, configs[0]) for state, _ in adapters]
+        return _merge_alike(base, alike, weights=weights, settings=settings, seed=seed)
     updates = []
     for number, (state, config) in enumerate(adapters, start=1):
         try:
@@ -69,7 +69,7 @@ def merge_adapters(
             raise ModelError(f"adapter {number} of {len(adapters)}: {error}") from None
     if same_shape(updates) and len({update.rank for update in updates[0].values()}) == 1:
         plain = [as_adapter(base, one) for one in updates]
-        return merge(base, [state for state, _ in plain], plain[0][1], weights, settings, seed)
+        return _merge_alike(base, plain, weights=weights, settings=settings, seed=seed)
     if settings.method not in ("exact", "svd"):
         raise ConfigError(
             f"merging.method: {settings.method} merges adapters of one rank and the same modules only; "
@@ -83,7 +83,7 @@ def merge_adapters(
     return as_adapter(base, merged)
 
 
-def _settings_of(state: AdapterState, config: Any) -> Any:
+def _settings_of(state: AdapterState, config: Lora) -> Lora:
     """Our own settings where they say all that the adapter is; else its configuration."""
     if isinstance(config, LoraSettings) or isinstance(config.target_modules, str | None):
         return config
@@ -94,19 +94,10 @@ def _settings_of(state: AdapterState, config: Any) -> Any:
     return ours.model_copy(update={"dropout": 0.0}) if plain and lora_facts(ours) == lora_facts(config) else config
 
 
-def merge(
-    base: Base,
-    adapters: Sequence[Mapping[str, Tensor]],
-    lora: LoraSettings | Any,
-    weights: Sequence[float],
-    settings: MergingSettings,
-    seed: int,
+def _merge_alike(
+    base: Base, adapters: Sequence[Adapter], *, weights: Sequence[float], settings: MergingSettings, seed: int
 ) -> Adapter:
     """Merge adapters of one shape and scaling, tensor by tensor.
-
-    Args:
-        lora: the settings of all of them, or a peft LoraConfig.
-        weights: one per adapter, in proportion; the merged update is multiplied by `settings.scale`.
 
     Returns:
         The merged tensors and what describes them (`exact` and `svd` fold the scaling s into B).
@@ -114,13 +105,14 @@ def merge(
     total = sum(weights)
     shares = [_peft_weight(settings.method, weight / total, len(weights)) * settings.scale for weight in weights]
     torch.manual_seed(seed)
+    lora = adapters[0][1]
     config = peft_config(lora, base.name)
     names = [f"client{index}" for index in range(len(adapters))]
     with restored(base.model):
         model = get_peft_model(base.model, config, adapter_name=names[0])
         for name in names[1:]:
             model.add_adapter(name, config)
-        for name, state in zip(names, adapters, strict=True):
+        for name, (state, _) in zip(names, adapters, strict=True):
             set_peft_model_state_dict(model, dict(state), adapter_name=name)
         options: dict[str, Any] = {"density": settings.density} if settings.method in _SPARSE else {}
         if settings.method == "svd":

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clues.data.batches import batches
-from clues.data.prompts import Tokens
+from clues.data.batches import Batch, batches
+from clues.data.tokens import Tokens
 from clues.errors import ProtocolError
 from clues.io.progress import say, track
 from clues.merging.merging import Adapter, merge_adapters
@@ -30,6 +30,7 @@ from clues.settings import MergingSettings
 def learn_weights(
     base: Base,
     adapters: Sequence[Adapter],
+    *,
     tokens: Sequence[Tokens],
     settings: MergingSettings,
     batch_tokens: int = 4096,
@@ -54,9 +55,10 @@ def learn_weights(
     first = math.inf
     with _side_by_side(base, adapters, settings.scale) as model:
         columns = _columns(model, adapters)
+        plan = [*batches(tokens, batch_size=16, batch_tokens=batch_tokens)]
         for step in track(range(settings.weight_steps + 1), "learning merge weights"):
             optimizer.zero_grad()
-            loss = _add_gradient(model, base, theta, tokens, columns, batch_tokens)
+            loss = _add_gradient(model, theta, plan, columns)
             if not math.isfinite(loss):
                 raise ProtocolError(
                     f"merging.weights: the loss is {loss}; lower merging.weight_learning_rate or scale."
@@ -75,7 +77,7 @@ def _side_by_side(base: Base, adapters: Sequence[Adapter], scale: float) -> Iter
     """The base with c · Σ_k s B_k A_k attached as one adapter, whose ranks are the sums of theirs."""
     count = len(adapters)
     total = MergingSettings(method="exact", scale=count * scale)
-    state, config = merge_adapters(base, adapters, [1.0] * count, total, seed=0)
+    state, config = merge_adapters(base, adapters, weights=[1.0] * count, settings=total, seed=0)
     with attached(base, config, state) as model:
         model.eval().requires_grad_(False)
         yield model
@@ -91,16 +93,14 @@ def _columns(model: Any, adapters: Sequence[Adapter]) -> dict[str, Tensor]:
     return found
 
 
-def _add_gradient(
-    model: Any, base: Base, theta: Tensor, tokens: Sequence[Tokens], columns: Mapping[str, Tensor], batch_tokens: int
-) -> float:
+def _add_gradient(model: Any, theta: Tensor, plan: Sequence[Batch], columns: Mapping[str, Tensor]) -> float:
     """The mean loss at softmax(θ); its gradient is added to θ's."""
-    total = 0.0
-    for batch in batches(tokens, 16, batch_tokens):
-        moved = batch.to(base.device)
+    total, count = 0.0, sum(len(batch.rows) for batch in plan)
+    for batch in plan:
+        moved = batch.to(theta.device)
         with _scaled(model, theta.softmax(0), columns):
             losses = sample_losses(model, moved.input_ids, moved.attention_mask, moved.labels)
-        loss = losses.sum() / len(tokens)
+        loss = losses.sum() / count
         loss.backward()
         total += float(loss.detach())
     return total

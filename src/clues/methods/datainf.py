@@ -6,63 +6,52 @@ H_l⁻¹ v ≈ 1/(n λ_l) Σ_i (v − ⟨v, g_i⟩ / (λ_l + ‖g_i‖²) · g_i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from clues.data.batches import Batch, tracked_batches
-from clues.data.prompts import Tokens
-from clues.models.adapters import LoraModule, attached, lora_modules
-from clues.models.base import Base
-from clues.models.trajectory import Checkpoint
-from clues.passes.directions import direction_shares, domain_weights, weighted_gradients
-from clues.passes.gradients import batch_products, sample_gradients, tensor_names, zero_directions
+from clues.data.batches import Batch, batches
+from clues.data.tokens import Tokens
+from clues.methods.interface import Job, Scores
+from clues.models.adapters import attached, lora_modules
+from clues.models.trajectory import Trained
+from clues.passes.directions import by_domain, weighted_gradients
+from clues.passes.gradients import Gradients, batch_products, zero_directions
 from clues.passes.memory import in_halves
 from clues.passes.numbers import check_numbers
+from clues.passes.passes import Passes
 from clues.settings import ScoringSettings
 
 _DAMPING = 0.1
 
 
-def score(
-    base: Base,
-    checkpoint: Checkpoint,
-    lora_config: Any,
-    samples: Sequence[Tokens],
-    anchors: Sequence[Tokens],
-    validation: Sequence[Tokens],
-    settings: ScoringSettings,
-) -> Tensor:
-    """Influence at one checkpoint, of samples and anchors together: samples + anchors. Three passes."""
-    weights = domain_weights(sorted({t.domain for t in validation}), settings.domain_weights)
-    with attached(base, lora_config, checkpoint.state) as model:
+def score(job: Job, trained: Trained, passes: Passes) -> Scores:
+    """Influence at the last checkpoint, in three passes."""
+    settings = job.scoring
+    target = by_domain(job.public.validation, settings.domain_weights)
+    with attached(job.base, trained.lora, trained.checkpoints[-1].state) as model:
         model.eval().requires_grad_(False)
-        modules = lora_modules(model, settings.modules)
-        shares = direction_shares(validation, weights, 0)[:, :1]
-        v = {n: t[0] for n, t in weighted_gradients(model, modules, validation, shares, settings).items()}
-        inverse = _inverse(model, modules, samples, v, settings)
-        everything = [*samples, *anchors]
-        products = torch.zeros(len(everything))
+        gradients = Gradients(model, lora_modules(model, settings.modules), reduction=settings.loss_reduction)
+        of_target = weighted_gradients(gradients, target.samples, shares=target.shares[:, :1], settings=settings)
+        v = {name: vectors[0] for name, vectors in of_target.items()}
+        inverse = _inverse(gradients, job.private, v, settings)
+        products = torch.zeros(len(job.scored))
 
         def against(batch: Batch) -> None:
-            moved, reduction = batch.to(base.device), settings.loss_reduction
-            found = batch_products(model, modules, moved, inverse, reduction=reduction)
-            products[batch.rows] = found.dot[:, 0].cpu()
+            products[batch.rows] = batch_products(gradients, batch.to(gradients.device), inverse).dot[:, 0].cpu()
 
-        for batch in _batches(everything, settings, "DataInf, pass 3 of 3"):
+        for batch in _batches(job.scored, settings, "DataInf, pass 3 of 3"):
             in_halves(against, batch)
-    check_numbers({"influence": products}, [tokens.id for tokens in everything])
-    return products
+    check_numbers({"influence": products}, job.scored.id)
+    return Scores(score=products)
 
 
 def _inverse(
-    model: Any, modules: list[LoraModule], samples: Sequence[Tokens], v: Mapping[str, Tensor], settings: ScoringSettings
+    gradients: Gradients, samples: Sequence[Tokens], v: Mapping[str, Tensor], settings: ScoringSettings
 ) -> dict[str, Tensor]:
     """H⁻¹ v: by tensor name, 1 × parameter shape."""
-    names = tensor_names(modules)
-    device = modules[0].a.weight.device
+    names, device = gradients.names, gradients.device
     norms, products = (torch.zeros(len(names), len(samples), device=device) for _ in range(2))
 
     def measure(batch: Batch) -> None:
@@ -71,7 +60,7 @@ def _inverse(
             norms[layer, batch.rows] = flat.square().sum(1)
             products[layer, batch.rows] = flat @ v[name].flatten()
 
-        sample_gradients(model, modules, batch.to(device), receive, settings.loss_reduction)
+        gradients.receive(batch.to(device), receive)
 
     def weighted(batch: Batch) -> dict[str, Tensor]:
         sums: dict[str, Tensor] = {}
@@ -79,7 +68,7 @@ def _inverse(
         def receive(name: str, gradient: Tensor) -> None:
             sums[name] = torch.einsum("b,b...->...", parts[names.index(name), batch.rows], gradient)
 
-        sample_gradients(model, modules, batch.to(device), receive, settings.loss_reduction)
+        gradients.receive(batch.to(device), receive)
         return sums
 
     for batch in _batches(samples, settings, "DataInf, pass 1 of 3"):
@@ -87,7 +76,7 @@ def _inverse(
     sizes = torch.tensor([v[name].numel() for name in names], device=device)
     damping = _DAMPING * norms.mean(1) / sizes
     parts = products / (damping[:, None] + norms)
-    total = zero_directions(modules, 1)
+    total = zero_directions(gradients.modules, 1)
     for batch in _batches(samples, settings, "DataInf, pass 2 of 3"):
         for sums in in_halves(weighted, batch):
             for name, vector in sums.items():
@@ -95,5 +84,5 @@ def _inverse(
     return {name: (v[name][None] - total[name] / len(samples)) / damping[layer] for layer, name in enumerate(names)}
 
 
-def _batches(tokens: Sequence[Tokens], settings: ScoringSettings, what: str) -> Any:
-    return tracked_batches(tokens, settings.batch_size, settings.batch_tokens, what)
+def _batches(tokens: Sequence[Tokens], settings: ScoringSettings, what: str) -> Iterator[Batch]:
+    return batches(tokens, batch_size=settings.batch_size, batch_tokens=settings.batch_tokens, what=what)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from torch import Tensor
-
-from clues.data.prompts import Tokens
-from clues.methods.clues import Remember
+from clues.data.tokens import TokenTable
+from clues.methods.interface import Job, Scores
 from clues.methods.perplexity import base_losses
-from clues.models.base import Base
-from clues.settings import ScoringSettings
+from clues.models.trajectory import Trained
+from clues.passes.passes import Passes
 
 
-def score(base: Base, samples: Sequence[Tokens], settings: ScoringSettings, remember: Remember) -> Tensor:
-    """−L(response | prompt) / L(response alone): samples. Both losses are means over the response's tokens."""
-    start = base.tokenizer.bos_token_id
-    start = base.tokenizer.eos_token_id if start is None else start
-    last = [replace(t, earlier=()) for t in samples]
-    alone = [replace(t, input_ids=[start, *t.response], response_start=1) for t in last]
-    given = base_losses(base, last, settings, remember)
-    return -given / base_losses(base, alone, settings, remember, "base-without-prompts")
+def score(job: Job, trained: Trained, passes: Passes) -> Scores:
+    """−L(response | prompt) / L(response alone). Both losses are means over the response's tokens."""
+    tokenizer = job.base.tokenizer
+    start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    given = TokenTable(replace(t, earlier=()) for t in job.scored)
+    alone = TokenTable(replace(t, input_ids=[start, *t.response], response_start=1) for t in given)
+    return Scores(score=-base_losses(given, passes) / base_losses(alone, passes))

@@ -3,47 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from clues.data.prompts import Tokens
 from clues.errors import ConfigError
 from clues.methods import clues, datainf, ifd, perplexity
-from clues.methods.clues import Columns, Remember
-from clues.methods.default import auto
-from clues.models.base import Base
-from clues.models.trajectory import Checkpoint
+from clues.methods.default import score as auto
+from clues.methods.interface import Job, Score, Scores
+from clues.methods.perplexity import base_losses
+from clues.models.trajectory import Trained
+from clues.passes.passes import Passes
 from clues.settings import Rule, ScoringSettings, SelectionSettings
-
-
-@dataclass(frozen=True)
-class Data:
-    """What a method may look at: the client's samples, and the public anchors and validation set."""
-
-    samples: Sequence[Tokens]
-    anchors: Sequence[Tokens]
-    validation: Sequence[Tokens]
-
-    @property
-    def scored(self) -> list[Tokens]:
-        return [*self.samples, *self.anchors]
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The base model and the trajectory of an adapter on it."""
-
-    base: Base
-    checkpoints: Sequence[Checkpoint]
-    lora_config: Any
-
-
-# Columns of the samples and then the anchors; `score` is among them, and more is better.
-Score = Callable[[Trained, Data, ScoringSettings, Remember], Columns]
 
 
 @dataclass(frozen=True)
@@ -106,77 +79,30 @@ def with_rule(selection: SelectionSettings, scoring: ScoringSettings) -> Selecti
     return selection.model_copy(update={"threshold": selection.threshold or method(scoring.method).rule})
 
 
-def _clues(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
-    return clues.score(
-        trained.base,
-        trained.checkpoints,
-        trained.lora_config,
-        data.scored,
-        data.validation,
-        settings,
-        data.samples,
-        remember,
-    )
-
-
-def _with(**fixed: Any) -> Score:
+def _with(**choices: Any) -> Score:
     """The gradient method with some settings fixed."""
-
-    def score(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
-        return _clues(trained, data, settings.model_copy(update=fixed), remember)
-
-    return score
+    return lambda job, trained, passes: clues.score(job.with_scoring(**choices), trained, passes)
 
 
-def _minus(column: str) -> Score:
-    def score(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
-        columns = _clues(trained, data, settings, remember)
-        return columns | {"score": -columns[column]}
+def _minus(signal: str) -> Score:
+    def score(job: Job, trained: Trained, passes: Passes) -> Scores:
+        scores = clues.score(job, trained, passes)
+        return replace(scores, score=-scores.signals[signal])
 
     return score
 
 
-def _perplexity(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
-    return {"score": perplexity.score(trained.base, data.scored, settings, remember)}
-
-
-def _ifd(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
-    return {"score": ifd.score(trained.base, data.scored, settings, remember)}
-
-
-def _datainf(trained: Trained, data: Data, settings: ScoringSettings, _: Remember) -> Columns:
-    last = trained.checkpoints[-1]
-    score = datainf.score(
-        trained.base, last, trained.lora_config, data.samples, data.anchors, data.validation, settings
-    )
-    return {"score": score}
-
-
-def _random(trained: Trained, data: Data, settings: ScoringSettings, _: Remember) -> Columns:
+def _random(job: Job, trained: Trained, passes: Passes) -> Scores:
     # By id: by position it would be the same numbers for every client.
-    return {"score": torch.tensor([random.Random(tokens.id).random() for tokens in data.scored])}
+    return Scores(score=torch.tensor([random.Random(name).random() for name in job.scored.ids]))
 
 
-def _combined(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
+def _combined(job: Job, trained: Trained, passes: Passes) -> Scores:
     """Gradient and loss signals together, each in standard deviations of the client's anchors."""
-    columns = _clues(trained, data, settings.model_copy(update={"similarity": "cosine"}), remember)
-    loss = perplexity.base_losses(trained.base, data.scored, settings, remember)
-    start = len(data.samples)
-    score = _against_anchors(columns["cosine"], start) - _against_anchors(loss, start)
-    return columns | {"score": score, "base_loss": loss}
-
-
-def _auto(trained: Trained, data: Data, settings: ScoringSettings, remember: Remember) -> Columns:
-    return auto.score(
-        trained.base,
-        trained.checkpoints,
-        trained.lora_config,
-        data.samples,
-        data.anchors,
-        data.validation,
-        settings,
-        remember,
-    )
+    scores = clues.score(job.with_scoring(similarity="cosine"), trained, passes)
+    loss, start = base_losses(job.scored, passes), len(job.private)
+    score = _against_anchors(scores.signals["cosine"], start) - _against_anchors(loss, start)
+    return replace(scores, score=score, beside={"base_loss": loss})
 
 
 def _against_anchors(values: Tensor, start: int) -> Tensor:
@@ -193,11 +119,11 @@ METHODS = {
     "auto": Method(
         "the odds of being good, from gradients and likelihoods, learnt on public samples",
         _OURS,
-        _auto,
+        auto.score,
         rule="posterior",
         uses=_ADAM | _ADAPTER | {"by"},
     ),
-    "clues": Method("CLUES with the chosen settings", _OURS, _clues, uses=frozenset(_CHOICES)),
+    "clues": Method("CLUES with the chosen settings", _OURS, clues.score, uses=frozenset(_CHOICES)),
     "paper": Method(
         "CLUES as published: plain inner products",
         _OURS,
@@ -218,10 +144,10 @@ METHODS = {
         uses=_ADAPTER | _DIRECTION | {"projection"},
     ),
     "datainf": Method(
-        "DataInf at the last checkpoint", "arXiv 2310.00902", _datainf, uses=_ADAPTER | {"domain_weights"}
+        "DataInf at the last checkpoint", "arXiv 2310.00902", datainf.score, uses=_ADAPTER | {"domain_weights"}
     ),
-    "ifd": Method("minus instruction-following difficulty", "arXiv 2308.12032", _ifd, trajectory=False),
-    "ppl": Method("minus perplexity under the base model", "arXiv 1911.00359", _perplexity, trajectory=False),
+    "ifd": Method("minus instruction-following difficulty", "arXiv 2308.12032", ifd.score, trajectory=False),
+    "ppl": Method("minus perplexity under the base model", "arXiv 1911.00359", perplexity.score, trajectory=False),
     "loss": Method("minus the loss along the trajectory", "a baseline", _minus("loss"), uses=_ADAPTER | _DIRECTION),
     "gradient-norm": Method(
         "minus the norm of the gradient", "a baseline", _minus("norm"), uses=_ADAM | _ADAPTER | _DIRECTION

@@ -8,19 +8,25 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from clues.errors import ConfigError, ModelError
 from clues.io.files import read_json, write_json
+from clues.io.store import Codec
 from clues.models.base import Base
 from clues.models.identity import weights_digest
 from clues.models.restoring import restored
 from clues.settings import LoraSettings
 
-AdapterState = dict[str, Tensor]
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
+AdapterState = dict[str, Tensor]  # tensors by PEFT's names
+# How an adapter is made: our settings, or the configuration of one that is loaded.
+Lora: TypeAlias = "LoraSettings | LoraConfig"
 _BASE_FILE = "base_model.json"  # beside an adapter: the digest of its base
 _INCIDENTAL = {"base_model_name_or_path", "inference_mode", "peft_version", "revision"}
 
@@ -41,11 +47,10 @@ class LoraModule:
 
 
 @contextmanager
-def attached(base: Base, config: Any, state: Mapping[str, Tensor] | None = None, seed: int = 0) -> Iterator[Any]:
+def attached(base: Base, lora: Lora, state: Mapping[str, Tensor] | None = None, seed: int = 0) -> Iterator[Any]:
     """The base with an adapter: initialised from `seed`, or holding `state`. The base is bare again afterwards.
 
     Args:
-        config: LoraSettings, or a peft LoraConfig.
         state: adapter tensors under PEFT's own names.
 
     Raises:
@@ -54,16 +59,16 @@ def attached(base: Base, config: Any, state: Mapping[str, Tensor] | None = None,
     """
     from peft import get_peft_model, set_peft_model_state_dict
 
-    chosen = peft_config(config, base.name)
-    _check_kind(chosen)
-    with restored(base.model, weights=_changes_the_base(chosen, state)):
+    config = peft_config(lora, base.name)
+    _check_kind(config)
+    with restored(base.model, weights=_changes_the_base(config, state)):
         torch.manual_seed(seed)
         try:
-            model = get_peft_model(base.model, chosen)
+            model = get_peft_model(base.model, config)
         except ValueError as error:
             raise ConfigError(f"lora.target_modules: {str(error).splitlines()[0]} Name modules of the base.") from None
-        if isinstance(config, LoraSettings):
-            _check_targets(model, config)
+        if isinstance(lora, LoraSettings):
+            _check_targets(model, lora)
         if state is not None:
             try:
                 result = set_peft_model_state_dict(model, dict(state))
@@ -160,19 +165,19 @@ def _module_of(tensor: str) -> str:
     return re.split(r"\.(?:lora_|trainable_tokens|modules_to_save)", tensor)[0].removesuffix(".weight")
 
 
-def save_adapter(state: Mapping[str, Tensor], config: Any, base: Base, folder: Path) -> None:
+def save_adapter(state: Mapping[str, Tensor], lora: Lora, base: Base, folder: Path) -> None:
     """Write an adapter that `PeftModel.from_pretrained` loads as it is, and beside it the digest of its base."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: t.contiguous() for name, t in state.items()}, str(folder / "adapter_model.safetensors"))
-    saved = peft_config(config, base.name)
+    saved = peft_config(lora, base.name)
     saved.inference_mode = True
     saved.save_pretrained(str(folder))
     write_json(folder / _BASE_FILE, {"sha256": base.digest})
 
 
-def load_adapter(folder: Path, base: Base | None = None) -> tuple[AdapterState, Any]:
+def load_adapter(folder: Path, base: Base | None = None) -> tuple[AdapterState, Lora]:
     """(tensors, peft config) of an adapter folder, checked to belong to `base`.
 
     Raises:
@@ -213,24 +218,39 @@ def _check_base(folder: Path, name: str | None, base: Base) -> None:
         raise ModelError(f"{folder}: is an adapter of {name}, not of {base.name}; name its own base with --model.")
 
 
-def peft_config(config: Any, base_name: str) -> Any:
+def peft_config(lora: Lora, base_name: str) -> LoraConfig:
     """A peft LoraConfig, from LoraSettings or from one that is loaded."""
     from peft import LoraConfig
 
-    if not isinstance(config, LoraSettings):
-        config.inference_mode = False
-        return config
+    if not isinstance(lora, LoraSettings):
+        lora.inference_mode = False
+        return lora
     return LoraConfig(
-        r=config.r,
-        lora_alpha=config.alpha,
-        lora_dropout=config.dropout,
-        target_modules=config.target_modules if isinstance(config.target_modules, str) else list(config.target_modules),
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules),
         task_type="CAUSAL_LM",
         base_model_name_or_path=base_name,
     )
 
 
-def lora_facts(config: Any) -> dict[str, Any]:
+def lora_facts(lora: Lora) -> dict[str, Any]:
     """What of an adapter's configuration its scores depend on, comparable whichever way it was given."""
-    facts: dict[str, Any] = peft_config(config, "").to_dict()
+    facts: dict[str, Any] = peft_config(lora, "").to_dict()
     return {key: value for key, value in facts.items() if key not in _INCIDENTAL}
+
+
+def _save_tensors(path: Path, state: AdapterState) -> None:
+    from safetensors.torch import save_file
+
+    save_file(state, str(path))
+
+
+def _load_tensors(path: Path) -> AdapterState:
+    from safetensors.torch import load_file
+
+    return dict(load_file(str(path)))
+
+
+TENSORS: Codec[AdapterState] = Codec(".safetensors", _save_tensors, _load_tensors)

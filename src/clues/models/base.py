@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +16,7 @@ from clues.errors import ModelError
 from clues.io.processes import main_first, process_count, process_state
 from clues.models import embedded
 from clues.models.identity import base_digest
+from clues.models.restoring import restored
 from clues.settings import ModelSettings
 
 
@@ -22,13 +25,15 @@ class Base:
     """A frozen base model with its tokenizer.
 
     `name`: the folder or Hub id that it was loaded from, which an adapter's configuration records. `any_base`: whether
-    adapters are taken whose base cannot be compared with this one.
+    adapters are taken whose base cannot be compared with this one. `in_memory`: whether somebody else loaded it, so
+    that its weights in memory count and not those in the folder.
     """
 
     name: str
     model: Any
     tokenizer: Any
     any_base: bool = False
+    in_memory: bool = False
 
     @property
     def positions(self) -> int | None:
@@ -40,11 +45,20 @@ class Base:
     @cached_property
     def digest(self) -> str:
         """What makes it the model it is (`clues.models.identity`)."""
-        return base_digest(self.model, self.tokenizer, self.name)
+        return base_digest(self.model, self.tokenizer, None if self.in_memory else self.name)
 
     @property
     def device(self) -> torch.device:
         return torch.device(self.model.device)
+
+
+@contextmanager
+def at_rest(base: Base) -> Iterator[None]:
+    """Frozen, in evaluation mode, for as long as the context is open; a model that somebody lent is then as before."""
+    with restored(base.model):
+        base.model.eval().requires_grad_(False)
+        base.model.config.use_cache = False
+        yield
 
 
 @functools.lru_cache(maxsize=1)

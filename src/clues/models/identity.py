@@ -11,25 +11,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clues.io.files import read_json, value_digest, write_json
+from clues.io.digests import value_digest
+from clues.io.files import read_json, write_json
 from clues.io.packages import cache_folder, file_digest
 
 # What of a configuration says how or by which version the model was loaded.
 _INCIDENTAL = {"transformers_version", "dtype", "torch_dtype", "use_cache", "quantization_config", "architectures"}
 
 
-def base_digest(model: Any, tokenizer: Any, source: str) -> str:
+def base_digest(model: Any, tokenizer: Any, source: str | None) -> str:
     """SHA-256 of what makes a base model the one it is, the same wherever it lies and in whatever dtype it is loaded.
 
     Args:
-        source: the folder or Hub id that the model was loaded from; without files there its state in memory counts.
+        source: the folder or Hub id that the model was loaded from; without files there its state in memory counts, and
+            where it is None.
     """
     config = {
         key: value
         for key, value in model.config.to_diff_dict().items()
         if key not in _INCIDENTAL and not key.startswith("_")
     }
-    folder = _files_of(source, getattr(model.config, "_commit_hash", None))
+    folder = source and _files_of(source, getattr(model.config, "_commit_hash", None))
     weights = weights_digest(folder) if folder else None
     return value_digest(
         [config, _tokenizer_facts(tokenizer), weights or _tensors_digest(sorted(model.state_dict().items()))]

@@ -21,7 +21,7 @@ def gathered_rows() -> Tensor | None:
 
 
 def sample_losses(
-    model: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, reduction: Literal["mean", "sum"] = "mean"
+    model: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, *, reduction: Literal["mean", "sum"] = "mean"
 ) -> Tensor:
     """Loss of every sample of a batch.
 

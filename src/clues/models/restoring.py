@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from clues.io.files import value_digest
+from clues.io.digests import value_digest
 
 
 @contextmanager

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from clues.errors import ModelError
 from clues.io.files import read_json, replace_whole, write_json
-from clues.models.adapters import AdapterState, load_adapter, save_adapter
+from clues.models.adapters import AdapterState, Lora, load_adapter, save_adapter
 from clues.models.base import Base
 
 
@@ -29,12 +29,25 @@ class Checkpoint:
     epsilon: float = 1e-8
 
 
-def save_checkpoint(checkpoint: Checkpoint, config: Any, base: Base, folder: Path) -> None:
+@dataclass(frozen=True)
+class Trained:
+    """An adapter, and the trajectory it took."""
+
+    lora: Lora
+    checkpoints: Sequence[Checkpoint]
+
+    @property
+    def state(self) -> AdapterState:
+        """The adapter's tensors at the end."""
+        return self.checkpoints[-1].state
+
+
+def save_checkpoint(checkpoint: Checkpoint, lora: Lora, base: Base, folder: Path) -> None:
     """Write a checkpoint whole or not at all."""
     from safetensors.torch import save_file
 
     def write(part: Path) -> None:
-        save_adapter(checkpoint.state, config, base, part)
+        save_adapter(checkpoint.state, lora, base, part)
         if checkpoint.first_moment and checkpoint.second_moment:
             moments = {f"first.{name}": t for name, t in checkpoint.first_moment.items()}
             moments |= {f"second.{name}": t for name, t in checkpoint.second_moment.items()}
@@ -50,8 +63,8 @@ def save_checkpoint(checkpoint: Checkpoint, config: Any, base: Base, folder: Pat
     replace_whole(folder, write)
 
 
-def load_trajectory(folder: Path, base: Base | None = None) -> tuple[list[Checkpoint], Any]:
-    """(checkpoints in order of training, peft config) of a trajectory's folder.
+def load_trajectory(folder: Path, base: Base | None = None) -> Trained:
+    """The trajectory that a folder holds, its checkpoints in order of training.
 
     Raises:
         ModelError: the folder holds no checkpoint, or those of another base model.
@@ -63,7 +76,7 @@ def load_trajectory(folder: Path, base: Base | None = None) -> tuple[list[Checkp
         raise ModelError(f"{folder}: holds no checkpoint-* of a trajectory; name the folder that training wrote.")
     checkpoints = []
     for facts_file in folders:
-        state, config = load_adapter(facts_file.parent, base)
+        state, lora = load_adapter(facts_file.parent, base)
         facts = read_json(facts_file)
         moments_file = facts_file.parent / "moments.safetensors"
         try:
@@ -81,7 +94,7 @@ def load_trajectory(folder: Path, base: Base | None = None) -> tuple[list[Checkp
                 epsilon=facts["epsilon"],
             )
         )
-    return checkpoints, config
+    return Trained(lora, checkpoints)
 
 
 def _part(moments: AdapterState, prefix: str) -> AdapterState | None:

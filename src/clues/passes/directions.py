@@ -2,67 +2,98 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from clues.data.batches import Batch, batches
-from clues.data.prompts import Tokens
+from clues.data.tokens import Tokens, as_table
 from clues.errors import ConfigError
-from clues.models.adapters import LoraModule
-from clues.passes.gradients import Transform, add_gradients, zero_directions
+from clues.passes.gradients import Gradients, add_gradients, zero_directions
 from clues.passes.memory import in_halves
 from clues.passes.numbers import check_numbers
 from clues.settings import ScoringSettings
 
+G = TypeVar("G", bound=Any)
 
-def direction_shares(validation: Sequence[Tokens], weights: Mapping[str, float], contrasted: int) -> Tensor:
-    """How much the gradient of each validation sample, then of each contrasted one, adds to each direction.
 
-    The directions: Σ_m w_m (v_m − ḡ), the plain Σ_m w_m v_m, then v_m − ḡ for every domain by name; ḡ is the mean
-    gradient of the contrasted samples, or 0 where there are none. While an adapter learns what all samples share,
-    such as their form, every gradient points that way; the difference is what good samples have and the mixture
-    lacks.
+@dataclass(frozen=True, kw_only=True)
+class Target(Generic[G]):
+    """What gradients are compared with: the mean gradients v_m of groups of public samples, and their weighted sum.
 
-    Returns:
-        (validation + contrasted) × (2 + domains).
+    `groups`: of each sample, the group it belongs to; `weights`: w_m of each group. `contrasted`: samples whose mean
+    gradient ḡ is taken off every v_m. While an adapter learns what all samples share, such as their form, every
+    gradient points that way; the difference is what good samples have and the mixture lacks.
     """
-    domains = sorted(weights)
-    size = {domain: sum(tokens.domain == domain for tokens in validation) for domain in domains}
-    shares = torch.zeros(len(validation) + contrasted, 2 + len(domains))
-    for row, tokens in enumerate(validation):
-        shares[row, :2] = weights[tokens.domain] / size[tokens.domain]
-        shares[row, 2 + domains.index(tokens.domain)] = 1 / size[tokens.domain]
-    if contrasted:
-        shares[len(validation) :, 0] = -sum(weights.values()) / contrasted
-        shares[len(validation) :, 2:] = -1 / contrasted
-    return shares
+
+    samples: Sequence[Tokens]
+    groups: Sequence[G]
+    weights: Mapping[G, float]
+    contrasted: Sequence[Tokens] = ()
+
+    @property
+    def names(self) -> list[G]:
+        """The groups, in the order of their directions."""
+        return sorted(self.weights)
+
+    @property
+    def shares(self) -> Tensor:
+        """How much the gradient of each sample, then of each contrasted one, adds to each direction.
+
+        The directions: Σ_m w_m (v_m − ḡ), the plain Σ_m w_m v_m, then v_m − ḡ for every group; ḡ is 0 where nothing is
+        contrasted.
+
+        Returns:
+            (samples + contrasted) × (2 + groups).
+        """
+        size, place = Counter(self.groups), {group: column for column, group in enumerate(self.names, start=2)}
+        count, contrasted = len(self.samples), len(self.contrasted)
+        shares = torch.zeros(count + contrasted, 2 + len(place))
+        for row, group in enumerate(self.groups):
+            shares[row, :2] = self.weights[group] / size[group]
+            shares[row, place[group]] = 1 / size[group]
+        if contrasted:
+            shares[count:, 0] = -sum(self.weights.values()) / contrasted
+            shares[count:, 2:] = -1 / contrasted
+        return shares
+
+    def directions(self, gradients: Gradients, settings: ScoringSettings) -> dict[str, Tensor]:
+        """The directions, by tensor name: directions × parameter shape."""
+        return weighted_gradients(gradients, [*self.samples, *self.contrasted], shares=self.shares, settings=settings)
+
+    @property
+    def facts(self) -> list[Any]:
+        """What a digest of work with these directions is made of."""
+        weights = [self.weights[group] for group in self.names]
+        return [as_table([*self.samples, *self.contrasted]).digest, self.shares, weights]
+
+
+def by_domain(validation: Sequence[Tokens], chosen: Mapping[str, float]) -> Target[str]:
+    """The validation set, grouped by domain. Raises ConfigError for the weight of an unknown domain."""
+    domains = [tokens.domain for tokens in validation]
+    return Target(samples=validation, groups=domains, weights=domain_weights(sorted(set(domains)), chosen))
 
 
 def weighted_gradients(
-    model: Any,
-    modules: list[LoraModule],
-    tokens: Sequence[Tokens],
-    shares: Tensor,
-    settings: ScoringSettings,
-    transform: Transform | None = None,
+    gradients: Gradients, tokens: Sequence[Tokens], *, shares: Tensor, settings: ScoringSettings
 ) -> dict[str, Tensor]:
     """Σ_i shares[i, d] · g_i for every direction d: by tensor name, directions × parameter shape."""
-    directions = zero_directions(modules, shares.shape[1])
-    device = next(iter(directions.values())).device
+    directions = zero_directions(gradients.modules, shares.shape[1])
 
     def weighted(batch: Batch) -> dict[str, Tensor]:
-        found = zero_directions(modules, shares.shape[1])
-        weights = shares[batch.rows].to(device)
-        losses = add_gradients(model, modules, batch.to(device), weights, found, transform, settings.loss_reduction)
-        check_numbers({"loss": losses}, [tokens[row].id for row in batch.rows])
-        return found
+        part = zero_directions(gradients.modules, shares.shape[1])
+        weights = shares[batch.rows].to(gradients.device)
+        losses = add_gradients(gradients, batch.to(gradients.device), weights=weights, into=part)
+        check_numbers({"loss": losses}, lambda place: tokens[batch.rows[place]].id)
+        return part
 
-    for batch in batches(tokens, settings.batch_size, settings.batch_tokens):
-        for found in in_halves(weighted, batch):
-            for name, vectors in found.items():
+    for batch in batches(tokens, batch_size=settings.batch_size, batch_tokens=settings.batch_tokens):
+        for part in in_halves(weighted, batch):
+            for name, vectors in part.items():
                 directions[name] += vectors
     return directions
 

@@ -8,7 +8,7 @@ losses gives every sample its own; padded tokens have none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,14 +16,50 @@ import torch
 from torch import Tensor
 
 from clues.data.batches import Batch, pad
-from clues.data.prompts import Tokens
-from clues.models.adapters import LoraModule, attached, lora_modules
+from clues.data.tokens import Tokens
+from clues.models.adapters import Lora, LoraModule, attached, lora_modules
 from clues.models.base import Base
 from clues.models.likelihood import sample_losses
 from clues.passes.capture import Receiver, capturing
 
 # A linear or non-linear map of per-sample gradients, by tensor name (a preconditioner).
 Transform = Callable[[str, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Which per-sample gradients: of these modules of a model with an adapter, mapped by `transform` if there is one.
+
+    `reduction`: the loss of a sample is the mean over its response tokens, or their sum.
+    """
+
+    model: Any
+    modules: list[LoraModule]
+    transform: Transform | None = None
+    reduction: Literal["mean", "sum"] = "mean"
+
+    @property
+    def names(self) -> list[str]:
+        """The adapter's tensors that gradients are of."""
+        return [name for module in self.modules for name in module.tensors]
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.modules[0].a.weight.device)
+
+    def receive(self, batch: Batch, receiver: Receiver) -> Tensor:
+        """Hand every tensor's per-sample gradients of a batch to `receiver`, once each; returns the losses: samples."""
+        transform = self.transform
+
+        def mapped(name: str, gradient: Tensor) -> None:
+            receiver(name, transform(name, gradient) if transform else gradient)
+
+        with torch.enable_grad(), capturing(self.model, self.modules, mapped):
+            losses = sample_losses(
+                self.model, batch.input_ids, batch.attention_mask, batch.labels, reduction=self.reduction
+            )
+            losses.sum().backward()
+        return losses.detach()
 
 
 @dataclass
@@ -40,20 +76,10 @@ class Products:
     parts: dict[str, Tensor]
 
 
-def tensor_names(modules: Sequence[LoraModule]) -> list[str]:
-    return [name for module in modules for name in module.tensors]
-
-
 def batch_products(
-    model: Any,
-    modules: list[LoraModule],
-    batch: Batch,
-    directions: Mapping[str, Tensor],
-    transform: Transform | None = None,
-    reduction: Literal["mean", "sum"] = "mean",
-    part_of: Mapping[str, str] | None = None,
+    gradients: Gradients, batch: Batch, directions: Mapping[str, Tensor], part_of: Mapping[str, str] | None = None
 ) -> Products:
-    """⟨g_i, V_d⟩, ‖g_i‖² and ℓ_i of every sample of a batch, with g_i transformed first where asked.
+    """⟨g_i, V_d⟩, ‖g_i‖² and ℓ_i of every sample of a batch.
 
     Args:
         directions: by tensor name, directions × parameter shape.
@@ -66,7 +92,6 @@ def batch_products(
     parts = {part: torch.zeros_like(squared_norm) for part in (part_of or {}).values()}
 
     def receive(name: str, gradient: Tensor) -> None:
-        gradient = transform(name, gradient) if transform else gradient
         flat = gradient.flatten(1)
         products = flat @ directions[name].flatten(1).T
         dot.add_(products)
@@ -74,19 +99,11 @@ def batch_products(
             parts[part_of[name]].add_(products[:, 0])
         squared_norm.add_(flat.square().sum(1))
 
-    loss = sample_gradients(model, modules, batch, receive, reduction)
+    loss = gradients.receive(batch, receive)
     return Products(dot, squared_norm, loss, parts)
 
 
-def add_gradients(
-    model: Any,
-    modules: list[LoraModule],
-    batch: Batch,
-    weights: Tensor,
-    into: Mapping[str, Tensor],
-    transform: Transform | None = None,
-    reduction: Literal["mean", "sum"] = "mean",
-) -> Tensor:
+def add_gradients(gradients: Gradients, batch: Batch, *, weights: Tensor, into: Mapping[str, Tensor]) -> Tensor:
     """Add Σ_i weights[i, d] · g_i of a batch to direction d; returns the losses: samples.
 
     Args:
@@ -95,10 +112,9 @@ def add_gradients(
     """
 
     def receive(name: str, gradient: Tensor) -> None:
-        gradient = transform(name, gradient) if transform else gradient
         into[name].add_(torch.einsum("bd,b...->d...", weights, gradient))
 
-    return sample_gradients(model, modules, batch, receive, reduction)
+    return gradients.receive(batch, receive)
 
 
 def zero_directions(modules: list[LoraModule], count: int) -> dict[str, Tensor]:
@@ -111,21 +127,7 @@ def zero_directions(modules: list[LoraModule], count: int) -> dict[str, Tensor]:
     }
 
 
-def sample_gradients(
-    model: Any,
-    modules: list[LoraModule],
-    batch: Batch,
-    receive: Receiver,
-    reduction: Literal["mean", "sum"] = "mean",
-) -> Tensor:
-    """Hand every module's per-sample gradients of a batch to `receive`, once each; returns the losses: samples."""
-    with torch.enable_grad(), capturing(model, modules, receive):
-        losses = sample_losses(model, batch.input_ids, batch.attention_mask, batch.labels, reduction)
-        losses.sum().backward()
-    return losses.detach()
-
-
-def check_modules(base: Base, config: Any, pattern: str) -> None:
+def check_modules(base: Base, lora: Lora, pattern: str) -> None:
     """Try an adapter on the base, and catch the gradients of two short sequences, before anything heavy.
 
     Raises:
@@ -133,7 +135,7 @@ def check_modules(base: Base, config: Any, pattern: str) -> None:
         ScoringError: a module sees tokens that cannot be told apart by sample.
     """
     probe = pad([Tokens("probe", "", [0, 1, 2], 1, False), Tokens("probe", "", [0, 1], 1, False)])
-    with attached(base, config) as model:
+    with attached(base, lora) as model:
         modules = lora_modules(model, pattern)
         model.eval().requires_grad_(False)
-        sample_gradients(model, modules, probe.to(base.device), lambda *_: None)
+        Gradients(model, modules).receive(probe.to(base.device), lambda *_: None)

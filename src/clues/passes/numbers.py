@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -10,13 +10,13 @@ from torch import Tensor
 from clues.errors import ScoringError
 
 
-def check_numbers(columns: Mapping[str, Tensor], ids: Sequence[str]) -> None:
+def check_numbers(columns: Mapping[str, Tensor], id_of: Callable[[int], str]) -> None:
     """Raises ScoringError, with the sample's id, where a column holds something that is no number."""
     for name, values in columns.items():
         wrong = (~torch.isfinite(values)).nonzero()
         if len(wrong):
             row = int(wrong[0, 0])
             raise ScoringError(
-                f"sample '{ids[row]}': its {name} is {float(values[row])}; "
+                f"sample '{id_of(row)}': its {name} is {float(values[tuple(wrong[0])])}; "
                 "use model.dtype float32, or a smaller learning rate."
             )

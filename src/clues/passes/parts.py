@@ -6,7 +6,6 @@ import re
 from typing import Literal
 
 from clues.models.adapters import LoraModule
-from clues.passes.gradients import tensor_names
 
 
 def part_names(modules: list[LoraModule], by: Literal["none", "layer", "module"]) -> dict[str, str]:
@@ -16,7 +15,7 @@ def part_names(modules: list[LoraModule], by: Literal["none", "layer", "module"]
     """
     if by == "none":
         return {}
-    return {name: _part(module.name, by) for module in modules for name in tensor_names([module])}
+    return {name: _part(module.name, by) for module in modules for name in module.tensors}
 
 
 def _part(module: str, by: Literal["layer", "module"]) -> str:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from clues.data.batches import Batch
-from clues.models.adapters import LoraModule
-from clues.passes.gradients import Products, Transform, sample_gradients
+from clues.passes.gradients import Gradients, Products
 
 _BLOCK = 2**22  # entries of Π in memory at once
 
@@ -38,21 +36,13 @@ def project_directions(directions: Mapping[str, Tensor], dimension: int) -> dict
     return {"projected": torch.as_tensor(sum(project(n, v, dimension) for n, v in directions.items()))}
 
 
-def projected_products(
-    model: Any,
-    modules: list[LoraModule],
-    batch: Batch,
-    directions: Mapping[str, Tensor],
-    transform: Transform | None = None,
-    reduction: Literal["mean", "sum"] = "mean",
-) -> Products:
+def projected_products(gradients: Gradients, batch: Batch, directions: Mapping[str, Tensor]) -> Products:
     """`batch_products`, of projected gradients with what `project_directions` returned."""
     against = directions["projected"]
     projected = against.new_zeros(len(batch.rows), against.shape[1])
 
     def receive(name: str, gradient: Tensor) -> None:
-        gradient = transform(name, gradient) if transform else gradient
         projected.add_(project(name, gradient, against.shape[1]))
 
-    loss = sample_gradients(model, modules, batch, receive, reduction)
+    loss = gradients.receive(batch, receive)
     return Products(projected @ against.T, projected.square().sum(1), loss, {})

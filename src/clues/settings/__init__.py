@@ -25,6 +25,9 @@ from clues.settings.commands import (
     SelectSettings as SelectSettings,
 )
 from clues.settings.commands import (
+    SiloSettings as SiloSettings,
+)
+from clues.settings.commands import (
     TrainSettings as TrainSettings,
 )
 from clues.settings.commands import (

@@ -26,6 +26,23 @@ from clues.settings.tables import (
 )
 
 
+class SiloSettings(Settings):
+    """What one data owner does with a base model and its samples."""
+
+    seed: int = 1
+    lora: LoraSettings = LoraSettings()
+    data: DataSettings = DataSettings()
+    training: TrainingSettings = TrainingSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    selection: SelectionSettings = SelectionSettings()
+
+    @classmethod
+    def of(cls, settings: Settings) -> SiloSettings:
+        """The part of a command's settings that concerns the data owner."""
+        names = [name for name in cls.model_fields if name in type(settings).model_fields]
+        return cls(**{name: getattr(settings, name) for name in names})
+
+
 class RunSettings(Settings):
     """A whole collaboration: `clues run CONFIG.toml`."""
 

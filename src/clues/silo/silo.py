@@ -1,244 +1,248 @@
-"""What one data owner's machine does: train a trajectory, score, select, train on what is kept.
+"""One data owner: it trains a trajectory, scores, selects, and trains on what it keeps.
 
-`clues score` and `clues select` are this without any collaboration. Everything here stays in `folder`.
+A notebook makes a `Silo` of a loaded model and a list of records; `clues score` puts files around one, and a client of
+a collaboration puts messages around one. It knows neither.
 """
 
 from __future__ import annotations
 
-import functools
-import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from clues.data.prompts import Tokens
-from clues.data.samples import Private
-from clues.errors import OutputError
-from clues.io.files import Phase, replace_whole, value_digest, write_json, write_jsonl, write_parquet
-from clues.io.processes import gathered, once, wait
-from clues.methods.clues import Columns
-from clues.methods.default.auto import SIGNALS
-from clues.methods.registry import Data, Trained, method
-from clues.models.adapters import AdapterState, lora_facts
-from clues.models.base import Base
-from clues.models.trajectory import Checkpoint
+from clues.data.prompts import tokenize
+from clues.data.samples import read_records
+from clues.data.tokens import Picked, Tokens, TokenTable
+from clues.errors import all_of
+from clues.io.files import write_json
+from clues.io.processes import gathered, once
+from clues.io.store import Store, export
+from clues.methods.interface import Job, Public
+from clues.methods.registry import checked_method, method, with_rule
+from clues.models.adapters import TENSORS, AdapterState, lora_facts
+from clues.models.base import Base, at_rest
+from clues.models.trajectory import Trained, load_trajectory
 from clues.passes.costs import Cost, measured
+from clues.passes.gradients import check_modules
 from clues.passes.numbers import check_numbers
-from clues.selection.threshold import Threshold
-from clues.settings import LoraSettings, ScoringSettings, TrainingSettings
-from clues.training.fit import fit, fit_trajectory
+from clues.passes.passes import PASSES, Columns, Passes
+from clues.selection.threshold import Threshold, fit_threshold
+from clues.settings import SiloSettings, validated
+from clues.silo.selection import Selection
+from clues.silo.tables import ScoreTable, write_table
+from clues.training.fit import Training, fit
 from clues.training.in_run import InRunScorer
-from clues.version import __version__
+
+SAMPLES, ANCHORS, COSTS = "scores.parquet", "anchors.parquet", "costs.json"
 
 
 @dataclass(frozen=True)
-class ScoreTable:
-    """A file of scores: ids, domains and, by column, one number a sample."""
+class Scored:
+    """The scores in a folder: of the private samples, and of the anchors."""
 
-    ids: list[str]
-    columns: dict[str, Tensor]
+    folder: Path
+
+    @cached_property
+    def samples(self) -> ScoreTable:
+        return ScoreTable(self.folder / SAMPLES)
+
+    @cached_property
+    def anchors(self) -> ScoreTable:
+        return ScoreTable(self.folder / ANCHORS)
 
     @property
-    def scores(self) -> Tensor:
-        return self.columns["score"]
+    def score(self) -> Tensor:
+        """Of the private samples: samples, more is better."""
+        return self.samples.score
 
 
-def score_silo(
-    base: Base,
-    checkpoints: Sequence[Checkpoint],
-    lora_config: Any,
-    samples: Sequence[Tokens],
-    validation: Sequence[Tokens],
-    anchors: Sequence[Tokens],
-    settings: ScoringSettings,
-    folder: Path,
-) -> tuple[ScoreTable, ScoreTable]:
-    """Score private samples and anchors in one pass; write scores.parquet, anchors.parquet, and costs.json.
+class Silo:
+    """One data owner, in memory or on disk.
 
-    Called in every process of a silo, each scores a share of the batches.
-
-    Returns:
-        (table of the samples, table of the anchors). Done already with the same inputs, they are read.
+    Args:
+        store: remembers finished work, so that nothing is done twice; a temporary one where none is given.
+        folder: where results are shown under the names that people look for: trajectory/, scores.parquet,
+            anchors.parquet, costs.json.
+        name: the owner's name in a threshold.
     """
-    inputs = {
-        "version": __version__,
-        "base": base.digest,
-        "lora": lora_facts(lora_config),
-        "samples": [samples, anchors, validation],
-        "checkpoints": list(checkpoints),
-        "settings": settings.model_dump(exclude={"batch_size", "batch_tokens"}),
-    }
-    phase = Phase(folder, "scores", inputs)
-    done = phase.done
-    wait()  # all have looked before one of them finishes it
-    if not done:
-        apart = {"method", "similarity", "batch_size", "batch_tokens", "keep_passes"}
-        same = inputs | {"settings": settings.model_dump(exclude=apart)}
-        shards = folder / ".shards" / value_digest(same)[:16]
-        earlier: list[Cost] = []
-        remember = functools.partial(_kept, shards, [t.id for t in [*samples, *anchors]], base, earlier)
-        trained, data = Trained(base, checkpoints, lora_config), Data(samples, anchors, validation)
-        with measured(base) as cost:
-            together = method(settings.method).score(trained, data, settings, remember)
-        check_numbers(together, [t.id for t in [*samples, *anchors]])
-        costs = gathered(sum(earlier, cost))
-        split = len(samples)
 
-        def write() -> None:
-            _write_table(folder / "scores.parquet", samples, {n: v[:split] for n, v in together.items()})
-            _write_table(folder / "anchors.parquet", anchors, {n: v[split:] for n, v in together.items()})
-            write_json(folder / "costs.json", asdict(sum(costs, Cost())))
-            phase.finish()
-            if not settings.keep_passes:
-                shutil.rmtree(folder / ".shards", ignore_errors=True)
+    def __init__(self, job: Job, *, store: Store | None = None, folder: Path | None = None, name: str = "me") -> None:
+        self.job, self.folder, self.name = job, folder, name
+        self.store = store or (Store(folder / "store") if folder else Store.temporary())
 
-        once(write)
-    return read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
+    @classmethod
+    def from_records(
+        cls,
+        model: Any,
+        tokenizer: Any,
+        records: Sequence[Mapping[str, Any]],
+        *,
+        validation: Sequence[Mapping[str, Any]],
+        anchors: Sequence[Mapping[str, Any]],
+        **settings: Any,
+    ) -> Silo:
+        """A silo of a loaded model and of records as a file would hold them; only temporary files are written.
 
+        Args:
+            model, tokenizer: a causal LM of transformers, and its own.
+            validation: clean records that say what is good. anchors: clean records that set the threshold.
+            settings: tables of settings, such as `scoring={"method": "clues"}`.
 
-def fit_silo(
-    base: Base,
-    lora: LoraSettings,
-    tokens: Sequence[Tokens],
-    settings: TrainingSettings,
-    seed: int,
-    folder: Path,
-    initial: Mapping[str, Tensor] | None = None,
-    proximal_mu: float = 0.0,
-    what: str = "training",
-    in_order: bool = False,
-) -> AdapterState:
-    """`fit`, remembered on the client's disk: the same work is never done twice."""
-    from safetensors.torch import load_file, save_file
+        Raises:
+            ConfigError: settings are wrong, all of them at once.
+            DataError: records that cannot be used, all of them at once.
+        """
+        chosen = validated(SiloSettings, settings)
+        checked_method(chosen.scoring)
+        base = Base(str(model.config._name_or_path), model, tokenizer, in_memory=True)
 
-    key = value_digest([__version__, tokens, lora, settings, seed, initial, proximal_mu, in_order, base.digest])
-    file = folder / "adapters" / f"{key[:16]}.safetensors"
-    if not file.is_file():
-        state = fit(
-            base,
-            lora,
-            tokens,
-            settings,
-            seed,
-            initial=initial,
-            proximal_mu=proximal_mu,
-            what=what,
-            in_order=in_order,
+        def tokens(what: str, given: Sequence[Mapping[str, Any]]) -> TokenTable:
+            return tokenize(read_records(given, what, chosen.data), base, chosen.data)
+
+        private, *public = all_of(
+            lambda: tokens("records", records),
+            lambda: tokens("validation", validation),
+            lambda: tokens("anchors", anchors),
         )
-        replace_whole(file, lambda part: save_file(state, str(part)))
-    return dict(load_file(str(file)))
+        check_modules(base, chosen.lora, chosen.scoring.modules)
+        public_samples = Public(validation=public[0], anchors=public[1])
+        return cls(Job(base=base, private=private, public=public_samples, settings=chosen))
 
+    def trajectory(self) -> Trained:
+        """Train on all private samples, and record the trajectory."""
+        job, training = self.job, self._training()
+        if job.scoring.walk == "in-run":
+            return load_trajectory(self._scored_in_run() / "trajectory", job.base)
+        inputs = [job.base.digest, job.private.digest, training.facts]
 
-def write_selection(
-    private: Private, table: ScoreTable, threshold: Threshold, client: str, folder: Path
-) -> tuple[list[bool], list[str]]:
-    """Write kept.jsonl and dropped.jsonl: the original records untouched, plus score and reason.
+        def build(part: Path) -> None:
+            once(lambda: self._fit(job.private, training, trajectory=part))
 
-    Records that cannot be used stand at the end of dropped.jsonl without a score.
+        folder = self.store.folder("trajectory", inputs, build=build)
+        self._show(folder, "trajectory")
+        return load_trajectory(folder, job.base)
 
-    Returns:
-        (which samples are kept, the reason of each).
-    """
-    kept: list[bool] = threshold.keep(table.scores, client).tolist()
-    reasons = _reasons(table, kept, threshold, client)
-    rows: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
-    for sample, value, keep, reason in zip(private.samples, table.scores.tolist(), kept, reasons, strict=True):
-        rows[keep].append({**sample.record, "clues": {"id": sample.id, "score": value, "reason": reason}})
-    for bad in private.unusable:
-        reason = f"cannot be used: {Path(bad.place).name}: {bad.reason}"
-        rows[False].append({**bad.record, "clues": {"id": bad.id, "score": None, "reason": reason}})
-    write_jsonl(folder / "kept.jsonl", rows[True])
-    write_jsonl(folder / "dropped.jsonl", rows[False])
-    return kept, reasons
+    def score(self, trained: Trained | None = None) -> Scored:
+        """Score the private samples and the anchors, along a trajectory that is given or trained.
 
+        Called in every process of a silo, each scores a share of the batches.
 
-def read_table(path: Path) -> ScoreTable:
-    """Raises OutputError where the table is missing or broken."""
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path).to_pydict()
-    except (OSError, pyarrow.ArrowException) as error:
-        raise OutputError(f"{path}: cannot be read ({type(error).__name__}); remove it and score again.") from None
-    columns = {name: torch.tensor(values, dtype=torch.float64) for name, values in table.items() if name != "id"}
-    return ScoreTable(table["id"], columns)
-
-
-def score_in_run(
-    base: Base,
-    lora: LoraSettings,
-    samples: Sequence[Tokens],
-    validation: Sequence[Tokens],
-    anchors: Sequence[Tokens],
-    training: TrainingSettings,
-    settings: ScoringSettings,
-    seed: int,
-    folder: Path,
-) -> tuple[ScoreTable, ScoreTable]:
-    """Train the trajectory and score in the same pass; what `score_silo` writes and returns."""
-    phase = Phase(folder, "scores", [samples, anchors, validation, lora, training, settings, seed, base.digest])
-    if not phase.done:
-        scorers: list[InRunScorer] = []
-
-        def watch(trainer: Any) -> InRunScorer:
-            scorers.append(InRunScorer(trainer, validation, anchors, settings, folder / ".in-run"))
-            return scorers[0]
-
-        fit_trajectory(base, lora, samples, training, seed, folder / "trajectory", watch)
-        own, public = scorers[0].columns()
-        check_numbers(own, [t.id for t in samples])
-        _write_table(folder / "scores.parquet", samples, own)
-        _write_table(folder / "anchors.parquet", anchors, public)
-        phase.finish()
-        shutil.rmtree(folder / ".in-run", ignore_errors=True)
-    return read_table(folder / "scores.parquet"), read_table(folder / "anchors.parquet")
-
-
-def _kept(
-    shards: Path, ids: Sequence[str], base: Base, earlier: list[Cost], name: str, compute: Callable[[], Columns]
-) -> Columns:
-    """The shard of that name, or what is computed and then kept: scalars of a batch with its ids, never a gradient.
-
-    What a kept shard had cost is added to `earlier`, so that scoring costs the same whoever paid for it.
-    """
-    import pyarrow.parquet
-
-    file = shards / f"{name}.parquet"
-    if not file.is_file():
-        with measured(base) as cost:
-            columns = compute()
-        names = [ids[row] if row < len(ids) else "public" for row in columns["row"].tolist()]
-        told = {"cost": json.dumps(asdict(cost))}
-        write_parquet(file, {"id": names, **{n: values.numpy() for n, values in columns.items()}}, told)
-        return columns
-    table = pyarrow.parquet.read_table(file)
-    earlier.append(Cost(**json.loads((table.schema.metadata or {}).get(b"cost", b"{}"))))
-    return {n: torch.tensor(table[n].to_numpy()) for n in table.column_names if n != "id"}
-
-
-def _write_table(path: Path, tokens: Sequence[Tokens], columns: Mapping[str, Tensor]) -> None:
-    write_parquet(path, {"id": [t.id for t in tokens], **{n: v.double().numpy() for n, v in columns.items()}})
-
-
-def _reasons(table: ScoreTable, kept: Sequence[bool], threshold: Threshold, client: str) -> list[str]:
-    """Of every sample, why it is kept or dropped: the rule, and of a dropped one the signal that is least like good."""
-    limit = threshold.limit(client)
-    # Together they are those of `auto`; a column `loss` alone is the loss itself, in nats.
-    signals = SIGNALS if set(SIGNALS) <= table.columns.keys() else ()
-    found = []
-    for row, keep in enumerate(kept):
-        if limit is None:
-            reason = f"{'among' if keep else 'not among'} the best share ({threshold.rule})"
+        Raises:
+            ConfigError, ScoringError: the method cannot be used with these settings, or a score is not a number.
+        """
+        if self.job.scoring.walk == "in-run":
+            folder = self._scored_in_run()
+            self._show(folder / "trajectory", "trajectory")
         else:
-            reason = f"score {'≥' if keep else '<'} {limit:.6g} ({threshold.rule})"
-        if signals and not keep:
-            lowest = min(signals, key=lambda name: float(table.columns[name][row]))
-            reason += f"; lowest: {lowest}, {float(table.columns[lowest][row]):+.1f} standard deviations of clean ones"
-        found.append(reason)
-    return found
+            chosen = method(self.job.scoring.method)
+            if trained is None:
+                trained = self.trajectory() if chosen.trajectory else Trained(self.job.settings.lora, [])
+            folder = self._scored_at(trained)
+        for name in (SAMPLES, ANCHORS, COSTS):
+            self._show(folder / name, name)
+        return Scored(folder)
+
+    def select(self, threshold: Threshold | None = None) -> Selection:
+        """What is kept: by a threshold that is given, or by one that the own anchors set."""
+        scored, settings = self.score(), self.job.settings
+        if threshold is None:
+            rule = with_rule(settings.selection, settings.scoring)
+            threshold = fit_threshold({self.name: scored.anchors.score}, rule)
+        return Selection(scored.samples, threshold, self.name)
+
+    def train(
+        self,
+        rows: Sequence[int] | None = None,
+        *,
+        initial: Mapping[str, Tensor] | None = None,
+        in_order: bool = False,
+        proximal_mu: float = 0.0,
+        what: str = "training",
+    ) -> AdapterState:
+        """Train an adapter on some of the private samples, on what is kept where none are given; its tensors.
+
+        Args:
+            initial: the adapter to start from. in_order, proximal_mu: as in `Training`.
+        """
+        if rows is None:
+            rows = [row for row, keep in enumerate(self.select().kept) if keep]
+        training = replace(self._training(), initial=initial, in_order=in_order, proximal_mu=proximal_mu, what=what)
+        job, tokens = self.job, Picked(self.job.private, rows)
+        inputs = [job.base.digest, job.private.digest, torch.tensor(rows), training.facts]
+        return self.store.get("adapters", inputs, compute=lambda: self._fit(tokens, training), codec=TENSORS)
+
+    def _fit(self, tokens: Sequence[Tokens], training: Training, **options: Any) -> AdapterState:
+        with at_rest(self.job.base):
+            return fit(self.job.base, tokens, training, **options)
+
+    def _training(self) -> Training:
+        settings = self.job.settings
+        return Training(
+            lora=settings.lora, settings=settings.training, seed=settings.seed, what="training the trajectory"
+        )
+
+    def _show(self, stored: Path, name: str) -> None:
+        if self.folder and stored.exists():
+            target = self.folder / name
+            once(lambda: export(stored, target))
+
+    def _scored_at(self, trained: Trained) -> Path:
+        job = self.job
+
+        def build(part: Path) -> None:
+            passes = Passes(
+                base=job.base,
+                store=self.store,
+                batch_size=job.scoring.batch_size,
+                batch_tokens=job.scoring.batch_tokens,
+            )
+            with at_rest(job.base), measured(job.base) as cost:
+                scores = method(job.scoring.method).score(job, trained, passes)
+            check_numbers(scores.columns, job.scored.id)
+            split = len(job.private)
+            samples, anchors = (scores.rows(rows).columns for rows in (slice(0, split), slice(split, None)))
+            total = sum(gathered(sum(passes.earlier, cost)), Cost())
+            once(lambda: self._write(part, samples, anchors))
+            once(lambda: write_json(part / COSTS, asdict(total)))
+
+        choices = job.scoring.model_dump(exclude={"batch_size", "batch_tokens", "keep_passes"})
+        inputs = [*self._data_digests(), lora_facts(trained.lora), list(trained.checkpoints), choices]
+        folder = self.store.folder("scores", inputs, build=build)
+        if not job.scoring.keep_passes:
+            once(lambda: self.store.drop(PASSES))
+        return folder
+
+    def _scored_in_run(self) -> Path:
+        """Train the trajectory and score in the same pass."""
+        job, training = self.job, self._training()
+
+        def build(part: Path) -> None:
+            scorers: list[InRunScorer] = []
+
+            def watch(trainer: Any) -> InRunScorer:
+                public, kept = job.public, part / ".in-run"
+                scorers.append(InRunScorer(trainer, public.validation, public.anchors, job.scoring, kept))
+                return scorers[0]
+
+            self._fit(job.private, training, trajectory=part / "trajectory", watch=watch)
+            samples, anchors = scorers[0].columns()
+            check_numbers(samples, job.private.id)
+            self._write(part, samples, anchors)
+            shutil.rmtree(part / ".in-run", ignore_errors=True)
+
+        inputs = [*self._data_digests(), training.facts, job.scoring]
+        return self.store.folder("in-run", inputs, build=lambda part: once(lambda: build(part)))
+
+    def _data_digests(self) -> list[str]:
+        job = self.job
+        return [job.base.digest, job.private.digest, job.public.anchors.digest, job.public.validation.digest]
+
+    def _write(self, folder: Path, samples: Columns, anchors: Columns) -> None:
+        write_table(folder / SAMPLES, self.job.private.ids, samples)
+        write_table(folder / ANCHORS, self.job.public.anchors.ids, anchors)

@@ -7,7 +7,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,8 @@ from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from clues.data.batches import pad
-from clues.data.prompts import Tokens
+from clues.data.tokens import Tokens
 from clues.errors import TrainingError
-from clues.io.files import Phase
 from clues.models.adapters import AdapterState, adapter_state, attached
 from clues.models.base import Base
 from clues.models.likelihood import sample_losses
@@ -29,78 +28,79 @@ from clues.training.recorder import RecordTrajectory
 Watch = Callable[[Trainer], TrainerCallback]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A fine-tuning, but for what it is of.
+
+    `initial`: the adapter it starts from, a seeded one where there is none. `in_order`: pass over the samples once, as
+    they come; otherwise they are shuffled in every epoch. `proximal_mu`: the weight μ of FedProx's term
+    μ/2 ‖φ − φ_initial‖² (arXiv 1812.06127). `what`: names it for the person who watches.
+    """
+
+    lora: LoraSettings
+    settings: TrainingSettings
+    seed: int
+    initial: Mapping[str, Tensor] | None = None
+    in_order: bool = False
+    proximal_mu: float = 0.0
+    what: str = "training"
+
+    @property
+    def facts(self) -> list[Any]:
+        """What a digest of the trained adapter is made of."""
+        initial = None if self.initial is None else dict(self.initial)
+        return [self.lora, self.settings, self.seed, initial, self.in_order, self.proximal_mu]
+
+    @property
+    def length(self) -> TrainingSettings:
+        return self.settings.model_copy(update={"epochs": 1.0, "steps": None}) if self.in_order else self.settings
+
+
 def fit(
     base: Base,
-    lora: LoraSettings,
     tokens: Sequence[Tokens],
-    settings: TrainingSettings,
-    seed: int,
-    initial: Mapping[str, Tensor] | None = None,
+    training: Training,
+    *,
     trajectory: Path | None = None,
-    proximal_mu: float = 0.0,
-    what: str = "training",
     watch: Watch | None = None,
-    in_order: bool = False,
 ) -> AdapterState:
-    """Fine-tune an adapter from `initial` (or a seeded start) and return its tensors.
+    """Fine-tune an adapter and return its tensors.
 
     Args:
-        trajectory: folder for the checkpoints φ_t; an interrupted training goes on from the last of them.
+        trajectory: folder for the checkpoints φ_t; an interrupted training resumes from the last of them.
         watch: makes one more callback, once the Trainer is there.
-        in_order: pass over the samples once, as they come; otherwise they are shuffled in every epoch.
-        proximal_mu: weight μ of FedProx's term μ/2 ‖φ − φ_initial‖² (arXiv 1812.06127).
 
     Raises:
         TrainingError: there is nothing to train on, or the loss is no longer a number.
     """
     if not tokens:
-        raise TrainingError(f"{what}: no samples are left to train on; loosen the threshold.")
+        raise TrainingError(f"{training.what}: no samples are left to train on; loosen the threshold.")
     with (
-        attached(base, lora, initial, seed) as model,
+        attached(base, training.lora, training.initial, training.seed) as model,
         tempfile.TemporaryDirectory() as scratch,
-        ShowProgress(what) as shown,
+        ShowProgress(training.what) as shown,
     ):
-        set_seed(seed)
+        set_seed(training.seed)
         _trainable_adapter(model)
-        length = settings.model_copy(update={"epochs": 1.0, "steps": None}) if in_order else settings
         callbacks: list[TrainerCallback] = [shown]
         if trajectory is not None:
-            callbacks.append(RecordTrajectory(model, trajectory, lora, base, _snapshots(tokens, length)))
+            steps = _snapshots(len(tokens), training.length)
+            callbacks.append(RecordTrajectory(model, trajectory, training.lora, base, steps))
         trainer = _LossPerSample(
             model=model,
-            args=_arguments(trajectory / ".resume" if trajectory else Path(scratch), base, length, len(tokens), seed),
+            args=_arguments(trajectory / ".resume" if trajectory else Path(scratch), base, training, len(tokens)),
             train_dataset=_Dataset(tokens),
             data_collator=_collate,
             callbacks=callbacks,
         )
-        trainer.proximal_mu, trainer.in_order = proximal_mu, in_order
+        trainer.proximal_mu, trainer.in_order = training.proximal_mu, training.in_order
         if watch:
             trainer.add_callback(watch(trainer))
         trainer.remove_callback(_printer())
         trainer.train(resume_from_checkpoint=_resumable(trajectory))
+        if trajectory is not None:
+            shutil.rmtree(trajectory / ".resume", ignore_errors=True)
         return adapter_state(model)
-
-
-def fit_trajectory(
-    base: Base,
-    lora: LoraSettings,
-    tokens: Sequence[Tokens],
-    settings: TrainingSettings,
-    seed: int,
-    folder: Path,
-    watch: Watch | None = None,
-) -> None:
-    """Record a trajectory once: done already with the same data and settings, nothing happens."""
-    inputs = [tokens, lora, settings, seed, base.digest]
-    done, begun = Phase(folder, "trajectory", inputs), Phase(folder, "begun", inputs)
-    if done.done and not watch:  # who watches needs the steps themselves
-        return
-    if not begun.done and folder.exists():
-        shutil.rmtree(folder)
-    begun.finish()
-    fit(base, lora, tokens, settings, seed, trajectory=folder, what="training the trajectory", watch=watch)
-    shutil.rmtree(folder / ".resume", ignore_errors=True)
-    done.finish()
 
 
 class _LossPerSample(Trainer):
@@ -141,11 +141,11 @@ class _Dataset(torch.utils.data.Dataset[dict[str, Any]]):
         return len(self._tokens)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        return {"tokens": asdict(self._tokens[row])}
+        return {"tokens": self._tokens[row]}
 
 
 def _collate(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
-    batch = pad([Tokens(**row["tokens"]) for row in rows])
+    batch = pad([row["tokens"] for row in rows])
     return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask, "labels": batch.labels}
 
 
@@ -154,9 +154,9 @@ def _trainable_adapter(model: Any) -> None:
         parameter.requires_grad_("lora_" in name)
 
 
-def _snapshots(tokens: Sequence[Tokens], settings: TrainingSettings) -> list[int]:
+def _snapshots(samples: int, settings: TrainingSettings) -> list[int]:
     """The optimizer steps after which a checkpoint is recorded: T evenly spaced ones, the last included."""
-    steps = total_steps(len(tokens), settings)
+    steps = total_steps(samples, settings)
     count = min(settings.checkpoints, steps)
     return [round(steps * (index + 1) / count) for index in range(count)]
 
@@ -168,7 +168,8 @@ def total_steps(samples: int, settings: TrainingSettings) -> int:
     return max(1, math.ceil(settings.epochs * math.ceil(batches / settings.gradient_accumulation)))
 
 
-def _arguments(folder: Path, base: Base, settings: TrainingSettings, samples: int, seed: int) -> TrainingArguments:
+def _arguments(folder: Path, base: Base, training: Training, samples: int) -> TrainingArguments:
+    settings = training.length
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=settings.steps or -1,
@@ -182,8 +183,8 @@ def _arguments(folder: Path, base: Base, settings: TrainingSettings, samples: in
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         optim="adamw_torch",
-        seed=seed,
-        data_seed=seed,
+        seed=training.seed,
+        data_seed=training.seed,
         use_cpu=base.device.type == "cpu",
         save_strategy="no",
         save_total_limit=1,

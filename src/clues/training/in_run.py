@@ -20,14 +20,14 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from clues.data.batches import IGNORED, batches
-from clues.data.prompts import Tokens
+from clues.data.tokens import Tokens
 from clues.errors import ScoringError
 from clues.io.files import replace_whole
-from clues.methods.clues import Columns
 from clues.models.adapters import lora_modules
 from clues.passes.capture import capturing
-from clues.passes.directions import cosines, direction_lengths, direction_shares, domain_weights, weighted_gradients
-from clues.passes.gradients import batch_products
+from clues.passes.directions import by_domain, cosines, direction_lengths, weighted_gradients
+from clues.passes.gradients import Gradients, batch_products
+from clues.passes.passes import Columns
 from clues.settings import ScoringSettings
 
 _ROW = "clues_row"
@@ -72,9 +72,9 @@ class InRunScorer(TrainerCallback):
         self._trainer, self._settings, self._keep = trainer, settings, keep
         self._validation, self._anchors = validation, anchors
         self._modules = lora_modules(trainer.model, settings.modules)
-        weights = domain_weights(sorted({t.domain for t in validation}), settings.domain_weights)
-        self._domains = sorted(weights)
-        self._shares = direction_shares(validation, weights, 0)[:, 1:]  # the total, then each domain
+        target = by_domain(validation, settings.domain_weights)
+        self._domains, self._shares = target.names, target.shares[:, 1:]  # the total, then each domain
+        self._gradients = Gradients(trainer.model, self._modules, reduction=settings.loss_reduction)
         self._directions: dict[str, Tensor] = {}
         self._open: _Open | None = None
         columns = self._shares.shape[1]
@@ -167,14 +167,12 @@ class InRunScorer(TrainerCallback):
             parameter.requires_grad_(False)
         was_training = model.training
         model.eval()
-        self._directions = weighted_gradients(model, self._modules, self._validation, self._shares, settings)
+        self._directions = weighted_gradients(self._gradients, self._validation, shares=self._shares, settings=settings)
         self._lengths = direction_lengths(self._directions)
         device = next(iter(self._directions.values())).device
         dot, norm = torch.zeros_like(self._state["anchor_sum"]), torch.zeros(len(self._anchors))
-        for batch in batches(self._anchors, settings.batch_size, settings.batch_tokens):
-            found = batch_products(
-                model, self._modules, batch.to(device), self._directions, reduction=settings.loss_reduction
-            )
+        for batch in batches(self._anchors, batch_size=settings.batch_size, batch_tokens=settings.batch_tokens):
+            found = batch_products(self._gradients, batch.to(device), self._directions)
             dot[batch.rows], norm[batch.rows] = found.dot.cpu(), found.squared_norm.sqrt().cpu()
         model.train(was_training)
         for parameter in trained:

@@ -7,19 +7,18 @@ from collections import Counter
 import pytest
 import torch
 
-from clues.data.prompts import Tokens
-from clues.methods.default.auto import _agreement, _needed, halved
-from clues.methods.registry import Data, Trained, method
-from clues.settings import ScoringSettings
+from bundles import job, scores
+from clues.methods.default.rows import halves, needed_domains, rows_of
+from clues.methods.default.score import _agreement, nearest_domains
+from clues.models.trajectory import Trained
+from clues.passes.agreement import Agreement
 from scoring_oracle import LORA, checkpoint, tokens
 
 
 def test_auto_is_the_same_for_any_batch_size_and_scores_anchors_too(base):
-    data = Data(tokens(5, 1), tokens(4, 4, prefix="a"), tokens(6, 2, prefix="v"))
+    parts = tokens(5, 1), tokens(4, 4, prefix="a"), tokens(6, 2, prefix="v")
     columns = [
-        method("auto").score(
-            Trained(base, [checkpoint(base)], LORA), data, ScoringSettings(batch_size=size), lambda _, c: c()
-        )
+        scores(job(base, *parts, scoring={"batch_size": size}), Trained(LORA, [checkpoint(base)])).columns
         for size in (2, 16)
     ]
     assert len(columns[0]["score"]) == 9
@@ -28,20 +27,23 @@ def test_auto_is_the_same_for_any_batch_size_and_scores_anchors_too(base):
 
 
 def test_public_samples_of_other_domains_tell_nothing_here():
-    def of(*domains):
-        return [Tokens(str(n), domain, [1, 2, 3], 1, False) for n, domain in enumerate(domains)]
-
-    assert _needed(of("a"), of("a", "b"), of("a", "b")) == {"a"}
-    assert _needed(of("mine"), of("anchors"), of("a", "b")) == {"a", "b", "anchors"}
+    assert needed_domains(["a"], ["a", "b"], ["a", "b"]) == {"a"}
+    assert needed_domains(["mine"], ["anchors"], ["a", "b"]) == {"a", "b", "anchors"}
 
 
 def test_agreement_is_the_cosine_with_the_half_a_sample_is_not_in():
     validation = tokens(6, 2, prefix="v")
-    halves = Counter(t.domain for t in halved(validation))
-    assert len(halves) == 2 * len({t.domain for t in validation})
-    assert max(halves.values()) - min(halves.values()) <= 1
-    domain = validation[0].domain
-    found = {f"{domain} / half 1": torch.tensor([0.2, 0.9]), f"{domain} / half 2": torch.tensor([0.4, 0.5])}
-    inside = Tokens("v", f"{domain} / half 1", [1, 2], 1, False)
-    outside = Tokens("s", domain, [1, 2], 1, False)
-    assert _agreement([outside, inside], [domain, domain], found).tolist() == pytest.approx([0.3, 0.5])
+    sizes = Counter(halves(validation))
+    assert len(sizes) == 2
+    assert max(sizes.values()) - min(sizes.values()) <= 1
+    rows = rows_of(tokens(1, 1), [], validation)
+    groups, cosine = [("d", 0), ("d", 1)], torch.zeros(len(rows.tokens), 3)
+    cosine[:, 1:] = torch.tensor([0.2, 0.4])
+    nothing = torch.zeros(len(rows.tokens))
+    found = Agreement(groups=groups, dot=cosine, cosine=cosine, paper=nothing, loss=nothing, norm=nothing, parts={})
+    values = _agreement(rows, nearest_domains(rows, found), found)
+    assert values[0].item() == pytest.approx(0.3)
+    for half in (0, 1):
+        inside = values[torch.from_numpy(rows.half == half)]
+        assert len(inside) == 9  # three samples, and two copies of each
+        assert inside.tolist() == pytest.approx([(0.4, 0.2)[half]] * 9)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clues.data.prompts import Tokens
-from clues.methods.default.features import likelihood_signals, with_other_prompts
-from clues.settings import ScoringSettings
+from bundles import passes
+from clues.data.tokens import Tokens
+from clues.methods.default.features import after_other_prompt, likelihood_features
 from scoring_oracle import tokens
 
 
 def test_other_prompts_are_of_the_own_domain_and_never_the_own():
     public = [Tokens(str(n), "ab"[n % 2], [n, 100, 7], 2, False) for n in range(6)]
-    for before, after in zip(public, with_other_prompts(public, public), strict=True):
+    prompts = [sample.input_ids[:2] for sample in public]
+    for before in public:
+        after = after_other_prompt(before, public, prompts)
         assert after.input_ids[0] != before.input_ids[0]
         assert after.input_ids[0] % 2 == before.input_ids[0] % 2
         assert after.input_ids[after.response_start :] == before.input_ids[before.response_start :]
@@ -29,8 +31,9 @@ def response_losses(base, sample):
 
 def test_readings_of_token_losses_against_transformers(base):
     sample = tokens(1, 3)[0]
-    other = with_other_prompts([sample], tokens(4, 4, prefix="p"))[0]
-    found = likelihood_signals(base, [sample], [other], ScoringSettings(), lambda _, compute: compute())
+    public = tokens(4, 4, prefix="p")
+    other = after_other_prompt(sample, public, [p.input_ids[: p.response_start] for p in public])
+    found = likelihood_features([sample], domains=["d"], public=public, passes=passes(base))
     losses, after_another = response_losses(base, sample), response_losses(base, other)
     highest = losses.sort(descending=True).values[: max(1, len(losses) // 4)]
     gains = (after_another - losses)[:-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clues.methods.default.prior import Mixture, Normal, Public, fitted_mixture, log_odds_at_client
+from clues.methods.default.prior import Mixture, Normal, PublicOdds, fitted_mixture, log_odds_at_client
 
 PUBLIC = Mixture(0.5, Normal(3.0, 2.0), Normal(-3.0, 4.0))
 
@@ -17,13 +17,15 @@ def drawn(good: int, low: int, shift: float = 0.0) -> torch.Tensor:
     return torch.cat([normal.icdf((torch.arange(n) + 0.5) / n) * k.variance**0.5 + k.mean + shift for n, k in kinds])
 
 
-def public(good: list[float], *ways: list[float]) -> Public:
+def public(good: list[float], *ways: list[float]) -> PublicOdds:
     """Of samples whose odds against every way are the same numbers, and equal their first signal."""
 
     def odds(scores: torch.Tensor) -> torch.Tensor:
         return scores[:, None].expand(-1, len(ways)).double()
 
-    return Public(lambda signals: odds(signals[:, 0]), odds(torch.tensor(good)), [odds(torch.tensor(w)) for w in ways])
+    return PublicOdds(
+        lambda signals: odds(signals[:, 0]), odds(torch.tensor(good)), [odds(torch.tensor(w)) for w in ways]
+    )
 
 
 def test_public_scores_give_their_means_and_variances():
@@ -80,7 +82,7 @@ def test_one_sample_and_public_scores_without_any_spread_are_no_error():
     assert log_odds_at_client(torch.ones(1, 1, dtype=torch.float64), known).isfinite().all()
 
 
-def known_of_three_signals() -> Public:
+def known_of_three_signals() -> PublicOdds:
     """Good samples lie around 0 in three signals; each of two ways of damage shows in one of the first two."""
     generator = torch.Generator().manual_seed(1)
     clean = torch.randn(100, 3, generator=generator, dtype=torch.float64)
@@ -89,7 +91,7 @@ def known_of_three_signals() -> Public:
         return 3.0 + 2.0 * signals[:, :2] + signals[:, 2:]
 
     ways = [clean - 4.0 * torch.eye(3, dtype=torch.float64)[way] for way in range(2)]
-    return Public(odds, odds(clean), [odds(way) for way in ways])
+    return PublicOdds(odds, odds(clean), [odds(way) for way in ways])
 
 
 def test_the_centre_of_the_signals_moves_to_the_clients_own_good_samples():

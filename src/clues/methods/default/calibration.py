@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +12,11 @@ from torch import Tensor
 
 Odds = Callable[[Tensor], Tensor]  # samples × signals → samples × ways of damage
 FAR = 4.0  # standard deviations beyond which a signal tells no more
+_BLOCK = 2**16  # samples whose terms are in memory at once
 PENALTY = 10.0  # of the squares of weights, where public samples are few
 
 
-def standardised(signals: Tensor, domains: list[str], clean: Tensor) -> Tensor:
+def standardised(signals: Tensor, domains: Sequence[Any] | np.ndarray, clean: Tensor) -> Tensor:
     """Signals in standard deviations of the clean public samples, centred at those of the sample's own domain.
 
     What was not measured of a sample, NaN, is as clean samples are: 0.
@@ -23,13 +25,13 @@ def standardised(signals: Tensor, domains: list[str], clean: Tensor) -> Tensor:
         signals: samples × signals. domains: of each sample, one that has clean samples. clean: samples, bool.
     """
     centred = signals.double().clone()
-    names = np.array(domains)
-    for domain in sorted(set(domains)):
+    names = np.asarray(domains)
+    for domain in np.unique(names):
         own = torch.from_numpy(names == domain)
         centred[own] -= centred[own & clean].nanmean(0)
     measured = centred[clean].nan_to_num() if centred.isnan().any() else centred[clean]
     scale = measured.std(0, correction=0).clamp(min=torch.finfo(torch.float32).tiny)
-    return (centred / scale).nan_to_num()
+    return centred.div_(scale).nan_to_num_()
 
 
 def fitted(signals: Tensor, good: Tensor, damages: Sequence[Tensor]) -> Odds:
@@ -39,7 +41,7 @@ def fitted(signals: Tensor, good: Tensor, damages: Sequence[Tensor]) -> Odds:
         signals: samples × signals, standardised, more is better. good: samples, bool. damages: the same, of each way.
     """
     weights = np.stack([_weights(signals, good, damaged) for damaged in damages])
-    return lambda signals: torch.from_numpy(_features(signals) @ weights.T)
+    return lambda signals: torch.cat([torch.from_numpy(_features(part) @ weights.T) for part in signals.split(_BLOCK)])
 
 
 def against_all(odds: Tensor, shares: Tensor) -> Tensor:

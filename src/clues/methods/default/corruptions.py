@@ -1,4 +1,4 @@
-"""Damaged copies of public samples: what a response looks like that is not good, learnt without a private one.
+"""Corrupted copies of public samples: what a low-quality response looks like, learnt without a private one.
 
 The copies are made of tokens, so that they need no language and no format, and in general ways: a response
 breaks off, has holes, answers something else, is out of order, or holds tokens that do not belong there.
@@ -7,37 +7,55 @@ breaks off, has holes, answers something else, is out of order, or holds tokens 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 
-from clues.data.prompts import Tokens
+from clues.data.tokens import Tokens
 
 Body = list[int]
 # (response without its end token, the lost share, response tokens of other samples, randomness) → response
-Way = Callable[[Body, float, list[Body], random.Random], Body]
+Type = Callable[[Body, float, list[Body], random.Random], Body]
 
 
-def damaged(samples: Sequence[Tokens], copies: int, seed: int = 0) -> dict[str, list[Tokens]]:
-    """`copies` damaged copies of every sample, by way; the ways are taken in turn.
+@dataclass(frozen=True)
+class Copy:
+    """A corrupted copy of the sample in `row`; `kind` is its corruption type."""
+
+    tokens: Tokens
+    row: int
+    kind: str
+
+
+def corrupted(
+    samples: Sequence[Tokens], copies: int, *, groups: Sequence[Hashable] | None = None, seed: int = 0
+) -> list[Copy]:
+    """`copies` corrupted copies of every sample; the types are taken in turn.
 
     From 30 to 70 % of a response is lost. The end token stays where it was: at the end. Others' tokens come from
-    samples of the same domain. A response that is too short to be damaged in a way is damaged in the next; one that
-    no way changes has no copies.
+    samples of the same group. A response that is too short for one type is corrupted by the next; one that no type
+    changes has no copies.
+
+    Args:
+        groups: of each sample; its domain where they are not given.
     """
-    rng = random.Random(seed)
-    names = list(WAYS)
-    made: dict[str, list[Tokens]] = {name: [] for name in names}
+    rng, names = random.Random(seed), list(TYPES)
+    made: list[Copy] = []
+    groups = groups or [sample.domain for sample in samples]
+    bodies = [_body(sample) for sample in samples]
     for row, sample in enumerate(samples):
-        others = [_body(s) for s in samples if s.domain == sample.domain and s.id != sample.id]
-        prompt, end = sample.input_ids[: sample.response_start], sample.response[len(_body(sample)) :]
+        body = bodies[row]
+        others = [bodies[n] for n, s in enumerate(samples) if groups[n] == groups[row] and s.id != sample.id]
+        prompt, end = sample.input_ids[: sample.response_start], sample.response[len(body) :]
         for copy in range(copies):
             first = (row * copies + copy) % len(names)
             for name in names[first:] + names[:first]:
-                body = WAYS[name](_body(sample), rng.uniform(0.3, 0.7), others or [_body(sample)], rng)
-                if body == _body(sample):
+                changed = TYPES[name](body, rng.uniform(0.3, 0.7), others or [body], rng)
+                if changed == body:
                     continue
-                ids = [*prompt, *_bounded(body, sample.limit, len(prompt) + len(end)), *end]
-                made[name].append(replace(sample, id=f"{sample.id}, damaged {copy + 1}", input_ids=ids))
+                ids = [*prompt, *_bounded(changed, sample.limit, len(prompt) + len(end)), *end]
+                # The id seeds what else is drawn for the copy.
+                tokens = replace(sample, id=f"{sample.id}, damaged {copy + 1}", input_ids=ids)
+                made.append(Copy(tokens, row, name))
                 break
     return made
 
@@ -80,7 +98,7 @@ def _left(body: Body, lost: float) -> int:
     return min(len(body), max(1, round(len(body) * (1 - lost))))
 
 
-WAYS: dict[str, Way] = {
+TYPES: dict[str, Type] = {
     "cut": _cut,
     "delete": _delete,
     "exchange": _exchange,

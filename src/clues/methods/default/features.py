@@ -1,4 +1,4 @@
-"""What a model's likelihood says of a response, beyond its mean loss: signals that each see another damage."""
+"""What a model's likelihood says of a response, beyond its mean loss: features that each see another low quality."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from torch import Tensor
 
 from clues.data.batches import Batch, pad
 from clues.data.cutting import cut_pair
-from clues.data.prompts import Tokens
-from clues.methods.clues import Columns, Remember, remembered_batches
+from clues.data.tokens import Tokens
 from clues.models.base import Base
 from clues.models.likelihood import token_losses
-from clues.settings import ScoringSettings
+from clues.passes.passes import Columns, Passes
 
-SIGNALS = ("loss", "peak", "end", "gain", "peak gain")
+LIKELIHOOD = ("loss", "peak", "end", "gain", "peak gain")
 
 
-def likelihood_signals(
-    base: Base, samples: Sequence[Tokens], others: Sequence[Tokens], settings: ScoringSettings, remember: Remember
+def likelihood_features(
+    samples: Sequence[Tokens], *, domains: Sequence[str], public: Sequence[Tokens], passes: Passes
 ) -> Columns:
-    """Readings of a response's token losses under the base model, by name: samples.
+    """Statistics of a response's token losses under the base model, by name: samples.
 
     `loss`: the mean of all but the end token. `peak`: the mean of the highest quarter, where holes and foreign tokens
     show. `end`: the loss of the last token; a response that breaks off is not expected to end (where there is no end
@@ -31,23 +30,22 @@ def likelihood_signals(
     lower that of one token is at most; the name of what was asked for is expected in a response to that prompt alone.
 
     Args:
-        others: the samples' responses after other prompts (`with_other_prompts`).
+        domains: the domain of each sample. public: the samples whose prompts are the other ones (`after_other_prompt`).
     """
-    samples = [replace(sample, earlier=()) for sample in samples]
+    base = passes.base
+    prompts = [p.input_ids[: p.response_start] for p in public]
 
     def compute(batch: Batch) -> Columns:
-        own, other = _losses(base, batch), _losses(base, pad([others[row] for row in batch.rows]))
-        ends = [samples[row].ends for row in batch.rows]
-        readings = torch.stack([_readings(*row) for row in zip(own, other, ends, strict=True)], dim=1).cpu()
-        return {"row": torch.tensor(batch.rows), **dict(zip(SIGNALS, readings, strict=True))}
+        own = [replace(samples[row], domain=domains[row], earlier=()) for row in batch.rows]
+        others = [after_other_prompt(sample, public, prompts) for sample in own]
+        given, swapped = _losses(base, pad(own, batch.rows)), _losses(base, pad(others))
+        ends = [sample.ends for sample in own]
+        statistics = torch.stack([_statistics(*row) for row in zip(given, swapped, ends, strict=True)], dim=1)
+        return dict(zip(LIKELIHOOD, statistics, strict=True))
 
-    found = {signal: torch.zeros(len(samples)) for signal in SIGNALS}
-    what = "likelihood under the base model"
+    inputs = ["likelihood", list(domains), list(public)]
     with torch.no_grad():
-        for part in remembered_batches(remember, "likelihood", compute, samples, settings, what):
-            for signal in SIGNALS:
-                found[signal][part["row"]] = part[signal]
-    return found
+        return passes.over(samples, compute, inputs=inputs, what="likelihood under the base model")
 
 
 def _losses(base: Base, batch: Batch) -> list[Tensor]:
@@ -57,25 +55,24 @@ def _losses(base: Base, batch: Batch) -> list[Tensor]:
     return [losses[rows == row] for row in range(len(batch.rows))]
 
 
-def _readings(own: Tensor, other: Tensor, ends: bool) -> Tensor:
-    highest = own.topk(max(1, len(own) // 4)).values
-    body = own[:-1] if ends and len(own) > 1 else own
+def _statistics(given: Tensor, swapped: Tensor, ends: bool) -> Tensor:
+    highest = given.topk(max(1, len(given) // 4)).values
+    body = given[:-1] if ends and len(given) > 1 else given
     # After a longer prompt the response may be cut: what both have is compared.
-    both = min(len(body), len(other))
-    gains = other[:both] - body[:both]
-    return torch.stack([body.mean(), highest.mean(), own[-1], gains.mean(), gains.max()])
+    both = min(len(body), len(swapped))
+    gains = swapped[:both] - body[:both]
+    return torch.stack([body.mean(), highest.mean(), given[-1], gains.mean(), gains.max()])
 
 
-def with_other_prompts(samples: Sequence[Tokens], public: Sequence[Tokens], seed: int = 0) -> list[Tokens]:
-    """Every response after the prompt of a public sample that is not its own, of its domain where there is one."""
-    prompts = [p.input_ids[: p.response_start] for p in public]
-    moved = []
-    for sample in samples:
-        own = sample.input_ids[: sample.response_start]
-        strange = [p for p, prompt in zip(public, prompts, strict=True) if prompt != own]
-        near = [p for p in strange if p.domain == sample.domain] or strange or list(public)
-        other = random.Random(f"{seed} {sample.id}").choice(near)
-        prompt, response = cut_pair(other.input_ids[: other.response_start], sample.response, sample.limit)
-        ids = [*prompt, *response]
-        moved.append(replace(sample, input_ids=ids, response_start=len(prompt), earlier=()))
-    return moved
+def after_other_prompt(sample: Tokens, public: Sequence[Tokens], prompts: Sequence[list[int]]) -> Tokens:
+    """The response after the prompt of a public sample that is not its own, of its domain where there is one.
+
+    Args:
+        prompts: those of the public samples.
+    """
+    own = sample.input_ids[: sample.response_start]
+    others = [p for p, prompt in zip(public, prompts, strict=True) if prompt != own]
+    of_domain = [p for p in others if p.domain == sample.domain] or others or list(public)
+    other = random.Random(f"0 {sample.id}").choice(of_domain)
+    prompt, response = cut_pair(other.input_ids[: other.response_start], sample.response, sample.limit)
+    return replace(sample, input_ids=[*prompt, *response], response_start=len(prompt), earlier=())

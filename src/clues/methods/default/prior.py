@@ -55,7 +55,7 @@ class Mixture:
 
 
 @dataclass(frozen=True)
-class Public:
+class PublicOdds:
     """What public samples show: how odds follow from signals, and those of clean and of damaged samples, by way."""
 
     odds: Odds
@@ -79,7 +79,7 @@ class Public:
         return self.mixture(shares).log_odds(against_all(self.odds(signals), shares))
 
 
-def log_odds_at_client(signals: Tensor, public: Public) -> Tensor:
+def log_odds_at_client(signals: Tensor, public: PublicOdds) -> Tensor:
     """Of being good, at the client whose samples these are: samples × signals → samples."""
     near = signals.clamp(-FAR, FAR)
     centre, shares = torch.zeros_like(signals[0]), public.equal_shares
@@ -91,7 +91,7 @@ def log_odds_at_client(signals: Tensor, public: Public) -> Tensor:
     return _log_odds(public.odds(signals - centre), public, shares)
 
 
-def _log_odds(odds: Tensor, public: Public, shares: Tensor) -> Tensor:
+def _log_odds(odds: Tensor, public: PublicOdds, shares: Tensor) -> Tensor:
     scores = against_all(odds, shares)
     return fitted_mixture(scores, public.mixture(shares)).log_odds(scores)
 

@@ -1,0 +1,239 @@
+"""Samples as tokens: one at a time, and many of them as columns that need no object a sample."""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import pickle
+import struct
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import overload
+
+import numpy as np
+
+from clues.io.spool import Spool
+
+Span = tuple[int, int]  # [from, to) in tokens
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A sample as tokens; those from `response_start` on are the response.
+
+    `truncated`: something of it was cut. `ends`: the last token closes the response; not so where it was cut, or where
+    the model knows no end token. `limit`: the most tokens that anything made of this sample may have. `earlier`:
+    responses within the prompt that carry loss too. `prompt`: the whole prompt, where it was cut.
+    """
+
+    id: str
+    domain: str
+    input_ids: list[int]
+    response_start: int
+    truncated: bool
+    ends: bool = True
+    limit: int | None = None
+    earlier: tuple[Span, ...] = ()
+    prompt: list[int] | None = None
+
+    @property
+    def response_tokens(self) -> int:
+        """Tokens that carry loss: the first token of a sequence is predicted by nothing."""
+        return len(self.input_ids) - max(self.response_start, 1) + sum(end - start for start, end in self.earlier)
+
+    @property
+    def response(self) -> list[int]:
+        return self.input_ids[self.response_start :]
+
+
+class TokenTable(Sequence[Tokens]):
+    """Tokenized samples as columns: token ids in a memory-mapped file, 21 bytes a sample in memory beside it.
+
+    A row becomes `Tokens` when it is asked for.
+    """
+
+    def __init__(self, rows: Iterable[Tokens] = ()) -> None:
+        self._ids, self._tokens, self._rest = Spool(), Spool(), Spool()
+        self._lengths, self._starts, self._limits = array("i"), array("i"), array("i")
+        self._flags, self._domains = array("b"), array("i")
+        self._names: list[str] = []
+        self._places: dict[str, int] = {}
+        for row in rows:
+            self.append(row)
+
+    def append(self, row: Tokens) -> None:
+        self._ids.append(row.id.encode("utf-8", "surrogatepass"))
+        self._tokens.append(np.asarray(row.input_ids, dtype=np.int32).tobytes())
+        self._rest.append(pickle.dumps((row.earlier, row.prompt)) if row.earlier or row.prompt is not None else b"")
+        self._lengths.append(len(row.input_ids))
+        self._starts.append(row.response_start)
+        self._limits.append(-1 if row.limit is None else row.limit)
+        self._flags.append(row.truncated | row.ends << 1)
+        if row.domain not in self._places:
+            self._places[row.domain] = len(self._names)
+            self._names.append(row.domain)
+        self._domains.append(self._places[row.domain])
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    @overload
+    def __getitem__(self, row: int) -> Tokens: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Tokens]: ...
+    def __getitem__(self, row: int | slice) -> Tokens | list[Tokens]:
+        if isinstance(row, slice):
+            return [self[each] for each in range(*row.indices(len(self)))]
+        row = range(len(self))[row]
+        rest = self._rest[row]
+        earlier, prompt = pickle.loads(rest) if rest else ((), None)
+        return Tokens(
+            id=self.id(row),
+            domain=self._names[self._domains[row]],
+            input_ids=np.frombuffer(self._tokens[row], dtype=np.int32).tolist(),
+            response_start=self._starts[row],
+            truncated=bool(self._flags[row] & 1),
+            ends=bool(self._flags[row] & 2),
+            limit=None if self._limits[row] < 0 else self._limits[row],
+            earlier=earlier,
+            prompt=prompt,
+        )
+
+    def id(self, row: int) -> str:
+        return self._ids[row].decode("utf-8", "surrogatepass")
+
+    @property
+    def ids(self) -> Iterator[str]:
+        return (self.id(row) for row in range(len(self)))
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """How many tokens each sample has: samples."""
+        return np.asarray(self._lengths)
+
+    @property
+    def ends(self) -> np.ndarray:
+        """Whether the last token closes the response: samples, bool."""
+        return np.asarray(self._flags) >> 1 == 1
+
+    @property
+    def domains(self) -> np.ndarray:
+        """The domain of every sample, as a place in `domain_names`: samples."""
+        return np.asarray(self._domains)
+
+    @property
+    def domain_names(self) -> list[str]:
+        return self._names
+
+    def __eq__(self, other: object) -> bool:
+        return self.digest == other.digest if isinstance(other, TokenTable) else NotImplemented
+
+    @property
+    def encoded_rows(self) -> Iterator[bytes]:
+        """Everything that is in each row, for a digest."""
+        return (self._encoded(row) for row in range(len(self)))
+
+    def _encoded(self, row: int) -> bytes:
+        domain = self._names[self._domains[row]].encode("utf-8", "surrogatepass")
+        values = (self._ids[row], domain, self._tokens[row], self._rest[row])
+        numbers = struct.pack("<iib", self._starts[row], self._limits[row], self._flags[row])
+        return b"".join(len(value).to_bytes(4, "little") + value for value in values) + numbers
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that is in it, computed once, when the last row is there."""
+        return _digest(self.encoded_rows)
+
+
+def _digest(rows: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(row)
+    return digest.hexdigest()
+
+
+def as_table(rows: Sequence[Tokens]) -> TokenTable | Joined:
+    """The same samples as columns."""
+    return rows if isinstance(rows, TokenTable | Joined) else TokenTable(rows)
+
+
+class Joined(Sequence[Tokens]):
+    """Several tables as one, without a copy."""
+
+    def __init__(self, *parts: Sequence[Tokens]) -> None:
+        self._parts = [as_table(part) for part in parts]
+        self._starts = np.cumsum([0, *(len(part) for part in self._parts)]).tolist()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    @overload
+    def __getitem__(self, row: int) -> Tokens: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Tokens]: ...
+    def __getitem__(self, row: int | slice) -> Tokens | list[Tokens]:
+        if isinstance(row, slice):
+            return [self[each] for each in range(*row.indices(len(self)))]
+        part, own = self._at(row)
+        return part[own]
+
+    def id(self, row: int) -> str:
+        part, own = self._at(row)
+        return part.id(own)
+
+    @property
+    def encoded_rows(self) -> Iterator[bytes]:
+        return (row for part in self._parts for row in part.encoded_rows)
+
+    def _at(self, row: int) -> tuple[TokenTable | Joined, int]:
+        row = range(len(self))[row]
+        number = bisect.bisect_right(self._starts, row) - 1
+        return self._parts[number], row - self._starts[number]
+
+    @property
+    def ids(self) -> Iterator[str]:
+        return (name for part in self._parts for name in part.ids)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        return np.concatenate([part.lengths for part in self._parts])
+
+    @property
+    def ends(self) -> np.ndarray:
+        return np.concatenate([part.ends for part in self._parts])
+
+    @property
+    def domain_names(self) -> list[str]:
+        return list(dict.fromkeys(name for part in self._parts for name in part.domain_names))
+
+    @property
+    def domains(self) -> np.ndarray:
+        place = {name: number for number, name in enumerate(self.domain_names)}
+        codes = [np.array([place[name] for name in part.domain_names], dtype=np.int32) for part in self._parts]
+        return np.concatenate([own[part.domains] for own, part in zip(codes, self._parts, strict=True) if len(part)])
+
+    @cached_property
+    def digest(self) -> str:
+        """That of a table with the same rows."""
+        return self._parts[0].digest if len(self._parts) == 1 else _digest(self.encoded_rows)
+
+
+class Picked(Sequence[Tokens]):
+    """Some rows of a table, in an order of their own."""
+
+    def __init__(self, table: Sequence[Tokens], rows: Sequence[int]) -> None:
+        self._table, self._rows = table, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, row: int) -> Tokens: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Tokens]: ...
+    def __getitem__(self, row: int | slice) -> Tokens | list[Tokens]:
+        if isinstance(row, slice):
+            return [self._table[each] for each in self._rows[row]]
+        return self._table[self._rows[row]]

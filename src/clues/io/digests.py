@@ -1,0 +1,39 @@
+"""One digest of a value with everything in it: what tells whether work is the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+
+def value_digest(value: Any) -> str:
+    """SHA-256 of a value with everything in it, independent of the order of its keys.
+
+    JSON-like values, dataclasses, settings, paths, sets, and tensors by dtype, shape and content.
+
+    Raises:
+        TypeError: there is something else in it, which a digest would not tell apart.
+    """
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=_plain).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    import torch  # here, as most digests are of plain values
+
+    if isinstance(value, torch.Tensor):
+        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        return [str(value.dtype), list(value.shape), hashlib.sha256(content.tobytes()).hexdigest()]
+    raise TypeError(f"a digest cannot tell values of type {type(value).__name__} apart")

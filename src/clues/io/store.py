@@ -1,0 +1,98 @@
+"""Finished work by content: a digest of everything that went in names the file that holds what came out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from clues.io.digests import value_digest
+from clues.io.files import read_json, replace_whole, write_json
+from clues.io.processes import once, wait
+from clues.version import __version__
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Codec(Generic[T]):
+    """How a value becomes a file of its own, and back."""
+
+    suffix: str
+    write: Callable[[Path, T], object]
+    read: Callable[[Path], T]
+
+
+JSON: Codec[Any] = Codec(".json", write_json, read_json)
+
+
+class Store:
+    """A folder of finished work, a subfolder a kind.
+
+    The digest is of the inputs and of the package's version: cached results of other versions are recomputed. What is
+    here is whole, as every file is written beside its name and then renamed. Called in every process of a silo, the
+    main process writes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @classmethod
+    def temporary(cls) -> Store:
+        """A store that goes with the object."""
+        scratch = tempfile.TemporaryDirectory(prefix="clues-")
+        store = cls(Path(scratch.name))
+        store._scratch = scratch  # type: ignore[attr-defined]
+        return store
+
+    def get(self, kind: str, inputs: Any, *, compute: Callable[[], T], codec: Codec[T]) -> T:
+        """What `compute` returns, computed unless it is here.
+
+        Args:
+            inputs: everything that the value depends on (`value_digest` says what it may hold).
+        """
+        file = self._place(kind, inputs, codec.suffix)
+        held = file.is_file()
+        wait()  # all processes have looked before one of them writes
+        if not held:
+            value = compute()
+            once(lambda: replace_whole(file, lambda part: codec.write(part, value)))
+        return codec.read(file)
+
+    def folder(self, kind: str, inputs: Any, *, build: Callable[[Path], object]) -> Path:
+        """A folder that `build` fills. A build that is cut off finds what it has written so far, and resumes."""
+        folder = self._place(kind, inputs)
+        held = folder.is_dir()
+        wait()
+        if not held:
+            part = folder.with_suffix(".part")
+            once(lambda: part.mkdir(parents=True, exist_ok=True))
+            build(part)
+            once(lambda: os.replace(part, folder))
+        return folder
+
+    def drop(self, kind: str) -> None:
+        """Remove all work of a kind."""
+        shutil.rmtree(self._folder / kind, ignore_errors=True)
+
+    def _place(self, kind: str, inputs: Any, suffix: str = "") -> Path:
+        return self._folder / kind / f"{value_digest([__version__, inputs])[:16]}{suffix}"
+
+
+def export(source: Path, target: Path) -> None:
+    """Show stored files under a name that people look for: links where the disk allows, copies elsewhere."""
+    if source.is_dir():
+        replace_whole(target, lambda part: shutil.copytree(source, part, copy_function=_link))
+    else:
+        replace_whole(target, lambda part: _link(source, part))
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

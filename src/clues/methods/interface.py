@@ -1,0 +1,83 @@
+"""What a scoring method is given, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from clues.data.tokens import Joined, TokenTable
+from clues.models.base import Base
+from clues.models.trajectory import Trained
+from clues.passes.passes import Passes
+from clues.settings import ScoringSettings, SiloSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Public:
+    """Samples that everybody knows: the validation set says what is good, the anchors set the threshold."""
+
+    validation: TokenTable
+    anchors: TokenTable
+
+    @classmethod
+    def none(cls) -> Public:
+        """For work that looks at private samples alone."""
+        return cls(validation=TokenTable(), anchors=TokenTable())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one data owner is to do."""
+
+    base: Base
+    private: TokenTable
+    public: Public
+    settings: SiloSettings
+
+    @cached_property
+    def scored(self) -> Joined:
+        """What gets a score: the private samples, then the anchors."""
+        return Joined(self.private, self.public.anchors)
+
+    @property
+    def scoring(self) -> ScoringSettings:
+        return self.settings.scoring
+
+    def with_scoring(self, **choices: Any) -> Job:
+        """The same job with some settings of `scoring` fixed."""
+        settings = self.settings.model_copy(update={"scoring": self.scoring.model_copy(update=choices)})
+        return Job(base=self.base, private=self.private, public=self.public, settings=settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Of the private samples, then of the anchors; every tensor holds one number a sample, and more is better.
+
+    `by_domain`: the score against each domain of the validation set alone. `signals`: what the score is made of.
+    `parts`: what each part of the adapter contributes. `beside`: other measures that thresholds are compared on.
+    """
+
+    score: Tensor
+    by_domain: Mapping[str, Tensor] = field(default_factory=dict)
+    signals: Mapping[str, Tensor] = field(default_factory=dict)
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+    beside: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, Tensor]:
+        """Everything by name, in the order of a file of scores."""
+        return {"score": self.score, **self.by_domain, **self.signals, **self.parts, **self.beside}
+
+    def rows(self, rows: slice) -> Scores:
+        """The scores of some samples."""
+        fields = (self.by_domain, self.signals, self.parts, self.beside)
+        by_domain, signals, parts, beside = ({name: v[rows] for name, v in each.items()} for each in fields)
+        return Scores(score=self.score[rows], by_domain=by_domain, signals=signals, parts=parts, beside=beside)
+
+
+# A method: more is better.
+Score = Callable[[Job, Trained, Passes], Scores]

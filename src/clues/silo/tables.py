@@ -1,0 +1,76 @@
+"""Files of scores: a row a sample, a column a measure. Names of columns mean something here alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from clues.errors import OutputError
+from clues.io.files import replace_whole
+
+_ROWS = 2**16  # samples that are converted at once
+
+
+class ScoreTable:
+    """A file of scores, whose columns are read when they are asked for.
+
+    Raises:
+        OutputError: the file is missing or broken.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            self._file = pyarrow.parquet.ParquetFile(path)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise OutputError(f"{path}: cannot be read ({type(error).__name__}); remove it and score again.") from None
+
+    def __len__(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The columns, but for the ids."""
+        return [name for name in self._file.schema_arrow.names if name != "id"]
+
+    @property
+    def ids(self) -> list[str]:
+        ids: list[str] = self._file.read(["id"])["id"].to_pylist()
+        return ids
+
+    @property
+    def score(self) -> Tensor:
+        """samples, more is better."""
+        return self["score"]
+
+    def __getitem__(self, name: str) -> Tensor:
+        """A column: samples, float64."""
+        return torch.from_numpy(self._file.read([name])[name].to_numpy().copy())
+
+
+def write_table(path: Path, ids: Iterator[str], columns: Mapping[str, Tensor]) -> None:
+    """Write columns of equal length beside the samples' ids, as float64."""
+    import pyarrow
+    import pyarrow.parquet
+
+    count = len(next(iter(columns.values())))
+    schema = pyarrow.schema([("id", pyarrow.string()), *((name, pyarrow.float64()) for name in columns)])
+
+    def write(part: Path) -> None:
+        with pyarrow.parquet.ParquetWriter(part, schema) as writer:
+            for start in range(0, max(count, 1), _ROWS):
+                rows = slice(start, start + _ROWS)
+                arrays = [
+                    list(islice(ids, min(_ROWS, count - start))),
+                    *(values[rows].double().numpy() for values in columns.values()),
+                ]
+                writer.write_table(pyarrow.table(arrays, schema=schema))
+
+    replace_whole(path, write)

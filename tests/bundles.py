@@ -1,0 +1,71 @@
+"""The package's bundles, made of the parts that a test varies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import clues.training.fit as fitting
+from clues.data.tokens import Tokens, TokenTable
+from clues.io.store import Store
+from clues.methods.interface import Job, Public, Scores
+from clues.methods.registry import method
+from clues.models.adapters import Lora
+from clues.models.base import Base
+from clues.models.trajectory import Checkpoint, Trained
+from clues.passes.passes import Passes
+from clues.settings import LoraSettings, ScoringSettings, SiloSettings, TrainingSettings
+from clues.silo.silo import Silo
+
+Rows = Sequence[Tokens]
+
+
+def table(rows: Rows) -> TokenTable:
+    return rows if isinstance(rows, TokenTable) else TokenTable(rows)
+
+
+def job(base: Base, samples: Rows, anchors: Rows, validation: Rows, **settings: Any) -> Job:
+    """`settings`: tables of settings, such as scoring."""
+    public = Public(validation=table(validation), anchors=table(anchors))
+    return Job(base=base, private=table(samples), public=public, settings=SiloSettings(**settings))
+
+
+def passes(base: Base, settings: ScoringSettings = ScoringSettings(), store: Store | None = None) -> Passes:
+    limits = settings.model_dump(include={"batch_size", "batch_tokens"})
+    return Passes(base=base, store=store or Store.temporary(), **limits)
+
+
+def scores(given: Job, trained: Trained, store: Store | None = None) -> Scores:
+    """By the method that the job's settings name."""
+    return method(given.scoring.method).score(given, trained, passes(given.base, given.scoring, store))
+
+
+def score(
+    base: Base,
+    points: Sequence[Checkpoint],
+    lora: Lora,
+    samples: Rows,
+    validation: Rows,
+    settings: ScoringSettings,
+    own: Rows | None = None,
+) -> dict[str, torch.Tensor]:
+    """Columns of the gradient method, of the samples alone; `own` are the samples that a contrast is drawn from."""
+    assert own is None or own is samples
+    given = job(base, samples, [], validation, scoring=settings.model_copy(update={"method": "clues"}))
+    return scores(given, Trained(lora, points)).columns
+
+
+def silo(given: Job, folder: Path | None = None) -> Silo:
+    return Silo(given, folder=folder)
+
+
+def fit(
+    base: Base, lora: Lora, tokens: Rows, settings: TrainingSettings, seed: int, **options: Any
+) -> dict[str, torch.Tensor]:
+    places = {name: options.pop(name) for name in ("trajectory", "watch") if name in options}
+    assert isinstance(lora, LoraSettings)
+    training = fitting.Training(lora=lora, settings=settings, seed=seed, **options)
+    return fitting.fit(base, tokens, training, **places)
