@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +167,7 @@ def fit_round(message: Message, context: Context) -> RecordDict:
     return pack(None, state, {"num-examples": kept})
 
 
-def _chosen(facts: dict[str, Any], client: _Client, samples: list[Sample], folder: Path) -> list[bool]:
+def _chosen(facts: dict[str, Any], client: _Client, samples: Sequence[Sample], folder: Path) -> list[bool]:
     if facts["arm"] == "mixed":
         return [True] * len(samples)
     if facts["arm"] == "oracle":
@@ -190,14 +190,14 @@ def _private(client: _Client) -> Private:
     return read_private(client.data, client.reading)
 
 
-def _kinds(client: _Client, samples: list[Sample]) -> list[str] | None:
+def _kinds(client: _Client, samples: Sequence[Sample]) -> list[str] | None:
     if not client.labels:
         return None
     labels = read_labels(client.labels, [sample.id for sample in samples])
     return [labels[sample.id] for sample in samples]
 
 
-def _tokens(samples: list[Sample], base: Any, settings: RunSettings) -> Any:
+def _tokens(samples: Sequence[Sample], base: Any, settings: RunSettings) -> Any:
     return tokenize(samples, base, settings.data)
 
 
