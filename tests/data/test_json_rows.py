@@ -84,3 +84,11 @@ def test_a_single_record_is_a_file_of_one(tmp_path):
     path = tmp_path / "a"
     path.write_text(json.dumps(RECORDS[0], indent=2))
     assert [row.record for row in json_list(path)] == RECORDS[:1]
+
+
+def test_lines_in_a_json_file_are_read_as_they_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("clues.data.records.json_rows.whole", lambda _: pytest.fail("it is read as a whole"))
+    path = tmp_path / "a.json"
+    path.write_text('\n{"a": 1}\n\n{"a": 2}\n{"a"')
+    found = [(row.at, row.record) for row in json_list(path)]
+    assert found == [("line 2", {"a": 1}), ("line 4", {"a": 2}), ("line 5", None)]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from clues.errors import OutputError
 from clues.io import spool
-from clues.io.spool import LIMIT, Spool
+from clues.io.spool import LIMIT, Spool, Spooled
 
 
 def item(number: int) -> bytes:
@@ -71,3 +73,53 @@ def test_a_full_disk_is_told_with_the_remedy(monkeypatch):
     monkeypatch.setattr(spool.tempfile, "TemporaryFile", lambda **_: Full())
     with pytest.raises(OutputError, match=r"No space left on device.*TMPDIR"):
         filled(3000)
+
+
+def objects(count: int) -> list[dict[str, object]]:
+    return [{"number": number, "text": "text " * (number % 100)} for number in range(count)]
+
+
+@pytest.mark.parametrize("count", [10, 40_000])
+def test_objects_behave_as_a_list(count):
+    expected = objects(count)
+    held: Spooled[dict[str, object]] = Spooled()
+    for each in expected:
+        held.append(each)
+    assert len(held) == count
+    assert list(held) == expected
+    assert [held[0], held[count // 2], held[-1]] == [expected[0], expected[count // 2], expected[-1]]
+    for part in (slice(2, 5), slice(-3, None), slice(None, None, -3), slice(5, 2)):
+        assert held[part] == expected[part]
+    with pytest.raises(IndexError):
+        held[count]
+
+
+def test_the_objects_of_a_long_list_lie_in_the_file():
+    tracemalloc.start()
+    held: Spooled[bytes] = Spooled()
+    for number in range(200):
+        held.append(bytes([number]) * (LIMIT // 10))
+    assert tracemalloc.get_traced_memory()[1] < 4 * LIMIT
+    tracemalloc.stop()
+    assert all(each == bytes([number]) * (LIMIT // 10) for number, each in enumerate(held))
+
+
+def test_an_object_is_replaced_and_others_are_left_out():
+    held: Spooled[object] = Spooled()
+    for number in range(6):
+        held.append([number])
+    held[1] = "another"
+    held[-1] = ["last"]
+    assert list(held) == [[0], "another", [2], [3], [4], ["last"]]
+    held.keep([0, 1, 5])
+    held.append("new")
+    assert list(held) == [[0], "another", ["last"], "new"]
+
+
+def test_what_cannot_be_pickled_stays_as_it_is():
+    held: Spooled[object] = Spooled()
+    lock = threading.Lock()
+    for each in ("before", lock, "after"):
+        held.append(each)
+    held.keep([1, 2])
+    assert [held[0], held[1]] == [lock, "after"]

@@ -91,7 +91,7 @@ def check(settings: RunSettings) -> None:
     )
 
 
-def _checked_client(client: ClientSettings, data: DataSettings) -> list[Sample]:
+def _checked_client(client: ClientSettings, data: DataSettings) -> Sequence[Sample]:
     samples = read_private(client.data, data).samples
     if client.labels:
         read_labels(client.labels, [sample.id for sample in samples])

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import pickle
 import tempfile
 from array import array
-from typing import IO
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, TypeVar, overload
 
 from clues.errors import OutputError
+
+T = TypeVar("T")
 
 LIMIT = 4 << 20  # bytes that are held in memory; a list of less never touches the disk
 
@@ -74,3 +78,59 @@ class Spool:
             ) from None
         self._written += len(self._tail)
         self._tail.clear()
+
+
+class Spooled(Sequence[T]):
+    """A growing list of objects beyond memory: each is pickled, and comes back as a new object each time.
+
+    An item may be replaced, and items may be left out; 16 bytes for each are in memory, and wholly those that pickle
+    has no form for.
+    """
+
+    def __init__(self) -> None:
+        self._spool = Spool()
+        self._places = array("q")  # of each item, in the spool
+        self._held: dict[int, T] = {}  # by their places, what cannot be pickled
+
+    def append(self, item: T) -> None:
+        """Add an item at the end. Raises OutputError as `Spool.append`."""
+        self._places.append(self._store(item))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, row: int) -> T: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> list[T]: ...
+
+    def __getitem__(self, row: int | slice) -> T | list[T]:
+        if isinstance(row, slice):
+            return [self._load(place) for place in self._places[row]]
+        return self._load(self._places[row])
+
+    def __setitem__(self, row: int, item: T) -> None:
+        self._places[row] = self._store(item)
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self._load, self._places)
+
+    def keep(self, rows: Iterable[int]) -> None:
+        """Leave out all items but those of `rows`, whose order becomes that of the list."""
+        self._places = array("q", (self._places[row] for row in rows))
+
+    def _store(self, item: T) -> int:
+        place = len(self._spool)
+        try:
+            content = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
+        except Exception:  # whatever the types of others raise
+            content, self._held[place] = b"", item
+        self._spool.append(content)
+        return place
+
+    def _load(self, place: int) -> T:
+        if place in self._held:
+            return self._held[place]
+        item: T = pickle.loads(self._spool[place])
+        return item

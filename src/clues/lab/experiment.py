@@ -9,11 +9,11 @@ from typing import Any
 
 from clues.data.layouts.dialects import RecordError
 from clues.data.layouts.identity import own_id
+from clues.data.reading import with_layout
 from clues.data.records.rows import listed
 from clues.data.records.sources import rows
 from clues.data.records.text import stem
 from clues.data.records.values import blank
-from clues.data.samples import layout_of
 from clues.errors import ConfigError, DataError, OutputError
 from clues.lab.corruption import check_damage
 from clues.lab.partition import PUBLIC, Client, Damage, deal, set_aside, write_partition
@@ -62,8 +62,7 @@ def _low(settings: PartitionSettings) -> list[float]:
 def _records(settings: PartitionSettings) -> list[dict[str, Any]]:
     """The records with a domain each, and ids of their own: one that repeats gets a number as well."""
     domain, longest = settings.domain, settings.max_words
-    found = list(rows(settings.samples))
-    layout = layout_of(settings.samples, [row.record for row in found if row.record is not None], settings.data)
+    layout, found = with_layout(settings.samples, rows(settings.samples), settings.data)
     seen: Counter[str] = Counter()
     records, problems = [], []
     for number, row in enumerate(found, start=1):

@@ -24,9 +24,9 @@ class _Repeated(ValueError):
 
 
 def json_lines(file: Path) -> Iterable[Row]:
-    """One object a line, or a list of objects all the same. Lines are read as they are asked for."""
+    """One object a line, or a list of objects all the same. Lines are read as they are asked for, a list as a whole."""
     found = enumerate(lines(file), start=1)
-    first = next(((number, line) for number, line in found if line.strip()), None)
+    first = _next(found)
     if first is None:
         return []
     if first[1].lstrip().startswith("[") and not _is_alone(first[1]):
@@ -35,7 +35,16 @@ def json_lines(file: Path) -> Iterable[Row]:
 
 
 def json_list(file: Path) -> Iterable[Row]:
-    """A list of objects, or one object a line (which `datasets` also names .json), or a single record."""
+    """A list of objects, or one object a line (which `datasets` also names .json), or a single record.
+
+    A list is held in memory as a whole; lines are read as they are asked for.
+    """
+    found = enumerate(lines(file), start=1)
+    first = _next(found)
+    if first is not None and first[1].lstrip().startswith("{"):
+        second = _next(found)
+        if second is not None and _first_is_object(first[1]):
+            return _of_lines(file, chain([first, second], found))
     text = whole(file)
     try:
         value = _parsed(text)
@@ -60,6 +69,11 @@ def json_list(file: Path) -> Iterable[Row]:
     if not isinstance(value, list):
         raise DataError(f"{file}: is not a JSON list of objects; write [{{…}}, {{…}}].")
     return numbered(file, value, "record")
+
+
+def _next(found: Iterator[tuple[int, str]]) -> tuple[int, str] | None:
+    """The next line that is not blank."""
+    return next(((number, line) for number, line in found if line.strip()), None)
 
 
 def _of_lines(file: Path, found: Iterable[tuple[int, str]]) -> Iterator[Row]:

@@ -28,7 +28,14 @@ _SHARDS = (".parquet", ".jsonl", ".ndjson", ".csv", ".tsv", ".json")
 
 
 def rows(source: str | Path) -> Iterator[Row]:
-    """Every row of a source, as it is read. Raises DataError where a file as a whole cannot be read."""
+    """Every row of a source, as it is read.
+
+    Lines of text and rows of CSV are read one by one, rows of Parquet and of saved data sets in batches, a row group
+    at a time at most. Only a list in a JSON file is read as a whole.
+
+    Raises:
+        DataError: a file as a whole cannot be read.
+    """
     for file, read in files(source):
         yield from _guarded(file, read)
 

@@ -1,0 +1,139 @@
+"""From the records of sources to their samples, one record after the other."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from glob import has_magic
+from itertools import accumulate, chain
+from pathlib import Path
+
+import numpy as np
+
+from clues.data.layouts.dialects import DIALECTS, Dialect, FieldError, RecordError, detect, tools, unknown_layout
+from clues.data.layouts.identity import domain_of, file_labels, own_id
+from clues.data.records.rows import Row
+from clues.data.records.sources import rows
+from clues.data.records.text import stem
+from clues.data.sample import Sample
+from clues.data.source import Source, repeated
+from clues.errors import DataError
+from clues.io.spool import Spooled
+from clues.settings import DataSettings
+
+
+def read_source(name: str, data: DataSettings, records: Iterable[Row] | None = None) -> Source:
+    """Every record of a source, as a sample or as one that cannot be used.
+
+    Args:
+        records: those of the source, where they are in memory.
+
+    Raises:
+        DataError: the source as a whole cannot be read.
+    """
+    layout, found = with_layout(name, rows(name) if records is None else records, data)
+    # A pattern's files give each their own name to their domain, a folder its name to all.
+    named = "" if has_magic(name) and not Path(name).exists() else stem(name)
+    source = Source()
+    row = None
+    for row in found:
+        try:
+            sample = _sample(row, layout, named or stem(row.file))
+        except RecordError as error:
+            source.refuse(row, str(error))
+        else:
+            source.add(row, sample, layout.unused(sample.record))
+    if row is None:
+        raise DataError(f"{name}: holds no records; give a file with at least one sample.")
+    source.finish()
+    return source
+
+
+def with_layout(name: str, found: Iterable[Row], data: DataSettings) -> tuple[Dialect, Iterator[Row]]:
+    """(the layout of a source, all of its rows).
+
+    The layout is what the settings name, or that of the first record with one that is known; no further rows are read
+    to find out.
+
+    Raises:
+        DataError: no record has one.
+    """
+    ahead = iter(found)
+    if data.dialect != "auto":
+        return DIALECTS[data.dialect], ahead
+    before: Spooled[Row] = Spooled()
+    unknown = None
+    for row in ahead:
+        before.append(row)
+        if row.record is None:
+            continue
+        layout = detect(row.record)
+        if layout is not None:
+            return layout, chain(before, ahead)
+        unknown = row.record if unknown is None else unknown
+    if unknown is not None:
+        raise DataError(f"{name}: {unknown_layout(unknown)}")
+    return DIALECTS["messages"], iter(before)  # a file without any record is told row by row
+
+
+def _sample(row: Row, layout: Dialect, domain: str) -> Sample:
+    """The sample of a row, its id empty where the record has none, `domain` its own where that has none.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
+    if row.record is None:
+        raise RecordError(row.problem)
+    try:
+        context, response = layout.read(row.record)
+        described = tools(row.record) if "tools" in layout.also else None
+    except FieldError as error:
+        raise RecordError(f"{error} (dialect {layout.name})") from None
+    identity, named = own_id(row.record) or "", domain_of(row.record, domain)
+    return Sample(identity, context, response, named, row.record, row.place, described, layout.name)
+
+
+def tell_apart(groups: Sequence[Sequence[Source]]) -> list[tuple[Source, int, str]]:
+    """Give ids that clash between files the names of these; a record that stands in two groups keeps its id.
+
+    Returns:
+        of each record that stands in two files of one group, in order: its source, its number there, what it repeats.
+    """
+    sources = [source for group in groups for source in group]
+    group_of = [number for number, group in enumerate(groups) for _ in group]
+    starts = list(accumulate((len(source.samples) for source in sources), initial=0))
+    repeats: dict[int, str] = {}
+    clashing = {id(source): array("q") for source in sources}
+    for places in repeated(np.concatenate([source.keys() for source in sources])):
+        same: defaultdict[str, list[tuple[int, int, Sample]]] = defaultdict(list)
+        for place in places:
+            part = bisect_right(starts, place) - 1
+            sample = sources[part].samples[place - starts[part]]
+            same[sample.id].append((place, part, sample))
+        for samples in (each for each in same.values() if len(each) > 1):
+            digests = [sample.content_digest for _, _, sample in samples]
+            first: dict[tuple[int, str], str] = {}
+            for (place, part, sample), digest in zip(samples, digests, strict=True):
+                key, number = (group_of[part], digest), place - starts[part]
+                if key in first:
+                    what = f"'{sample.id}' of" if sources[part].is_own(number) else "the record of"
+                    repeats[place] = f"repeats {what} {first[key]}"
+                    continue
+                first[key] = sample.place
+                if len(set(digests)) > 1:
+                    clashing[id(sources[part])].append(number)
+    _name_files(sources, clashing)
+    parts = [(bisect_right(starts, place) - 1, place) for place in sorted(repeats)]
+    return [(sources[part], place - starts[part], repeats[place]) for part, place in parts]
+
+
+def _name_files(sources: Sequence[Source], clashing: Mapping[int, Iterable[int]]) -> None:
+    """Put the names of their files before the ids of samples; a source that is there twice is renamed once."""
+    if not any(clashing.values()):
+        return
+    labels = file_labels(file for source in sources for file in source.files)
+    for source in {id(source): source for source in sources}.values():
+        for number in np.unique(np.array(clashing[id(source)])).tolist():
+            source.rename(number, f"{labels[source.file(number)]}:{source.samples[number].id}")

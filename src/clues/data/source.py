@@ -1,0 +1,171 @@
+"""The samples of one source: whatever their number, only a few bytes of each are in memory."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clues.data.layouts.dialects import RecordError
+from clues.data.layouts.identity import own_id
+from clues.data.records.rows import Row
+from clues.data.sample import Sample, Unusable
+from clues.io.spool import Spooled
+
+Keys = np.ndarray[Any, np.dtype[np.uint64]]
+Domain = tuple[str, Any]  # the name, and what the record has in that field
+
+
+class Source:
+    """What came out of one source: its samples, beyond memory, and the records that cannot be used.
+
+    What concerns a source as a whole (ids that repeat, contents that are alike) is found by 8-byte hashes: only samples
+    whose hashes are equal are looked at again, and nothing is concluded from a hash alone.
+    """
+
+    def __init__(self) -> None:
+        self.samples: Spooled[Sample] = Spooled()
+        self.files: list[Path] = []  # those with samples, in their order
+        self._unusable: list[tuple[float, Unusable]] = []  # each with the number of samples before it
+        # Of each sample: the hash of its id, the number of its file, whether the id is its record's own, and which
+        # combination of domain and unused fields it has.
+        self._keys = array("Q")
+        self._file = array("I")
+        self._own = bytearray()
+        self._combination = array("I")
+        self._combinations: dict[tuple[Domain, tuple[str, ...]], int] = {}
+
+    def add(self, row: Row, sample: Sample, unused: Iterable[str]) -> None:
+        """Add the sample of a row, with its fields that play no part. One without an id gets a digest of its content.
+
+        Raises:
+            OutputError: the folder of temporary files has no room for it.
+        """
+        own = bool(sample.id)
+        if not own:
+            sample = replace(sample, id=sample.content_digest[:16])
+        if not self.files or (self.files[-1] is not row.file and self.files[-1] != row.file):
+            self.files.append(row.file)
+        raw = sample.record.get("domain")
+        domain = (sample.domain, raw if raw is None or isinstance(raw, str) else False)
+        self.samples.append(sample)
+        self._keys.append(_key(sample.id))
+        self._file.append(len(self.files) - 1)
+        self._own.append(own)
+        self._combination.append(self._combinations.setdefault((domain, tuple(unused)), len(self._combinations)))
+
+    def refuse(self, row: Row, reason: str) -> None:
+        """Set aside the record of a row that cannot be used."""
+        record = {"raw": row.raw} if row.record is None else row.record
+        self._unusable.append((len(self.samples), Unusable(row.place, _id_or_none(row), reason, record)))
+
+    def finish(self) -> None:
+        """When every record is there: tell samples without ids apart, and set aside those whose ids repeat."""
+        self._number_alike()
+        self._refuse_repeated()
+
+    @property
+    def unusable(self) -> list[Unusable]:
+        """The records that cannot be used, in their order."""
+        return [each for _, each in self._unusable]
+
+    def file(self, number: int) -> Path:
+        """The file that a sample stands in."""
+        return self.files[self._file[number]]
+
+    def is_own(self, number: int) -> bool:
+        """Whether the id of a sample is what its record names."""
+        return bool(self._own[number])
+
+    def keys(self) -> Keys:
+        """A hash of the id of each sample, for `repeated`."""
+        return np.array(self._keys, dtype=np.uint64)
+
+    def domains(self) -> list[Domain]:
+        """The domains of the samples, each once, in the order in which they come up."""
+        return list(dict.fromkeys(domain for domain, _ in self._present()))
+
+    def unused(self) -> list[str]:
+        """The fields of the samples' records that play no part, each once."""
+        return list(dict.fromkeys(name for _, names in self._present() for name in names))
+
+    def rename(self, number: int, identity: str) -> None:
+        """Give a sample another id."""
+        self.samples[number] = replace(self.samples[number], id=identity)
+        self._keys[number] = _key(identity)
+
+    def leave_out(self, numbers: Iterable[int]) -> None:
+        """Take samples out of the list; those behind them move up."""
+        kept = np.ones(len(self.samples), dtype=bool)
+        kept[np.fromiter(numbers, dtype=np.int64)] = False
+        self.samples.keep(np.flatnonzero(kept).tolist())
+        self._keys = array("Q", np.array(self._keys)[kept].tobytes())
+        self._file = array("I", np.array(self._file)[kept].tobytes())
+        self._own = bytearray(np.array(self._own)[kept].tobytes())
+        self._combination = array("I", np.array(self._combination)[kept].tobytes())
+
+    def _number_alike(self) -> None:
+        """Samples without ids of their own whose contents are the same: the second is called DIGEST-2."""
+        if 0 not in self._own:
+            return
+        for numbers in repeated(self.keys()):
+            counts: Counter[str] = Counter()
+            for number in numbers:
+                if self.is_own(number):
+                    continue
+                identity = self.samples[number].id
+                counts[identity] += 1
+                if counts[identity] > 1:
+                    self.rename(number, f"{identity}-{counts[identity]}")
+
+    def _refuse_repeated(self) -> None:
+        """Of samples with the same id in the same file only the first can be used."""
+        refused: list[tuple[float, Unusable]] = []
+        # Shards often number from zero each: the file belongs to what is compared.
+        by_file = np.array(self._file).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        for numbers in repeated(self.keys() + by_file):
+            first: dict[tuple[int, str], tuple[int, str]] = {}
+            for number in numbers:
+                sample = self.samples[number]
+                held, place = first.setdefault((self._file[number], sample.id), (number, sample.place))
+                if held != number:
+                    at = place.removeprefix(f"{self.file(number)}, ")
+                    reason = f"field 'id' repeats '{sample.id}' of {at}; ids must be unique"
+                    identity = sample.id if self.is_own(number) else None
+                    # Behind what was refused before this sample, and before what was refused after it.
+                    refused.append((number + 0.5, Unusable(sample.place, identity, reason, sample.record)))
+        if refused:
+            self.leave_out(int(number) for number, _ in refused)
+            self._unusable = sorted([*self._unusable, *refused], key=lambda pair: pair[0])
+
+    def _present(self) -> list[tuple[Domain, tuple[str, ...]]]:
+        present, first = np.unique(np.array(self._combination), return_index=True)
+        combinations = list(self._combinations)
+        return [combinations[number] for number in present[np.argsort(first)].tolist()]
+
+
+def repeated(keys: Keys) -> Iterator[list[int]]:
+    """The positions of each key that occurs more than once, in ascending order."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    same = ordered[1:] == ordered[:-1]
+    edges = np.diff(same.astype(np.int8), prepend=0, append=0)
+    starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    for start, end in zip(starts, ends, strict=True):
+        yield order[start : end + 1].tolist()
+
+
+def _key(identity: str) -> int:
+    return hash(identity) & 0xFFFFFFFFFFFFFFFF
+
+
+def _id_or_none(row: Row) -> str | None:
+    try:
+        return own_id(row.record or {})
+    except RecordError:
+        return None
