@@ -1,7 +1,7 @@
-"""Write the tables of docs/results.md anew, from the rows of finished comparisons in docs/results.
+"""Rewrite the tables of docs/results.md from the rows of finished comparisons in docs/results.
 
-python experiments/results.py            # the tables alone
-python experiments/results.py runs       # first take in what every finished comparison in runs/NAME found
+python experiments/results.py            # only rewrite the tables
+python experiments/results.py runs       # first copy the rows of each finished comparison in runs/NAME
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from clues.methods.registry import METHODS
 HERE = Path(__file__).parent
 STORED = HERE.parent / "docs" / "results"
 MODELS = STORED / "models"
-# Of each a file an experiment, whose rows are of the same variants.
+# Folders with one file per experiment; the files of a folder have rows of the same variants.
 VARIANTS = [STORED / name for name in ("study", "limits", "thresholds")]
 PAGE = HERE.parent / "docs" / "results.md"
 FIGURES = ("precision", "recall", "f1", "accuracy")
@@ -69,9 +69,9 @@ def read(path: Path) -> list[Row]:
 
 
 def by_experiment(rows: dict[str, list[Row]], column: str) -> str:
-    """A line a method, a column an experiment that has the figure, by each method's own rule; and the mean.
+    """One line per method and one column per experiment that has the figure, by each method's own rule; and the mean.
 
-    Where a method was run on fewer seeds than the experiment, their number stands beside its figure.
+    If a method was run on fewer seeds than the experiment, their number is added in brackets.
     """
     rows = {name: found for name, found in rows.items() if any(row.get(column) is not None for row in found)}
     methods = methods_of(rows)
@@ -91,7 +91,7 @@ def by_experiment(rows: dict[str, list[Row]], column: str) -> str:
 
 
 def headed(experiment: tuple[str, list[Row]]) -> str:
-    """Its name, and over how many seeds its figures are means."""
+    """The experiment's name, and the number of seeds its figures average over."""
     name, found = experiment
     seeds = seeds_of(found)
     return f"{name} ({seeds} seeds)" if seeds > 1 else name
@@ -106,7 +106,7 @@ def seeds_of(found: Sequence[Row]) -> int:
 
 
 def against_auto(rows: dict[str, list[Row]]) -> str:
-    """A line a method: on how many draws of clients (an experiment's seeds) it was run, and did at least as well."""
+    """One line per method: on how many draws of clients (seeds of an experiment) it is at least as good as auto."""
     lines = []
     for method in methods_of(rows):
         if method == "auto":
@@ -124,7 +124,7 @@ def against_auto(rows: dict[str, list[Row]]) -> str:
 
 
 def by_rule(rows: dict[str, list[Row]]) -> str:
-    """Of the default and of the paper's score a line a rule: means over the experiments that hold low quality."""
+    """One line per rule, for the default and the paper's score: means over the experiments with low quality."""
     damaged = [found for name, found in rows.items() if name != "clean"]
     lines = []
     for method in ("auto", "paper"):
@@ -135,7 +135,7 @@ def by_rule(rows: dict[str, list[Row]]) -> str:
 
 
 def by_kind(rows: dict[str, list[Row]]) -> str:
-    """A line a method, a column a kind of damage: AUROC, the mean over the experiments that have it."""
+    """One line per method and one column per corruption type: mean AUROC over the experiments that contain it."""
     kinds = sorted({key for found in rows.values() for row in found for key in row if key.startswith("auroc ")})
     methods = methods_of(rows)
     lines = []
@@ -146,7 +146,7 @@ def by_kind(rows: dict[str, list[Row]]) -> str:
 
 
 def by_share(rows: dict[str, list[Row]]) -> str:
-    """Of the default a line a share of low quality: all clients of that share, from every experiment, together."""
+    """For the default, one line per share of low quality: pools all clients of that share, from all experiments."""
     clients: dict[float, list[Row]] = {}
     for found in rows.values():
         first = next(row["threshold"] for row in found if row["method"] == "auto")
@@ -163,13 +163,13 @@ def by_share(rows: dict[str, list[Row]]) -> str:
 
 
 def by_arm(rows: list[Row]) -> str:
-    """A line an arm of a method and variant: held-out likelihood, mean of the domains."""
+    """One line per arm of a method and variant: held-out likelihood, averaged over the domains."""
     table = model_table("", rows)
     return grid(table.columns, table.lines)
 
 
 def by_variant(rows: dict[str, list[Row]]) -> dict[str, str]:
-    """By part of the study, a line a variant: AUROC of each experiment, and the means of all figures."""
+    """For each part of the study, one line per variant: AUROC of each experiment, and the means of all figures."""
     tables = {}
     for study in dict.fromkeys(row["study"] for found in rows.values() for row in found):
         parts = [{row["variant"]: row for row in found if row["study"] == study} for found in rows.values()]
@@ -184,13 +184,13 @@ def by_variant(rows: dict[str, list[Row]]) -> dict[str, str]:
 
 
 def own_rule(found: Sequence[Row], method: str) -> list[Row]:
-    """All clients together, by the method's own rule."""
+    """The rows of all clients pooled, by the method's own rule."""
     rule = METHODS[method].rule
     return [row for row in found if (row["method"], row["threshold"], row["client"]) == (method, rule, ALL)]
 
 
 def mean_of(chosen: Sequence[Sequence[Row]], column: str) -> str:
-    """The mean over the experiments that have the figure, all clients together."""
+    """The mean over the experiments that have the figure, with all clients pooled."""
     cells = [mean_and_error(by_seed([row for row in rows if row["client"] == ALL], column).values()) for rows in chosen]
     known = [found[0] for found in cells if found]
     return number((statistics.fmean(known), None) if known else None)

@@ -19,6 +19,11 @@ CONSOLE = re.findall(r"^\$ (clues .+)$", README, re.M)
 EMBEDDED = re.findall(r"^    (make \w+)$", README, re.M)
 
 
+def run(line: str) -> None:
+    result = CliRunner().invoke(app, shlex.split(line)[1:])
+    assert result.exit_code == 0, f"{line}: {result.output}"
+
+
 def test_the_readme_has_two_commands_for_all_set_up():
     assert EMBEDDED == ["make demo", "make test"]
     for command in EMBEDDED:
@@ -26,14 +31,29 @@ def test_the_readme_has_two_commands_for_all_set_up():
         assert {"make demo": "clues demo --out runs/demo", "make test": "pytest"}[command] in plan.stdout
 
 
-@pytest.mark.real_model
-def test_every_command_runs(tiny_model, tmp_path, monkeypatch):
+@pytest.fixture
+def own_files(tiny_model, write_samples, tmp_path, monkeypatch):
+    """The files that the quick start names, in the working directory; the tiny model in place of the embedded one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(embedded, "fetch", lambda: tiny_model)
+    for name, count in (("samples.jsonl", 12), ("validation.jsonl", 4), ("anchors.jsonl", 4)):
+        write_samples(name, count)
+
+
+def test_the_quick_start_runs(own_files):
+    quick = re.findall(r"^\$ (clues .+)$", README[: README.index("## How it works")], re.M)
+    assert [shlex.split(line)[1] for line in quick] == ["score", "select"]
+    for line in quick:
+        run(line)
+    kept, dropped = (Path(f"runs/mine/{name}.jsonl").read_text().splitlines() for name in ("kept", "dropped"))
+    assert len(kept) + len(dropped) == 12
+
+
+@pytest.mark.real_model
+def test_every_command_runs(own_files, tmp_path):
     assert len(CONSOLE) > 8
     for line in ["clues demo --out runs/demo", *CONSOLE]:
-        result = CliRunner().invoke(app, shlex.split(line)[1:])
-        assert result.exit_code == 0, f"{line}: {result.output}"
+        run(line)
     assert (tmp_path / "runs/again/metrics.json").read_bytes() == (tmp_path / "runs/demo/metrics.json").read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""The commands: parsing of arguments only. What a command does stands in `commands/`."""
+"""The command line: parses arguments only. `commands/` holds what each command does."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="Score private fine-tuning data by gradients, keep the good, train together.",
+    help="Select good fine-tuning data: score private samples by gradients, keep the good ones, train together.",
 )
 models_app = typer.Typer(no_args_is_help=True, help="The embedded model.")
 app.add_typer(models_app, name="models")
 
-Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as key=value; may be given again.")]
-Model = Annotated[str | None, typer.Option("--model", help="Hub id or folder; the embedded SmolLM2-135M by default.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
-Validation = Annotated[list[str], typer.Option(help="Clean public samples that say what is good; may be given again.")]
-Anchors = Annotated[list[str], typer.Option(help="A few clean public samples that set the threshold.")]
-Labels = Annotated[str | None, typer.Option(help="The truth (id, quality: good|low, kind), for metrics.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as key=value; repeatable.")]
+Model = Annotated[
+    str | None, typer.Option("--model", help="Hub id or folder of the base model; default: the embedded SmolLM2-135M.")
+]
+Seed = Annotated[int, typer.Option(help="Random seed.")]
+Validation = Annotated[list[str], typer.Option(help="Good public samples that show what is wanted; repeatable.")]
+Anchors = Annotated[list[str], typer.Option(help="A few good public samples that set the threshold; repeatable.")]
+Labels = Annotated[str | None, typer.Option(help="Labels (id, quality: good|low, kind), for metrics only.")]
 
-Kinds = Annotated[str, typer.Option(help="Of cut, delete, exchange, noise, foreign, wrong-choice.")]
-Severity = Annotated[float, typer.Option(help="Share of a response that is damaged.")]
+Kinds = Annotated[str, typer.Option(help="Corruption types: cut, delete, exchange, noise, foreign, wrong-choice.")]
+Severity = Annotated[float, typer.Option(help="Share of a response that is corrupted.")]
 
 
 def _list(names: str) -> list[str]:
@@ -45,7 +47,7 @@ def _list(names: str) -> list[str]:
 
 
 def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """Errors that are the user's to mend: one sentence on stderr, exit code 2. Ours: a sentence, a log, exit code 1."""
+    """Report user errors in one sentence on stderr, exit code 2; our own in a sentence and a log, exit code 1."""
 
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> None:
@@ -55,7 +57,7 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
             with heartbeat(), task(f"clues {function.__name__}"):
                 function(*arguments, **options)
         except CluesError as error:
-            print(f"Error: {error}", file=sys.stderr)  # not by `say`: only the main process may speak there
+            print(f"Error: {error}", file=sys.stderr)  # not `say`: only the main process prints with it
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             say("Stopped. The same command goes on from here.")
@@ -78,13 +80,13 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
 @app.command(epilog="Example: clues demo --out runs/demo")
 @_command
 def demo(
-    out: Annotated[Path, typer.Option(help="The run's folder; data: OUT-data.")] = Path("runs/demo"),
-    samples: Annotated[int, typer.Option(min=10, help="Samples a client.")] = 40,
-    data_only: Annotated[bool, typer.Option("--data-only", help="Write the data, run nothing.")] = False,
+    out: Annotated[Path, typer.Option(help="Output folder of the run; its data goes to OUT-data.")] = Path("runs/demo"),
+    samples: Annotated[int, typer.Option(min=10, help="Samples per client.")] = 40,
+    data_only: Annotated[bool, typer.Option("--data-only", help="Only write the data.")] = False,
     seed: Seed = 1,
     set_: Set = None,
 ) -> None:
-    """The main job at small scale: four clients, two fields, the embedded model, real data."""
+    """Run the whole method at small scale: four clients, two fields, the embedded model, real data."""
     from clues.commands.tables import evaluation_tables, remark, selection_table, show, variants_table
     from clues.lab.demo import data_folder, write_demo_data
     from clues.lab.demo import demo as recipe
@@ -101,12 +103,12 @@ def demo(
 @app.command(epilog="Example: clues run runs/demo/config.toml --set collaboration.mode=federated --out runs/federated")
 @_command
 def run(
-    config: Annotated[Path, typer.Argument(help="A TOML file of settings.")],
-    out: Annotated[Path | None, typer.Option(help="The run's folder, instead of the setting 'out'.")] = None,
-    engine: Annotated[str | None, typer.Option(help="Who carries the messages: in-process.")] = None,
+    config: Annotated[Path, typer.Argument(help="A TOML settings file.")],
+    out: Annotated[Path | None, typer.Option(help="Output folder; overrides the setting 'out'.")] = None,
+    engine: Annotated[str | None, typer.Option(help="What carries the messages: in-process.")] = None,
     set_: Set = None,
 ) -> None:
-    """A whole collaboration: score, select, train together, evaluate."""
+    """Run a collaboration: score, select, train together, evaluate."""
     from clues.commands.run import run as recipe
     from clues.commands.tables import evaluation_tables, selection_table, show
 
@@ -118,12 +120,14 @@ def run(
 @app.command(epilog="Example: clues compare experiments/two-domains.toml --out runs/two-domains")
 @_command
 def compare(
-    experiment: Annotated[Path, typer.Argument(help="A file of settings with a table \\[compare].")],
+    experiment: Annotated[Path, typer.Argument(help="A settings file with a table \\[compare].")],
     out: Path = typer.Option(...),
-    also: Annotated[list[Path] | None, typer.Option(help="Settings that take the place of the experiment's.")] = None,
+    also: Annotated[
+        list[Path] | None, typer.Option(help="A settings file that overrides the experiment's; repeatable.")
+    ] = None,
     set_: Set = None,
 ) -> None:
-    """Methods × collaborations × variants × seeds, every threshold beside each other; goes on where it was."""
+    """Compare methods × collaborations × variants × seeds and all thresholds; continues an interrupted comparison."""
     from clues.lab.compare import compare as recipe
 
     print(recipe([experiment, *(also or [])], out, set_ or []))
@@ -132,7 +136,7 @@ def compare(
 @app.command(epilog="Example: clues validate runs/demo/config.toml")
 @_command
 def validate(config: Path, set_: Set = None) -> None:
-    """Check settings, files, model and template as run does; all errors at once, nothing is trained or written."""
+    """Check settings, files, model and template of a run; report all errors at once, train and write nothing."""
     from clues.collaboration.local import check
 
     settings = _run_settings(config, None, None, set_)
@@ -148,17 +152,19 @@ def score(
     ],
     validation: Validation,
     anchors: Anchors,
-    out: Annotated[Path, typer.Option(help="The run's folder.")],
+    out: Annotated[Path, typer.Option(help="Output folder.")],
     model: Model = None,
-    method: Annotated[str | None, typer.Option(help="The scoring method; --method help names them all.")] = None,
-    trajectory: Annotated[str | None, typer.Option(help="A trajectory recorded before.")] = None,
-    adapter: Annotated[str | None, typer.Option(help="Score at this adapter alone.")] = None,
-    train: Annotated[bool, typer.Option("--train", help="Train a trajectory first; the default.")] = False,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Most samples a batch; changes speed only.")] = None,
+    method: Annotated[str | None, typer.Option(help="Scoring method; --method help lists all.")] = None,
+    trajectory: Annotated[str | None, typer.Option(help="Score along this existing trajectory.")] = None,
+    adapter: Annotated[str | None, typer.Option(help="Score at this adapter only.")] = None,
+    train: Annotated[bool, typer.Option("--train", help="Train a trajectory first (default).")] = False,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Maximum samples per batch; affects speed only.")
+    ] = None,
     seed: Seed = 1,
     set_: Set = None,
 ) -> None:
-    """Score one's own samples; trains a trajectory on them where none is given."""
+    """Score samples; trains a trajectory on them first, unless one is given."""
     from clues.commands.score import score as recipe
     from clues.commands.tables import facts_table, show
     from clues.settings import ScoreSettings, validated
@@ -183,12 +189,12 @@ def score(
 @app.command(epilog="Example: clues select runs/mine --threshold anchor-mean --labels mixed.labels.jsonl")
 @_command
 def select(
-    folder: Annotated[Path, typer.Argument(help="A folder that clues score wrote.")],
-    threshold: Annotated[str | None, typer.Option(help=f"The rule: {', '.join(get_args(Rule))}.")] = None,
+    folder: Annotated[Path, typer.Argument(help="A folder written by clues score.")],
+    threshold: Annotated[str | None, typer.Option(help=f"Threshold rule: {', '.join(get_args(Rule))}.")] = None,
     labels: Labels = None,
     set_: Set = None,
 ) -> None:
-    """Keep what scores at least the threshold: kept.jsonl, dropped.jsonl, selection.json."""
+    """Keep the samples whose score reaches the threshold; writes kept.jsonl, dropped.jsonl, selection.json."""
     from clues.commands.score import select as recipe
     from clues.commands.tables import facts_table, show
     from clues.settings import SelectSettings, validated
@@ -204,7 +210,7 @@ def select(
 @app.command(epilog="Example: clues train kept.jsonl --out runs/model")
 @_command
 def train(samples: str, out: Path = typer.Option(...), model: Model = None, seed: Seed = 1, set_: Set = None) -> None:
-    """Fine-tune a LoRA adapter on a file; OUT/adapter is what transformers and PEFT load."""
+    """Fine-tune a LoRA adapter on a file; transformers and PEFT load OUT/adapter as it is."""
     from clues.commands.train import train as recipe
     from clues.settings import TrainSettings, validated
 
@@ -217,14 +223,16 @@ def train(samples: str, out: Path = typer.Option(...), model: Model = None, seed
 def merge(
     adapters: list[str],
     out: Path = typer.Option(...),
-    method: Annotated[str, typer.Option(help="exact, svd, linear, ties, dare-linear or dare-ties.")] = "exact",
-    weights: Annotated[str, typer.Option(help="equal, or learned on --data.")] = "equal",
-    data: Annotated[list[str] | None, typer.Option(help="Public samples to learn on; may be given again.")] = None,
+    method: Annotated[
+        str, typer.Option(help="Merge method: exact, svd, linear, ties, dare-linear or dare-ties.")
+    ] = "exact",
+    weights: Annotated[str, typer.Option(help="Merge weights: equal, or learned on --data.")] = "equal",
+    data: Annotated[list[str] | None, typer.Option(help="Public samples to learn weights on; repeatable.")] = None,
     model: Model = None,
     seed: Seed = 1,
     set_: Set = None,
 ) -> None:
-    """Merge LoRA adapters of one base model into one."""
+    """Merge LoRA adapters of the same base model into one."""
     from clues.commands.train import merge_folders
     from clues.settings import MergeSettings, validated
 
@@ -242,12 +250,16 @@ def merge(
 @_command
 def evaluate(
     tests: list[str],
-    adapter: Annotated[str | None, typer.Option(help="An adapter's folder; the base model without it.")] = None,
-    generate: Annotated[int, typer.Option(min=0, help="Also answer, in at most so many tokens: F1, ROUGE-L.")] = 0,
+    adapter: Annotated[
+        str | None, typer.Option(help="An adapter folder; without it, the base model is evaluated.")
+    ] = None,
+    generate: Annotated[
+        int, typer.Option(min=0, help="Also generate answers of at most this many tokens, and compute F1 and ROUGE-L.")
+    ] = 0,
     model: Model = None,
     set_: Set = None,
 ) -> None:
-    """Held-out NLL and perplexity by domain; token F1 and ROUGE-L of generated answers."""
+    """Measure held-out NLL and perplexity by domain; optionally token F1 and ROUGE-L of generated answers."""
     from clues.commands.tables import facts_table, show
     from clues.commands.train import evaluate_file
     from clues.settings import EvaluateSettings, validated
@@ -262,14 +274,14 @@ def evaluate(
 @_command
 def corrupt(
     samples: str,
-    share: Annotated[float, typer.Option(help="Share of the samples to damage.")],
-    out: Annotated[Path, typer.Option(help="The damaged file; labels go to OUT's stem + .labels.jsonl.")],
+    share: Annotated[float, typer.Option(help="Share of the samples to corrupt.")],
+    out: Annotated[Path, typer.Option(help="Output file; labels go to OUT's stem + .labels.jsonl.")],
     kinds: Kinds = "cut,delete,exchange",
     severity: Severity = 0.5,
     seed: Seed = 1,
     set_: Set = None,
 ) -> None:
-    """Damage a known share of a clean file, with the truth beside it, for benchmarks."""
+    """Corrupt a known share of a clean file and write labels beside it, for benchmarks."""
     from clues.commands.tables import facts_table, show
     from clues.lab.corrupt import corrupt_file
     from clues.settings import CorruptSettings, validated
@@ -285,23 +297,27 @@ def corrupt(
 @_command
 def partition(
     samples: str,
-    clients: Annotated[str, typer.Option(help="How many, or their names; with --by, values of that field.")],
-    out: Annotated[Path, typer.Option(help="A new folder for the clients' and the public files.")],
-    by: Annotated[str | None, typer.Option(help="The field that says whose a sample is.")] = None,
-    domain: Annotated[str | None, typer.Option(help="The field that names a domain; otherwise all are one.")] = None,
-    shares: Annotated[str, typer.Option(help="Share of low quality: one for all, or one a client.")] = "0.5",
-    dirichlet: Annotated[float | None, typer.Option(help="β: spread the one share unevenly over clients.")] = None,
+    clients: Annotated[str, typer.Option(help="Number of clients, or their names; with --by, values of that field.")],
+    out: Annotated[Path, typer.Option(help="Output folder for the clients' and the public files.")],
+    by: Annotated[str | None, typer.Option(help="The field that says which client owns a sample.")] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="The field that names the domain; without it, there is one domain.")
+    ] = None,
+    shares: Annotated[str, typer.Option(help="Share of low quality: one for all clients, or one for each.")] = "0.5",
+    dirichlet: Annotated[
+        float | None, typer.Option(help="Concentration β: spread the one share unevenly over the clients.")
+    ] = None,
     kinds: Kinds = "cut,delete,exchange",
     severity: Severity = 0.5,
-    per_client: Annotated[int, typer.Option(min=2, help="Most samples a client.")] = 40,
-    max_words: Annotated[int | None, typer.Option(min=1, help="Leave out longer responses.")] = None,
-    validation: Annotated[int, typer.Option(min=1, help="Validation samples a domain.")] = 16,
-    anchors: Annotated[int, typer.Option(min=1, help="Anchors a domain.")] = 10,
-    tests: Annotated[int, typer.Option(min=1, help="Held-out test samples a domain.")] = 20,
+    per_client: Annotated[int, typer.Option(min=2, help="Maximum samples per client.")] = 40,
+    max_words: Annotated[int | None, typer.Option(min=1, help="Omit longer responses.")] = None,
+    validation: Annotated[int, typer.Option(min=1, help="Validation samples per domain.")] = 16,
+    anchors: Annotated[int, typer.Option(min=1, help="Anchors per domain.")] = 10,
+    tests: Annotated[int, typer.Option(min=1, help="Held-out test samples per domain.")] = 20,
     seed: Seed = 1,
     set_: Set = None,
 ) -> None:
-    """Make an experiment out of a clean file: clients of known quality, public files beside them."""
+    """Turn a clean file into an experiment: clients of known quality, public files, tests."""
     from clues.commands.tables import facts_table, show
     from clues.lab.experiment import partition as recipe
     from clues.settings import PartitionSettings, validated
@@ -329,7 +345,7 @@ def partition(
 @models_app.command("fetch")
 @_command
 def fetch() -> None:
-    """Download, check and convert the embedded model once; later commands need no network."""
+    """Download, verify and convert the embedded model; later commands need no network."""
     from clues.models.embedded import fetch as recipe
 
     print(recipe())
@@ -352,14 +368,14 @@ def _run_settings(config: Path, out: Path | None, engine: str | None, set_: list
 
 def main() -> None:
     """Entry point of the console script."""
-    # Libraries must neither phone home nor draw over our display.
+    # Libraries must neither send telemetry nor draw over our display.
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TQDM_DISABLE", "1")
-    if not sys.warnoptions:  # libraries' remarks to developers; python -W default shows them
+    if not sys.warnoptions:  # warnings for developers of libraries; python -W default shows them
         warnings.simplefilter("ignore")
     app()
 

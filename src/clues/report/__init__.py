@@ -1,1 +1,1 @@
-"""Pages that a browser shows: of a whole run for everybody, of one's own samples for their owner."""
+"""HTML pages: a run, for all participants; a client's own samples, for their owner only."""

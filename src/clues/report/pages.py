@@ -1,4 +1,4 @@
-"""Self-contained HTML: no script, nothing fetched; every text is escaped."""
+"""Self-contained HTML pages: no scripts, no external resources, all text escaped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader
 
 from clues.io.files import replace_whole
 
-# What is measured of a model on the held-out tests, by its name in metrics.json.
+# The metrics of a model on the held-out tests: key in metrics.json, and title.
 EVALUATED = {
     "nll": "Held-out NLL (nats a token, lower is better)",
     "token_f1": "Token F1 of generated answers (higher is better)",
@@ -23,7 +23,7 @@ _PAGES.filters["figure"] = lambda value: "–" if value is None else f"{value:.3
 
 @dataclass(frozen=True)
 class Table:
-    """`lines` hold a text for each of `columns`, of which the first `labels` say what a line is of."""
+    """A table of text cells: each of `lines` has one cell per column; the first `labels` columns name the line."""
 
     title: str
     labels: int
@@ -33,10 +33,11 @@ class Table:
 
 
 def write_run_page(path: Path, metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """What the server knows: counts, metrics, thresholds, settings. It holds no text of a sample.
+    """Write the page of a run from what the server knows: counts, metrics, thresholds, settings. No sample text.
 
     Args:
-        metrics: what metrics.json holds.
+        metrics: the content of metrics.json.
+        settings: the settings of the run.
     """
     clients = metrics["clients"]
     kinds = sorted({kind for client in clients.values() for kind in client["selection"].get("auroc_by_kind", {})})
@@ -54,12 +55,12 @@ def write_samples_page(
     selection: Mapping[str, Any],
     unusable: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Every sample, the worst first, for the data owner alone: it shows private text.
+    """Write the page of all samples, worst first. It shows private text and is for the data owner only.
 
     Args:
-        rows: of each sample id, prompt, response, score, whether it is kept, and the reason.
-        selection: what selection.json holds.
-        unusable: of each record that cannot be used id, place and reason.
+        rows: for each sample, its id, prompt, response, score, whether it is kept, and the reason.
+        selection: the content of selection.json.
+        unusable: for each record that cannot be used, its id, place and reason.
     """
     _write(
         path, "samples.html", rows=sorted(rows, key=lambda row: row["score"]), selection=selection, unusable=unusable
@@ -67,7 +68,7 @@ def write_samples_page(
 
 
 def write_compare_page(path: Path, tables: Sequence[Table]) -> None:
-    """The tables of a comparison. It holds no text of a sample."""
+    """Write the page of a comparison. It contains no sample text."""
     _write(path, "compare.html", tables=tables)
 
 
