@@ -35,17 +35,15 @@ class Batch:
 
 def pad(tokens: Sequence[Tokens], rows: list[int] | None = None) -> Batch:
     """Stack sequences. The padding token's id is 0: it is masked, carries no loss and no sample sees it."""
-    width = max(len(t.input_ids) for t in tokens)
-    input_ids = torch.zeros(len(tokens), width, dtype=torch.long)
-    attention_mask = torch.zeros_like(input_ids)
-    labels = torch.full_like(input_ids, IGNORED)
+    lengths = np.array([len(t.input_ids) for t in tokens])
+    input_ids = np.zeros((len(tokens), lengths.max()), dtype=np.int64)
+    labels = np.full_like(input_ids, IGNORED)
     for row, item in enumerate(tokens):
-        length = len(item.input_ids)
-        input_ids[row, :length] = torch.tensor(item.input_ids)
-        attention_mask[row, :length] = 1
-        for start, end in (*item.earlier, (item.response_start, length)):
-            labels[row, start:end] = input_ids[row, start:end]
-    return Batch(rows or list(range(len(tokens))), input_ids, attention_mask, labels)
+        input_ids[row, : lengths[row]] = item.input_ids
+        for start, end in (*item.earlier, (item.response_start, lengths[row])):
+            labels[row, start:end] = item.input_ids[start:end]
+    mask = (np.arange(input_ids.shape[1]) < lengths[:, None]).astype(np.int64)
+    return Batch(rows or list(range(len(tokens))), *(torch.from_numpy(each) for each in (input_ids, mask, labels)))
 
 
 class Plan(Sequence[list[int]]):

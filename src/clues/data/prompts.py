@@ -24,7 +24,7 @@ def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSet
         DataError: samples that the model's template refuses, or that have no response token left that a loss could be
             computed on; all of them at once.
     """
-    limit, apply = _limit(base, data), renderer(base.tokenizer, data)
+    limit, apply, encode = _limit(base, data), renderer(base.tokenizer, data), _Encoder(base.tokenizer)
     table = TokenTable()
     problems: dict[str, list[str]] = {}  # by what is wrong, the samples' places
     source, counts = "", Counter[str]()
@@ -35,8 +35,8 @@ def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSet
         except TemplateRefusal as refusal:
             problems.setdefault(f"{refusal}.", []).append(sample.place)
             continue
-        marked = _control_tokens_in(rendered, base.tokenizer)
-        row = _row(sample, rendered, _encoded(rendered, base.tokenizer, apart=marked), base.tokenizer, limit)
+        marked = encode.finds_control_tokens(rendered)
+        row = _row(sample, rendered, encode(rendered, apart=marked), bos=encode.bos, limit=limit)
         counts += Counter(typed=marked, cut=row.truncated, ended=row.ends or row.truncated)
         if row.response_tokens < 1:
             wrong = (
@@ -79,61 +79,70 @@ def _tell(counts: Counter[str], whole: str, source: str, limit: int) -> None:
         say_once("The model has no end token: nothing teaches it to stop, and no score looks at how a response ends.")
 
 
-def _control_tokens_in(rendered: Rendered, tokenizer: Tokenizer) -> bool:
-    """Whether something that people wrote reads like a control token."""
-    special = [token for token in tokenizer.all_special_tokens if token]
-    return any(token in rendered.text[start:end] for start, end in rendered.contents for token in special)
-
-
 # (token, where it begins and ends in the text)
 _Encoded = list[tuple[int, Span]]
 
 
-def _encoded(rendered: Rendered, tokenizer: Tokenizer, apart: bool) -> _Encoded:
-    """The text's tokens, of prompt and response together, so that no token stands for a gap that is not there.
+class _Encoder:
+    """A tokenizer; what is looked up of it for every sample is looked up once.
 
-    Args:
-        apart: tokenize what people wrote apart from what the template writes, without control tokens.
+    `bos`: the token that it puts in front of a text, None where it puts none.
     """
-    if not apart:
-        return _pieces(rendered, tokenizer, 0, len(rendered.text), plain=False)
-    found: _Encoded = []
-    place = 0
-    for start, end in rendered.contents:
-        end = min(end, len(rendered.text))
-        found += _pieces(rendered, tokenizer, place, start, plain=False)
-        found += _pieces(rendered, tokenizer, start, end, plain=True)
-        place = end
-    return found + _pieces(rendered, tokenizer, place, len(rendered.text), plain=False)
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer, self._special = tokenizer, [token for token in tokenizer.all_special_tokens if token]
+        bos = tokenizer.bos_token_id
+        self.bos = bos if bos is not None and tokenizer("a").input_ids[:1] == [bos] else None
+
+    def finds_control_tokens(self, rendered: Rendered) -> bool:
+        """Whether something that people wrote reads like a control token."""
+        return any(token in rendered.text[start:end] for start, end in rendered.contents for token in self._special)
+
+    def __call__(self, rendered: Rendered, apart: bool) -> _Encoded:
+        """The text's tokens, of prompt and response together, so that no token stands for a gap that is not there.
+
+        Args:
+            apart: tokenize what people wrote apart from what the template writes, without control tokens.
+        """
+        if not apart:
+            return self._piece(rendered, (0, len(rendered.text)), plain=False)
+        encoded: _Encoded = []
+        place = 0
+        for start, end in rendered.contents:
+            end = min(end, len(rendered.text))
+            encoded += self._piece(rendered, (place, start), plain=False)
+            encoded += self._piece(rendered, (start, end), plain=True)
+            place = end
+        return encoded + self._piece(rendered, (place, len(rendered.text)), plain=False)
+
+    def _piece(self, rendered: Rendered, span: Span, plain: bool) -> _Encoded:
+        start, end = span
+        text, tokenizer = rendered.text[start:end], self._tokenizer
+        if not text:
+            return []
+        options: dict[str, Any] = {"add_special_tokens": False, "split_special_tokens": plain}
+        if tokenizer.is_fast:
+            fast = tokenizer(text, return_offsets_mapping=True, **options)
+            return [(i, (start + a, start + b)) for i, (a, b) in zip(fast.input_ids, fast.offset_mapping, strict=True)]
+        # A slow tokenizer tells no places: the prompt is tokenized apart, unless the whole begins with its tokens.
+        whole = list(tokenizer(text, **options).input_ids)
+        boundary = rendered.start - start
+        if not 0 < boundary < len(text):
+            return [(i, span) for i in whole]
+        prompt = list(tokenizer(text[:boundary], **options).input_ids)
+        response = whole[len(prompt) :]
+        if whole[: len(prompt)] != prompt:
+            response = list(tokenizer(text[boundary:], **options).input_ids)
+        return [*((i, (start, rendered.start)) for i in prompt), *((i, (rendered.start, end)) for i in response)]
 
 
-def _pieces(rendered: Rendered, tokenizer: Tokenizer, start: int, end: int, plain: bool) -> _Encoded:
-    text = rendered.text[start:end]
-    if not text:
-        return []
-    options: dict[str, Any] = {"add_special_tokens": False, "split_special_tokens": plain}
-    if tokenizer.is_fast:
-        found = tokenizer(text, return_offsets_mapping=True, **options)
-        return [(i, (start + a, start + b)) for i, (a, b) in zip(found.input_ids, found.offset_mapping, strict=True)]
-    # A slow tokenizer tells no places: the prompt is tokenized apart, unless the whole begins with its tokens.
-    whole = list(tokenizer(text, **options).input_ids)
-    boundary = rendered.start - start
-    if not 0 < boundary < len(text):
-        return [(i, (start, end)) for i in whole]
-    prompt = list(tokenizer(text[:boundary], **options).input_ids)
-    response = whole[len(prompt) :]
-    if whole[: len(prompt)] != prompt:
-        response = list(tokenizer(text[boundary:], **options).input_ids)
-    return [*((i, (start, rendered.start)) for i in prompt), *((i, (rendered.start, end)) for i in response)]
-
-
-def _row(sample: Sample, rendered: Rendered, encoded: _Encoded, tokenizer: Tokenizer, limit: int) -> Tokens:
+def _row(sample: Sample, rendered: Rendered, encoded: _Encoded, *, bos: int | None, limit: int) -> Tokens:
     ids = [token for token, _ in encoded]
     # A token that reaches over the boundary holds the response's first characters.
     split = next((n for n, (_, (_, end)) in enumerate(encoded) if end > rendered.start), len(ids))
     earlier = [_span(encoded, start, end) for start, end in rendered.earlier]
-    if _adds_bos(tokenizer) and ids[:1] != [tokenizer.bos_token_id]:
-        ids, split = [tokenizer.bos_token_id, *ids], split + 1
+    if bos is not None and ids[:1] != [bos]:
+        ids, split = [bos, *ids], split + 1
         earlier = [(start + 1, end + 1) for start, end in earlier]
     prompt, response = cut_pair(ids[:split], ids[split:], limit)
     cut = len(prompt) + len(response) < len(ids)
@@ -154,8 +163,3 @@ def _row(sample: Sample, rendered: Rendered, encoded: _Encoded, tokenizer: Token
 def _span(encoded: _Encoded, start: int, end: int) -> Span:
     rows = [n for n, (_, (a, b)) in enumerate(encoded) if b > start and a < end]
     return (rows[0], rows[-1] + 1) if rows else (0, 0)
-
-
-def _adds_bos(tokenizer: Tokenizer) -> bool:
-    bos = tokenizer.bos_token_id
-    return bos is not None and tokenizer("a").input_ids[:1] == [bos]
