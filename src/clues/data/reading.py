@@ -106,7 +106,7 @@ def tell_apart(groups: Sequence[Sequence[Source]]) -> list[tuple[Source, int, st
     starts = list(accumulate((len(source.samples) for source in sources), initial=0))
     repeats: dict[int, str] = {}
     clashing = {id(source): array("q") for source in sources}
-    for places in repeated(np.concatenate([source.keys() for source in sources])):
+    for places in repeated(np.concatenate([np.zeros(0, dtype=np.uint64), *(source.keys() for source in sources)])):
         same: defaultdict[str, list[tuple[int, int, Sample]]] = defaultdict(list)
         for place in places:
             part = bisect_right(starts, place) - 1

@@ -211,8 +211,8 @@ class Joined(Sequence[Tokens]):
     @property
     def domains(self) -> np.ndarray:
         place = {name: number for number, name in enumerate(self.domain_names)}
-        codes = [np.array([place[name] for name in part.domain_names], dtype=np.int32) for part in self._parts]
-        return np.concatenate([own[part.domains] for own, part in zip(codes, self._parts, strict=True) if len(part)])
+        codes = [np.array([*(place[name] for name in part.domain_names)], dtype=np.int32) for part in self._parts]
+        return np.concatenate([own[part.domains] for own, part in zip(codes, self._parts, strict=True)])
 
     @cached_property
     def digest(self) -> str:

@@ -140,9 +140,9 @@ class Silo:
             folder = self._scored_in_run()
             self._show(folder / "trajectory", "trajectory")
         else:
-            chosen = method(self.job.scoring.method)
             if trained is None:
-                trained = self.trajectory() if chosen.trajectory else Trained(self.job.settings.lora, [])
+                needed = method(self.job.scoring.method).trajectory
+                trained = self.trajectory() if needed else Trained(self.job.settings.lora, [])
             folder = self._scored_at(trained)
         for name in (SAMPLES, ANCHORS, COSTS):
             self._show(folder / name, name)
