@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# Threads that wait for each other over matrices of tiny models are most of the time, above all on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import json
 import random
 from collections.abc import Callable

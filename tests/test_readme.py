@@ -6,12 +6,15 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trl
 from typer.testing import CliRunner
 
 import clues.models.embedded as embedded
 from clues.cli import app
+from clues.models.restoring import state_digest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,7 +40,8 @@ def own_files(tiny_model, write_samples, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(embedded, "fetch", lambda: tiny_model)
     for name, count in (("samples.jsonl", 12), ("validation.jsonl", 4), ("anchors.jsonl", 4)):
-        write_samples(name, count)
+        path = write_samples(name, count)
+        path.write_text(path.read_text().replace('"response"', '"completion"'))  # which TRL reads too
 
 
 def test_the_quick_start_runs(own_files):
@@ -47,6 +51,25 @@ def test_the_quick_start_runs(own_files):
         run(line)
     kept, dropped = (Path(f"runs/mine/{name}.jsonl").read_text().splitlines() for name in ("kept", "dropped"))
     assert len(kept) + len(dropped) == 12
+
+
+def test_the_notebook_and_the_trl_script_of_the_quick_start_run(own_files, tiny_model):
+    """One after the other in one namespace, as a reader would."""
+    notebook, script = re.findall(r"```python\n(.+?)```", README[: README.index("## How it works")], re.S)
+    assert "HuggingFaceTB/SmolLM2-135M-Instruct" in notebook
+    names: dict[str, Any] = {}
+    exec(notebook.replace("HuggingFaceTB/SmolLM2-135M-Instruct", str(tiny_model)), names)
+    assert len(names["scores"].score) == len(names["records"]) == len(names["selection"].kept) == 12
+    assert names["kept"] == [r for r, keep in zip(names["records"], names["selection"].kept, strict=True) if keep]
+    assert any(tensor.any() for name, tensor in names["adapter"].items() if "lora_B" in name)
+    before = state_digest(names["model"])
+    exec(script[: script.index("SFTTrainer(model")], names)
+    assert state_digest(names["model"]) == before  # the model is as it was, ready to be trained
+    weights = {name: tensor.clone() for name, tensor in names["model"].state_dict().items()}
+    on_cpu = "SFTTrainer(model, args=SFTConfig(use_cpu=True, bf16=False, max_steps=1), "
+    names["SFTConfig"] = trl.SFTConfig
+    exec(script[script.index("SFTTrainer(model") :].replace("SFTTrainer(model, ", on_cpu), names)
+    assert any(not tensor.equal(weights[name]) for name, tensor in names["model"].state_dict().items())
 
 
 @pytest.mark.real_model

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from clues.settings import ScoreSettings as ScoreSettings
     from clues.settings import SelectionSettings as SelectionSettings
     from clues.settings import TrainSettings as TrainSettings
+    from clues.silo.silo import Silo as Silo
+    from clues.silo.silo import select_records as select_records
     from clues.training.in_run import InRunScorer as InRunScorer
 
 # Loaded on first use: `import clues` must not wait for torch.
@@ -42,12 +44,14 @@ _HOMES = {
     "TrainSettings": "settings",
     "CluesError": "errors",
     "InRunScorer": "training.in_run",
+    "Silo": "silo.silo",
     "corrupt_file": "lab.corrupt",
     "evaluate_file": "commands.train",
     "merge_folders": "commands.train",
     "run": "commands.run",
     "score": "commands.score",
     "select": "commands.score",
+    "select_records": "silo.silo",
     "train": "commands.train",
 }
 __all__ = ["__version__", *_HOMES]

@@ -246,3 +246,17 @@ class Silo:
     def _write(self, folder: Path, samples: Columns, anchors: Columns) -> None:
         write_table(folder / SAMPLES, self.job.private.ids, samples)
         write_table(folder / ANCHORS, self.job.public.anchors.ids, anchors)
+
+
+def select_records(
+    model: Any,
+    tokenizer: Any,
+    records: Sequence[Mapping[str, Any]],
+    *,
+    validation: Sequence[Mapping[str, Any]],
+    anchors: Sequence[Mapping[str, Any]],
+    **settings: Any,
+) -> list[Mapping[str, Any]]:
+    """The records that are worth training on, in their order; arguments as in `Silo.from_records`."""
+    silo = Silo.from_records(model, tokenizer, records, validation=validation, anchors=anchors, **settings)
+    return [record for record, keep in zip(records, silo.select().kept, strict=True) if keep]
