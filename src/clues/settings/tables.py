@@ -105,7 +105,7 @@ class ScoringSettings(Settings):
     modules: str = "*"
     domain_weights: dict[str, float] = {}
     by: Literal["none", "layer", "module"] = "none"  # one more column for each: what it contributes to `dot`
-    batch_size: Count = 16
+    batch_size: Count = 16  # on a graphics card, both defaults grow with its free memory
     batch_tokens: Count = 4096
     keep_passes: bool = False  # keep the scalars of every batch, for other methods on the same gradients
 

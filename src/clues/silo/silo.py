@@ -32,6 +32,7 @@ from clues.passes.costs import Cost, measured
 from clues.passes.gradients import check_modules
 from clues.passes.numbers import check_numbers
 from clues.passes.passes import PASSES, Columns, Passes
+from clues.passes.sizing import batch_limits
 from clues.selection.threshold import Threshold, fit_threshold
 from clues.settings import SiloSettings, validated
 from clues.silo.selection import Selection
@@ -196,12 +197,8 @@ class Silo:
         job = self.job
 
         def build(part: Path) -> None:
-            passes = Passes(
-                base=job.base,
-                store=self.store,
-                batch_size=job.scoring.batch_size,
-                batch_tokens=job.scoring.batch_tokens,
-            )
+            size, tokens = batch_limits(job.base, job.scoring)
+            passes = Passes(base=job.base, store=self.store, batch_size=size, batch_tokens=tokens)
             with at_rest(job.base), measured(job.base) as cost:
                 scores = method(job.scoring.method).score(job, trained, passes)
             check_numbers(scores.columns, job.scored.id)
