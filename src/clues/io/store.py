@@ -72,7 +72,7 @@ class Store:
             part = folder.with_suffix(".part")
             once(lambda: part.mkdir(parents=True, exist_ok=True))
             build(part)
-            once(lambda: os.replace(part, folder))
+            once(lambda: _finish(part, folder))
         return folder
 
     def drop(self, kind: str) -> None:
@@ -81,6 +81,15 @@ class Store:
 
     def _place(self, kind: str, inputs: Any, suffix: str = "") -> Path:
         return self._folder / kind / f"{value_digest([__version__, inputs])[:16]}{suffix}"
+
+
+def _finish(part: Path, folder: Path) -> None:
+    try:
+        os.replace(part, folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        shutil.rmtree(part)  # another run has just finished the same work
 
 
 def export(source: Path, target: Path) -> None:
