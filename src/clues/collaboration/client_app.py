@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from flwr.clientapp import ClientApp
 from clues.collaboration.ledger import Ledger
 from clues.collaboration.messages import ANCHOR_COLUMNS, arrays_of, facts_of, ledger_items, pack, strategy_number
 from clues.data.prompts import tokenize
-from clues.data.samples import Private, Sample, parse_samples, read_private
+from clues.data.samples import Private, PublicSamples, parse_samples, read_private
 from clues.io.files import write_json
 from clues.io.progress import acting
 from clues.io.store import Store
@@ -31,6 +31,7 @@ from clues.models.trajectory import Checkpoint, Trained
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.threshold import Threshold
 from clues.settings import DataSettings, LoraSettings, RunSettings, SiloSettings
+from clues.silo.job import make_job
 from clues.silo.selection import Selection, counts, write_selection
 from clues.silo.silo import SAMPLES, Silo
 from clues.silo.tables import ScoreTable
@@ -79,8 +80,8 @@ def select(message: Message, context: Context) -> RecordDict:
     """Train or receive a trajectory, score private samples and anchors, answer with the anchors' scores."""
     client, facts = _Client(context), facts_of(message.content)
     settings = RunSettings.model_validate(facts["settings"])
-    public = [parse_samples(facts[part], part) for part in ("validation", "anchors")]
-    silo = client.silo(settings, *public)
+    public = PublicSamples(*(parse_samples(facts[part], part) for part in ("validation", "anchors")))
+    silo = client.silo(settings, public)
     received = _received(arrays_of(message.content), facts["learning_rates"], settings.lora)
     trained = received or silo.trajectory()
     anchors = silo.score(trained).anchors
@@ -159,11 +160,14 @@ class _Client:
         labels = read_labels(self.labels, [sample.id for sample in self.private.samples])
         return [labels[sample.id] for sample in self.private.samples]
 
-    def silo(self, settings: RunSettings, validation: Iterable[Sample] = (), anchors: Iterable[Sample] = ()) -> Silo:
-        base = load_base(settings.model)
-        tokens = [tokenize(part, base, settings.data) for part in (self.private.samples, validation, anchors)]
-        public = Public(validation=tokens[1], anchors=tokens[2])
-        job = Job(base=base, private=tokens[0], public=public, settings=SiloSettings.of(settings))
+    def silo(self, settings: RunSettings, public: PublicSamples | None = None) -> Silo:
+        """To score, with public samples; to train, without."""
+        base, chosen, samples = load_base(settings.model), SiloSettings.of(settings), self.private.samples
+        if public:
+            job = make_job(base, samples, public, settings=chosen)
+        else:
+            tokens = tokenize(samples, base, settings.data)
+            job = Job(base=base, private=tokens, public=Public.none(), settings=chosen)
         return Silo(job, store=self.store, folder=self.folder, name=self.id)
 
     def rows(self, facts: dict[str, Any], samples: int) -> Sequence[int]:

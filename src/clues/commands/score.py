@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from pathlib import Path
 from typing import Any
 
-from clues.data.prompts import tokenize
 from clues.data.samples import Private, overlap, read_private, read_public
 from clues.data.telling import tell_overlap
 from clues.errors import ConfigError, OutputError, all_of
@@ -15,17 +13,15 @@ from clues.io.digests import value_digest
 from clues.io.files import read_json, write_json
 from clues.io.processes import mute_others, once
 from clues.io.run_folder import claim_folder, refuse_other_run, write_provenance
-from clues.methods.interface import Job, Public
 from clues.methods.registry import checked_method, with_rule
 from clues.models.adapters import load_adapter
 from clues.models.base import Base, load_base
 from clues.models.trajectory import Checkpoint, Trained, load_trajectory
-from clues.passes.directions import domain_weights
-from clues.passes.gradients import check_modules
 from clues.report.pages import write_samples_page
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.threshold import fit_threshold
 from clues.settings import ScoreSettings, SelectionSettings, SiloSettings, read_toml, validated
+from clues.silo.job import make_job
 from clues.silo.selection import Selection, counts, write_selection
 from clues.silo.silo import Scored, Silo
 
@@ -49,24 +45,18 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     mute_others()
     once(lambda: refuse_other_run(out, config))
     _refuse_contradictions(settings)
-    _, own, (validation, anchors), base = all_of(
+    _, own, public, base = all_of(
         lambda: checked_method(settings.scoring),
         lambda: read_private(settings.samples, settings.data),
         lambda: read_public(settings.validation, settings.anchors, settings.data),
         lambda: load_base(settings.model),
     )
-    tell_overlap(overlap(own.samples, [*validation, *anchors]), settings.samples)
+    tell_overlap(overlap(own.samples, [*public.validation, *public.anchors]), settings.samples)
     trained = _trained(settings, base)
-    domains = sorted({sample.domain for sample in validation})
-    private, public_v, public_a, *_ = all_of(
-        *(functools.partial(tokenize, part, base, settings.data) for part in (own.samples, validation, anchors)),
-        lambda: domain_weights(domains, settings.scoring.domain_weights),
-        lambda: check_modules(base, trained.lora if trained else settings.lora, settings.scoring.modules),
-    )
+    chosen = SiloSettings.of(settings)
+    job = make_job(base, own.samples, public, settings=chosen, lora=trained and trained.lora)
     once(lambda: claim_folder(out, config))
     once(lambda: write_provenance(out))
-    public = Public(validation=public_v, anchors=public_a)
-    job = Job(base=base, private=private, public=public, settings=SiloSettings.of(settings))
     scored = Silo(job, folder=out).score(trained)
     once(lambda: write_json(out / "samples.json", {"sha256": _digest(own)}))
     return {

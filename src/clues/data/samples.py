@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from clues.data.reading import read_source, tell_apart
 from clues.data.records.rows import listed, numbered
@@ -17,6 +17,7 @@ from clues.settings import DataSettings
 
 __all__ = [
     "Private",
+    "PublicSamples",
     "Sample",
     "Unusable",
     "as_rows",
@@ -28,6 +29,13 @@ __all__ = [
     "read_records",
     "read_samples",
 ]
+
+
+class PublicSamples(NamedTuple):
+    """Samples that everybody knows: the validation set says what is good, the anchors set the threshold."""
+
+    validation: Sequence[Sample]
+    anchors: Sequence[Sample]
 
 
 @dataclass(frozen=True)
@@ -78,8 +86,8 @@ def read_many(sources: Sequence[str], data: DataSettings = DataSettings()) -> li
 
 def read_public(
     validation: Sequence[str], anchors: Sequence[str], data: DataSettings = DataSettings()
-) -> tuple[list[Sample], list[Sample]]:
-    """(validation samples, anchors), strictly; ids that clash between any of the files get the file's name in front.
+) -> PublicSamples:
+    """Validation samples and anchors, strictly; ids that clash between any of the files get the file's name in front.
 
     Samples that stand in both are told: anchors should set the threshold for what the validation set does not hold.
 
@@ -88,7 +96,7 @@ def read_public(
     """
     first, second = _strictly([validation, anchors], data)
     tell_repeats(overlap(second, first), len(second), validation, anchors)
-    return first, second
+    return PublicSamples(first, second)
 
 
 def read_private(source: str | Path, data: DataSettings = DataSettings()) -> Private:

@@ -16,25 +16,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clues.data.prompts import tokenize
-from clues.data.samples import read_records
-from clues.data.tokens import Picked, Tokens, TokenTable
+from clues.data.samples import PublicSamples, read_records
+from clues.data.tokens import Picked, Tokens
 from clues.errors import all_of
 from clues.io.files import write_json
 from clues.io.processes import gathered, once
 from clues.io.store import Store, export
-from clues.methods.interface import Job, Public
+from clues.methods.interface import Job
 from clues.methods.registry import checked_method, method, with_rule
 from clues.models.adapters import TENSORS, AdapterState, lora_facts
 from clues.models.base import Base, at_rest
 from clues.models.trajectory import Trained, load_trajectory
 from clues.passes.costs import Cost, measured
-from clues.passes.gradients import check_modules
 from clues.passes.numbers import check_numbers
 from clues.passes.passes import PASSES, Columns, Passes
 from clues.passes.sizing import batch_limits
 from clues.selection.threshold import Threshold, fit_threshold
 from clues.settings import SiloSettings, validated
+from clues.silo.job import make_job
 from clues.silo.selection import Selection
 from clues.silo.tables import ScoreTable, write_table
 from clues.training.fit import Training, fit
@@ -101,19 +100,14 @@ class Silo:
         """
         chosen = validated(SiloSettings, settings)
         checked_method(chosen.scoring)
-        base = Base(str(model.config._name_or_path), model, tokenizer, in_memory=True)
-
-        def tokens(what: str, given: Sequence[Mapping[str, Any]]) -> TokenTable:
-            return tokenize(read_records(given, what, chosen.data), base, chosen.data)
-
-        private, *public = all_of(
-            lambda: tokens("records", records),
-            lambda: tokens("validation", validation),
-            lambda: tokens("anchors", anchors),
+        samples, public_validation, public_anchors = all_of(
+            lambda: read_records(records, "records", chosen.data),
+            lambda: read_records(validation, "validation", chosen.data),
+            lambda: read_records(anchors, "anchors", chosen.data),
         )
-        check_modules(base, chosen.lora, chosen.scoring.modules)
-        public_samples = Public(validation=public[0], anchors=public[1])
-        return cls(Job(base=base, private=private, public=public_samples, settings=chosen))
+        base = Base(str(model.config._name_or_path), model, tokenizer, in_memory=True)
+        public = PublicSamples(validation=public_validation, anchors=public_anchors)
+        return cls(make_job(base, samples, public, settings=chosen))
 
     def trajectory(self) -> Trained:
         """Train on all private samples, and record the trajectory."""
