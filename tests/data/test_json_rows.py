@@ -87,7 +87,7 @@ def test_a_single_record_is_a_file_of_one(tmp_path):
 
 
 def test_lines_in_a_json_file_are_read_as_they_are_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("clues.data.records.json_rows.whole", lambda _: pytest.fail("it is read as a whole"))
+    monkeypatch.setattr("clues.data.records.json_rows.read_text", lambda _: pytest.fail("it is read as a whole"))
     path = tmp_path / "a.json"
     path.write_text('\n{"a": 1}\n\n{"a": 2}\n{"a"')
     found = [(row.at, row.record) for row in json_list(path)]
