@@ -92,9 +92,9 @@ def demo(
     from clues.lab.demo import demo as recipe
 
     if data_only:
-        print(f"Data: {write_demo_data(data_folder(out), samples, seed)}")
+        print(f"Data: {write_demo_data(data_folder(out), samples=samples, seed=seed)}")
         return
-    settings, metrics = recipe(out, samples, seed, set_ or [])
+    settings, metrics = recipe(out, samples=samples, seed=seed, overrides=set_ or [])
     rule = f"{settings.scoring.method}, {metrics['threshold']['rule']}"
     show(selection_table(metrics, f"Selection ({rule})"), variants_table(metrics), *evaluation_tables(metrics))
     print(remark(metrics))
@@ -283,7 +283,7 @@ def corrupt(
 ) -> None:
     """Corrupt a known share of a clean file and write labels beside it, for benchmarks."""
     from clues.commands.tables import facts_table, show
-    from clues.lab.corrupt import corrupt_file
+    from clues.lab.corruption import corrupt_file
     from clues.settings import CorruptSettings, validated
 
     values = {"seed": seed, "samples": samples, "share": share, "kinds": _list(kinds), "severity": severity}
@@ -319,7 +319,7 @@ def partition(
 ) -> None:
     """Turn a clean file into an experiment: clients of known quality, public files, tests."""
     from clues.commands.tables import facts_table, show
-    from clues.lab.experiment import partition as recipe
+    from clues.lab.partition import partition as recipe
     from clues.settings import PartitionSettings, validated
 
     numbered = not by and clients.isdigit()
