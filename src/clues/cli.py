@@ -130,7 +130,7 @@ def compare(
     """Compare methods × collaborations × variants × seeds and all thresholds; continues an interrupted comparison."""
     from clues.lab.compare import compare as recipe
 
-    print(recipe([experiment, *(also or [])], out, set_ or []))
+    print(recipe([experiment, *(also or [])], out, overrides=set_ or []))
 
 
 @app.command(epilog="Example: clues validate runs/demo/config.toml")
