@@ -1,4 +1,4 @@
-"""CLUES: score private fine-tuning data by gradients, keep the good, train together.
+"""CLUES: score private fine-tuning data by gradients, keep the good samples, train together.
 
 from clues import ScoreSettings, SelectionSettings, score, select
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from clues.silo.silo import select_records as select_records
     from clues.training.in_run import InRunScorer as InRunScorer
 
-# Loaded on first use: `import clues` must not wait for torch.
+# Imported on first use, so that `import clues` does not import torch.
 _HOMES = {
     "CorruptSettings": "settings",
     "EvaluateSettings": "settings",

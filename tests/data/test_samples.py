@@ -57,7 +57,7 @@ def test_ids_without_an_id_field_are_stable_and_unique(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"a\.jsonl: holds no records"),
+        ("", r"a\.jsonl: contains no records"),
         ('{"prompt": "p", "response": "r"}\n{"prompt":', r"a\.jsonl, line 2: broken JSON"),
         ("[1]", r"line 1: is not a JSON object"),
         ('{"prompt": "p", "response": "r"}\n{"prompt": "p"}', r"line 2: field 'response' is missing"),

@@ -78,5 +78,5 @@ def test_models_that_cannot_be_loaded(settings, message, tiny_model):
 
 
 def test_a_folder_without_a_trajectory(tmp_path):
-    with pytest.raises(ModelError, match="holds no checkpoint"):
+    with pytest.raises(ModelError, match="contains no checkpoint"):
         load_trajectory(tmp_path)

@@ -50,7 +50,7 @@ def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSet
     if len(table):
         _report(counts, f"{source}: {{}} of {len(table)} samples", limit)
         if apply.has_clock:
-            say_once("The model's chat template writes the date; 1 January 2025 stands in its place, always.")
+            say_once("The model's chat template writes the date; 1 January 2025 is always used instead.")
     return table
 
 
@@ -63,7 +63,7 @@ def _limit(base: Base, data: DataSettings) -> int:
     if positions is None or data.max_tokens <= positions:
         return data.max_tokens
     say_once(
-        f"data.max_tokens = {data.max_tokens} is more than the model's {positions} positions, which are the limit."
+        f"data.max_tokens = {data.max_tokens} exceeds the model's {positions} positions, which are used as the limit."
     )
     return positions
 
@@ -73,11 +73,11 @@ def _report(counts: Counter[str], samples: str, limit: int) -> None:
         say_once(f"{samples.format(counts['cut'])} are longer than data.max_tokens = {limit} and were cut.")
     if counts["control"]:
         say_once(
-            f"{samples.format(counts['control'])} hold control tokens of the model in their text; "
-            "they are read as text."
+            f"{samples.format(counts['control'])} contain control tokens of the model in their text; "
+            "they are treated as text."
         )
     if not counts["ended"]:
-        say_once("The model has no end token: nothing teaches it to stop, and no score looks at how a response ends.")
+        say_once("The model has no end token: training cannot teach it to stop, and scores ignore how responses end.")
 
 
 # (token id, its characters in the text)

@@ -46,7 +46,7 @@ def read_source(name: str, data: DataSettings, records: Iterable[Row] | None = N
         else:
             source.add(row, sample, layout.unused(sample.record))
     if row is None:
-        raise DataError(f"{name}: holds no records; give a file with at least one sample.")
+        raise DataError(f"{name}: contains no records; give a file with at least one sample.")
     source.finish()
     return source
 

@@ -28,8 +28,8 @@ def tell_unused(source: str | Path, names: Iterable[str]) -> None:
     unused = sorted({name for name in names if name not in _EXPECTED})
     if unused:
         what = "field" if len(unused) == 1 else "fields"
-        verb = "plays" if len(unused) == 1 else "play"
-        say_once(f"{source}: {what} {shown_names(unused)} {verb} no part in prompt or response.")
+        verb = "is" if len(unused) == 1 else "are"
+        say_once(f"{source}: {what} {shown_names(unused)} {verb} not used in prompt or response.")
 
 
 def tell_unusable(source: str | Path, problems: Sequence[tuple[str, str]], *, total: int, most: int = 10) -> None:
@@ -58,8 +58,8 @@ def tell_repeats(ids: Sequence[str], anchors: int, *sources: Sequence[str]) -> N
     shared = sorted(set(sources[0]) & set(sources[1]))
     place = f"{shared[0]} is given for both" if shared else _cut(ids)
     say_once(
-        f"Warning: {len(ids)} of {anchors} anchors also stand in the validation set ({place}); the threshold then "
-        "rests on samples that the scores were made for. Give other samples as anchors."
+        f"Warning: {len(ids)} of {anchors} anchors are also in the validation set ({place}); the threshold is "
+        "then fitted on samples that the scores were optimised for. Give other samples as anchors."
     )
 
 
@@ -72,16 +72,18 @@ def tell_domains(source: str, domains: Iterable[tuple[str, Any]]) -> None:
     written = dict.fromkeys((name, str(raw)) for name, raw in domains if isinstance(raw, str) or raw is None)
     padded = [f"'{raw}' as '{name}'" for name, raw in written if raw != name and raw.strip() == name]
     if padded:
-        say_once(f"{source}: blanks around the name of a domain do not count: {_cut(padded)}.")
+        say_once(f"{source}: blanks around domain names are ignored: {_cut(padded)}.")
     for group in similar_names(name for name, _ in written):
         quoted = ", ".join(f"'{name}'" for name in group)
-        say_once(f"{source}: domains {quoted} differ in capitals, blanks or hyphens alone, and count as several.")
+        say_once(
+            f"{source}: domains {quoted} differ only in capitals, blanks or hyphens, and count as different domains."
+        )
 
 
 def tell_overlap(ids: Sequence[str], who: str) -> None:
     """Warn of private samples that are also public: they would score themselves."""
     if ids:
-        say(f"Warning: {who}: {len(ids)} samples also stand in the validation or anchor set: {_shown(ids)}")
+        say(f"Warning: {who}: {len(ids)} samples are also in the validation or anchor set: {_shown(ids)}")
 
 
 def _shown(ids: Sequence[str]) -> str:

@@ -61,12 +61,12 @@ def compare(files: Sequence[Path], out: Path, *, overrides: Sequence[str] = ()) 
     Raises:
         CluesError: settings or data are wrong; all combinations are checked before the first run.
     """
-    own = [override for override in overrides if override.startswith("compare.")]
-    overrides = [override for override in overrides if override not in own]
-    _refuse_compared_keys(overrides)
+    of_table = [override.removeprefix("compare.") for override in overrides if override.startswith("compare.")]
+    of_runs = [override for override in overrides if not override.startswith("compare.")]
+    _refuse_compared_keys(of_runs)
     values = functools.reduce(merged, [read_toml(file) for file in files])
-    experiment = _Experiment(values, overrides, files[0].parent, out)
-    comparison = validated(CompareSettings, values.get("compare", {}), [item.removeprefix("compare.") for item in own])
+    experiment = _Experiment(values, of_runs, files[0].parent, out)
+    comparison = validated(CompareSettings, values.get("compare", {}), of_table)
     variants = {variant.name: variant.changes for variant in comparison.variants} or {"": {}}
     plan = [
         _planned(experiment, {"seed": seed, "mode": mode, "variant": name, "method": method}, changes=changes)
@@ -102,7 +102,7 @@ def _refuse_compared_keys(overrides: Sequence[str]) -> None:
         key = override.partition("=")[0].strip()
         if key in places:
             remedy = f"use --set compare.{places[key]}=[…]" if places[key] else "use --out"
-            raise ConfigError(f"--set {key}: is what a comparison goes through; {remedy}.")
+            raise ConfigError(f"--set {key}: is varied by the comparison itself; {remedy}.")
 
 
 def _planned(experiment: _Experiment, labels: dict[str, Any], *, changes: Mapping[str, Any]) -> _Planned:

@@ -84,7 +84,7 @@ def corrupt(
     if len(exchanged) == 1:  # a single sample has no partner: use another type
         other = next((kind for kind in kinds if kind != "exchange"), None)
         if other is None:
-            raise DataError("exchange: needs at least two samples to damage; raise --share or add records.")
+            raise DataError("exchange: needs at least two samples to corrupt; raise --share or add records.")
         kind_of[exchanged.pop()] = other
     partner = dict(zip(exchanged, exchanged[1:] + exchanged[:1], strict=True))
     records, labels = [], []
@@ -161,7 +161,7 @@ def _wrong_choice(sample: Sample, record: dict[str, Any], rng: random.Random) ->
         raise DataError(f"{sample.place}: wrong-choice needs the fields 'choices' and 'answer'; use another kind.")
     others = [choice for choice in choices if choice != record["answer"]]
     if not others:
-        raise DataError(f"{sample.place}: field 'choices' holds no wrong choice; use another kind.")
+        raise DataError(f"{sample.place}: field 'choices' contains no wrong choice; use another kind.")
     wrong = rng.choice(others)
     response = sample.response.replace(str(record["answer"]), str(wrong))
     return {**_layout(sample, record).write(record, response), "answer": wrong}

@@ -64,7 +64,7 @@ def partition(settings: PartitionSettings, out: Path) -> dict[str, str]:
         known = sorted({str(record.get(by)) for record in records})
         unknown = [name for name in names if name not in known]
         if unknown:
-            raise ConfigError(f"clients: field '{by}' never is {', '.join(unknown)}, only {', '.join(known)}.")
+            raise ConfigError(f"clients: field '{by}' is never {', '.join(unknown)}, only {', '.join(known)}.")
         records = [record for record in records if str(record.get(by)) in names]
     sizes = dict(zip(PUBLIC, (settings.validation, settings.anchors, settings.tests), strict=True))
     rng = random.Random(settings.seed)

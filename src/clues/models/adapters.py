@@ -87,8 +87,8 @@ def _check_kind(config: Any) -> None:
         raise ModelError("the adapter has target_parameters, which are not linear layers; train one without them.")
     if _initialised(config, "corda", "loftq", "pissa_niter"):
         raise ModelError(
-            f"the adapter was initialised by {config.init_lora_weights}, which changes the base model in a way that "
-            "cannot be repeated; convert it by PEFT's save_pretrained(path_initial_model_for_weight_conversion=…)."
+            f"the adapter was initialised by {config.init_lora_weights}, which changes the base model "
+            "irreproducibly; convert it by PEFT's save_pretrained(path_initial_model_for_weight_conversion=…)."
         )
 
 
@@ -188,7 +188,7 @@ def load_adapter(folder: Path, base: Base | None = None) -> tuple[AdapterState, 
 
     if not (folder / "adapter_config.json").is_file() or not (folder / "adapter_model.safetensors").is_file():
         raise ModelError(
-            f"{folder}: holds no adapter (adapter_config.json, adapter_model.safetensors); check the path."
+            f"{folder}: contains no adapter (adapter_config.json, adapter_model.safetensors); check the path."
         )
     try:
         config = PeftConfig.from_pretrained(str(folder))
@@ -211,8 +211,8 @@ def _check_base(folder: Path, name: str | None, *, base: Base) -> None:
         same = weights is not None and Path(base.name).is_dir() and weights == weights_digest(Path(base.name))
     else:
         raise ModelError(
-            f"{folder}: its base, {name}, is not here to be compared with {base.name}; "
-            "if it is the same model, say so by --set model.any_base=true."
+            f"{folder}: its base, {name}, is not available for comparison with {base.name}; "
+            "if it is the same model, pass --set model.any_base=true."
         )
     if not same:
         raise ModelError(f"{folder}: is an adapter of {name}, not of {base.name}; name its own base with --model.")

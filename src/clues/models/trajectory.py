@@ -73,7 +73,7 @@ def load_trajectory(folder: Path, base: Base | None = None) -> Trained:
 
     folders = sorted(folder.glob("checkpoint-*/checkpoint.json"))
     if not folders:
-        raise ModelError(f"{folder}: holds no checkpoint-* of a trajectory; name the folder that training wrote.")
+        raise ModelError(f"{folder}: contains no checkpoint-* of a trajectory; name the folder that training wrote.")
     checkpoints = []
     for facts_file in folders:
         state, lora = load_adapter(facts_file.parent, base)

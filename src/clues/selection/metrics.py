@@ -29,9 +29,9 @@ def read_labels(path: str, ids: Sequence[str]) -> dict[str, str]:
         if row.record is None:
             problems.append(f"{row.place}: {row.problem}.")
         elif quality not in ("good", "low") or identity is None:
-            problems.append(f"{row.place}: needs the fields 'id' and 'quality' (good or low); mend the line.")
+            problems.append(f"{row.place}: needs the fields 'id' and 'quality' (good or low); fix the line.")
         elif identity in labels and labels[identity] != _kind(record):
-            problems.append(f"{row.place}: gives id '{identity}' another label than a line before; keep one of them.")
+            problems.append(f"{row.place}: gives id '{identity}' another label than an earlier line; keep one of them.")
         else:
             labels[identity] = _kind(record)
     if problems:

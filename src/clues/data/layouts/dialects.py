@@ -103,7 +103,7 @@ def _split(turns: list[Message], field: str) -> Pair:
     if last.get("tool_calls"):
         raise FieldError(field, "ends with a call of a tool, which cannot be scored; end it with an answer in words")
     if not any(turn["role"] != "system" for turn in context):
-        raise FieldError(field, "holds no prompt before the response")
+        raise FieldError(field, "contains no prompt before the response")
     return context, last["content"]
 
 

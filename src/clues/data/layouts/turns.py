@@ -46,7 +46,7 @@ def text_of(record: Mapping[str, Any], field: str) -> str:
     if missing(value):
         raise FieldError(field, "is missing; add it or name another dialect")
     if isinstance(value, bytes):
-        raise FieldError(field, "holds bytes and is not a text; decode it before it is written")
+        raise FieldError(field, "contains bytes, not text; decode it before writing the file")
     if not isinstance(value, str):
         raise FieldError(field, f"is not a text ({_kind(value)}); write it as one string")
     if not value.strip():
@@ -78,7 +78,7 @@ def messages_of(value: Any, field: str) -> list[Message]:
         if turn["role"] != "system" or turn["content"]:
             turns.append(turn)
     if not turns:
-        raise FieldError(field, "holds no message but an empty one of the system")
+        raise FieldError(field, "contains no message other than an empty system message")
     return turns
 
 
@@ -96,7 +96,7 @@ def history_of(value: Any, field: str) -> list[Message]:
     for position, pair in enumerate(value):
         where = f"{field}[{position}]"
         if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise FieldError(where, "is not a pair of texts, what was asked and what was answered")
+            raise FieldError(where, "is not a pair of texts, question and answer")
         for role, text, index in (("user", pair[0], 0), ("assistant", pair[1], 1)):
             name = f"{where}[{index}]"
             turns.append({"role": role, "content": text_of({name: text}, name)})
@@ -192,7 +192,7 @@ def _calls(message: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
     for call in result:
         function = call.get("function", call)
         if not isinstance(function, dict):
-            raise FieldError(name, "holds a call whose function is not an object with name and arguments")
+            raise FieldError(name, "contains a call whose function is not an object with name and arguments")
         function["arguments"] = _arguments(function.get("arguments", {}))
     return list(_json_value(result, name))  # pruned again: the JSON of the arguments is now part of it
 

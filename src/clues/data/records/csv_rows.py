@@ -75,7 +75,7 @@ def _record(
     if len(fields) == len(header):
         return dict(zip(header, fields, strict=True)), ""
     counts = f"has {len(fields)} fields where the header has {len(header)}"
-    problem = f"{counts}; mend it, or quote texts that hold {delimiter!r}"
+    problem = f"{counts}; fix it, or quote texts that contain {delimiter!r}"
     if len(consumed) > 1:  # an unknown number of records
         raise _Unreadable(f"{problem}, or a quote before it is not closed")
     return None, problem

@@ -53,14 +53,14 @@ def json_list(file: Path) -> Iterable[Row]:
             return _of_lines(file, enumerate(text.split("\n"), start=1))
         if isinstance(error, _Repeated):
             raise DataError(f"{file}: {_reason(error)}.") from None
-        raise DataError(f"{file}, line {error.lineno}: broken JSON at column {error.colno}; mend it.") from None
+        raise DataError(f"{file}, line {error.lineno}: broken JSON at column {error.colno}; fix it.") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{file}: {_reason(error)}.") from None
     if isinstance(value, dict):
         holders = [key for key, item in value.items() if isinstance(item, list) and item and _objects(item)]
         if len(holders) == 1 and detect(value) is None:
             raise DataError(
-                f"{file}: is one object whose field {shown_names(holders)} holds a list; "
+                f"{file}: is one object whose field {shown_names(holders)} contains a list; "
                 "write that list alone: [{…}, …]."
             )
         return [of_value(file, "record 1", value)]
@@ -85,7 +85,7 @@ def _row(file: Path, at: str, line: str) -> Row:
     try:
         return of_value(file, at, _parsed(raw.lstrip("\ufeff")), raw)  # concatenated files keep their byte order marks
     except json.JSONDecodeError as error:
-        return Row(file, at, None, f"broken JSON at column {error.colno}; mend or remove the line", raw)
+        return Row(file, at, None, f"broken JSON at column {error.colno}; fix or remove the line", raw)
     except (ValueError, RecursionError) as error:
         return Row(file, at, None, _reason(error), raw)
 
@@ -106,7 +106,7 @@ def _reason(error: Exception) -> str:
         return "is nested too deeply; flatten it"
     if isinstance(error, _Repeated):
         return f"{error}; keep one of them"
-    return "holds a number of too many digits; write it as a text"
+    return "contains a number with too many digits; write it as a text"
 
 
 def _is_alone(line: str) -> bool:

@@ -59,7 +59,7 @@ def files(source: str | Path) -> list[tuple[Path, Callable[[Path], Iterable[Row]
         matches = sorted(Path(name) for name in glob(str(source), recursive=True))
         matches = [match for match in matches if match.is_file()]
         if not matches:
-            raise DataError(f"{source}: no file has such a name; check the pattern.")
+            raise DataError(f"{source}: no file matches; check the pattern.")
         return [(match, _reader(match)) for match in matches]
     if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and not (kind(path) in KINDS or path.suffix in COMPRESSED):
         if path.suffix and not path.suffix[1:].isdigit():  # names of data sets may end in a version number
@@ -75,9 +75,7 @@ def _reader(path: Path) -> Callable[[Path], Iterable[Row]]:
         return _parquet
     if kind(path) not in _TEXTS:
         known = ", ".join(KINDS)
-        raise DataError(
-            f"{path}: unknown kind of file; use {known} (texts also with .gz or .zst), or a folder of them."
-        )
+        raise DataError(f"{path}: unknown file type; use {known} (text also with .gz or .zst), or a folder of them.")
     return _TEXTS[kind(path)]
 
 
@@ -91,16 +89,16 @@ def _of_folder(path: Path) -> list[tuple[Path, Callable[[Path], Iterable[Row]]]]
     if not kinds:
         known = ", ".join(KINDS)
         raise DataError(
-            f"{path}: is not a folder saved by datasets and holds no file of a known kind ({known}); "
+            f"{path}: is not a folder saved by datasets and contains no file of a known kind ({known}); "
             "name a file, or a pattern such as 'folder/**/*.jsonl'."
         )
     if any(suffix != ".json" for suffix in kinds[1:]):
-        raise DataError(f"{path}: holds files of several kinds ({', '.join(kinds)}); name one: {path}/*{kinds[0]}.")
+        raise DataError(f"{path}: contains files of several kinds ({', '.join(kinds)}); name one: {path}/*{kinds[0]}.")
     shards = by_kind[kinds[0]]
     splits = {match.group(1) for shard in shards if (match := re.match(r"(\w+)-\d{5}-of-\d{5}", shard.name))}
     if len(splits) > 1:
         named = ", ".join(sorted(splits))
-        raise DataError(f"{path}: holds several splits ({named}); name one by a pattern: {path}/{min(splits)}-*.")
+        raise DataError(f"{path}: contains several splits ({named}); name one by a pattern: {path}/{min(splits)}-*.")
     return [(shard, _reader(shard)) for shard in shards]
 
 
@@ -114,14 +112,14 @@ def _guarded(file: Path, read: Callable[[Path], Iterable[Row]]) -> Iterator[Row]
     except DataError:
         raise
     except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise DataError(f"{file}{last}: is not a whole gzip file; copy or pack it again.") from None
+        raise DataError(f"{file}{last}: is not a complete gzip file; copy or compress it again.") from None
     except RecursionError:
         raise DataError(f"{file}{last}: is nested too deeply; flatten it.") from None
     except MemoryError:
         raise DataError(f"{file}{last}: does not fit into memory; split it into files.") from None
     except OSError as error:
-        reason = error.strerror or "it is cut off or damaged"
-        raise DataError(f"{file}{last}: cannot be read ({reason}); check the file and who may read it.") from None
+        reason = error.strerror or "it is truncated or damaged"
+        raise DataError(f"{file}{last}: cannot be read ({reason}); check the file and its permissions.") from None
     except Exception as error:
         raise DataError(f"{file}{last}: cannot be read ({type(error).__name__}); check how it was written.") from None
 
@@ -136,7 +134,7 @@ def _parquet(path: Path) -> Iterator[Row]:
     try:
         file = pyarrow.parquet.ParquetFile(path)
     except (pyarrow.ArrowInvalid, OSError):
-        raise DataError(f"{path}: is not a Parquet file, or not a whole one; check how it was written.") from None
+        raise DataError(f"{path}: is not a Parquet file, or not a complete one; check how it was written.") from None
     names = file.schema_arrow.names
     if len(set(names)) < len(names):
         raise DataError(f"{path}: names a column twice; name each once.")
@@ -149,9 +147,9 @@ def _saved(path: Path) -> Iterable[Row]:
     try:
         loaded = datasets.load_from_disk(str(path))
     except FileNotFoundError:
-        raise DataError(f"{path}: is not a whole folder saved by datasets; save it again, or name a file.") from None
+        raise DataError(f"{path}: is not a complete folder saved by datasets; save it again, or name a file.") from None
     if isinstance(loaded, datasets.DatasetDict):
-        raise DataError(f"{path}: holds several splits ({', '.join(loaded)}); name the folder of one of them.")
+        raise DataError(f"{path}: contains several splits ({', '.join(loaded)}); name the folder of one of them.")
     return numbered(path, (dict(row) for row in loaded), "row")
 
 
@@ -163,6 +161,6 @@ def _hub(path: Path) -> Iterable[Row]:
         loaded = datasets.load_dataset(name, split="train")
     except Exception as error:
         raise DataError(
-            f"{name}: is no file here and could not be loaded from the Hub ({type(error).__name__}); check the name."
+            f"{name}: is not a file and could not be loaded from the Hub ({type(error).__name__}); check the name."
         ) from None
     return numbered(path, (dict(row) for row in loaded), "row")

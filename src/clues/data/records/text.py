@@ -119,7 +119,7 @@ def _not_decodable(path: Path) -> DataError:
     with _binary(path) as stream:
         head = stream.read(4)
     if any(head.startswith(mark) for mark in _MARKS if mark != codecs.BOM_UTF8):
-        return DataError(f"{path}: its text breaks off or is not what its byte order mark says; save it as UTF-8.")
+        return DataError(f"{path}: its text is truncated or does not match its byte order mark; save it as UTF-8.")
     with _binary(path) as stream:
         for number, line in enumerate(stream, start=1):
             try:

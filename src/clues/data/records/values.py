@@ -24,11 +24,13 @@ def blank(value: Any) -> bool:
 def text_flaw(text: str) -> str:
     """Why a text cannot be written or tokenized, as the end of a sentence; empty if it can."""
     if "\0" in text:
-        return f"holds a NUL character, at character {text.index(chr(0)) + 1}; remove it"
+        return f"contains a NUL character at character {text.index(chr(0)) + 1}; remove it"
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        return f"holds half of a surrogate pair at character {error.start + 1}; write the full character or remove it"
+        return (
+            f"contains half of a surrogate pair at character {error.start + 1}; write the full character or remove it"
+        )
     return ""
 
 
@@ -41,7 +43,9 @@ def value_flaw(value: Any) -> str:
     if isinstance(value, list | tuple):
         return next((flaw for item in value if (flaw := value_flaw(item))), "")
     return (
-        "" if value is None or isinstance(value, bool | int | float) else "holds what JSON has no form for; use texts"
+        ""
+        if value is None or isinstance(value, bool | int | float)
+        else "contains a value that JSON cannot represent; use texts"
     )
 
 
