@@ -44,7 +44,7 @@ def test_another_encoding_is_refused_with_line_byte_and_remedy(tmp_path, read):
 def test_utf16_that_breaks_off_is_refused(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes("ab".encode("utf-16") + b"\x00")
-    with pytest.raises(DataError, match="is not what its byte order mark says"):
+    with pytest.raises(DataError, match="does not match its byte order mark"):
         read_text(path)
 
 

@@ -26,7 +26,7 @@ def domain_of(record: Mapping[str, Any], default: str) -> str:
     """A record's domain, stripped, or `default` if it has none. Raises RecordError."""
     domain = _label(record, "domain") or default
     if domain in RESERVED_DOMAINS:
-        raise RecordError(f"domain '{domain}' is the name of a score column; choose another name")
+        raise RecordError(f"domain '{domain}' is reserved for a column of scores.parquet; choose another name")
     return domain
 
 
