@@ -48,7 +48,7 @@ def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSet
     if problems:
         raise DataError(listed(f"{_places(places)}: {problem}" for problem, places in problems.items()))
     if len(table):
-        _report(counts, f"{source}: {{}} of {len(table)} samples", limit)
+        _report(counts, f"{source}: {{}} of {len(table)} samples", limit=limit)
         if apply.has_clock:
             say_once("The model's chat template writes the date; 1 January 2025 is always used instead.")
     return table
@@ -68,7 +68,7 @@ def _limit(base: Base, data: DataSettings) -> int:
     return positions
 
 
-def _report(counts: Counter[str], samples: str, limit: int) -> None:
+def _report(counts: Counter[str], samples: str, *, limit: int) -> None:
     if counts["cut"]:
         say_once(f"{samples.format(counts['cut'])} are longer than data.max_tokens = {limit} and were cut.")
     if counts["control"]:

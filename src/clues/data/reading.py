@@ -24,7 +24,7 @@ from clues.io.spool import Spooled
 from clues.settings import DataSettings
 
 
-def read_source(name: str, data: DataSettings, records: Iterable[Row] | None = None) -> Source:
+def read_source(name: str, data: DataSettings, *, records: Iterable[Row] | None = None) -> Source:
     """Read every record of a source, as a sample or as an unusable record.
 
     Args:
@@ -33,25 +33,25 @@ def read_source(name: str, data: DataSettings, records: Iterable[Row] | None = N
     Raises:
         DataError: the source as a whole cannot be read.
     """
-    layout, all_rows = with_layout(name, rows(name) if records is None else records, data)
+    layout, all_rows = with_layout(name, rows(name) if records is None else records, data=data)
     # The default domain is the name of the file or folder; for a pattern, of each matching file.
     domain = "" if has_magic(name) and not Path(name).exists() else stem(name)
     source = Source()
     row = None
     for row in all_rows:
         try:
-            sample = _sample(row, layout, domain or stem(row.file))
+            sample = _sample(row, layout, domain=domain or stem(row.file))
         except RecordError as error:
             source.refuse(row, str(error))
         else:
-            source.add(row, sample, layout.unused(sample.record))
+            source.add(row, sample, unused=layout.unused(sample.record))
     if row is None:
         raise DataError(f"{name}: contains no records; give a file with at least one sample.")
     source.finish()
     return source
 
 
-def with_layout(name: str, source_rows: Iterable[Row], data: DataSettings) -> tuple[Dialect, Iterator[Row]]:
+def with_layout(name: str, source_rows: Iterable[Row], *, data: DataSettings) -> tuple[Dialect, Iterator[Row]]:
     """(layout of a source, all of its rows).
 
     The layout is the one in the settings, or that of the first record with a known layout. No row after that record is
@@ -78,8 +78,8 @@ def with_layout(name: str, source_rows: Iterable[Row], data: DataSettings) -> tu
     return DIALECTS["messages"], iter(seen)  # no usable record: each row has a problem of its own
 
 
-def _sample(row: Row, layout: Dialect, domain: str) -> Sample:
-    """The sample of a row. A record without an id gets an empty one, and without a domain `domain`.
+def _sample(row: Row, layout: Dialect, *, domain: str) -> Sample:
+    """The sample of a row, with an empty id if the record has none. `domain` is the default domain.
 
     Raises:
         RecordError: the record cannot be used.
@@ -91,8 +91,16 @@ def _sample(row: Row, layout: Dialect, domain: str) -> Sample:
         described = tools(row.record) if "tools" in layout.also else None
     except FieldError as error:
         raise RecordError(f"{error} (dialect {layout.name})") from None
-    identity, named = own_id(row.record) or "", domain_of(row.record, domain)
-    return Sample(identity, context, response, named, row.record, row.place, described, layout.name)
+    return Sample(
+        id=own_id(row.record) or "",
+        context=context,
+        response=response,
+        domain=domain_of(row.record, domain),
+        record=row.record,
+        place=row.place,
+        tools=described,
+        dialect=layout.name,
+    )
 
 
 def resolve_ids(groups: Sequence[Sequence[Source]]) -> list[tuple[Source, int, str]]:

@@ -117,8 +117,8 @@ def render(sample: Sample, apply: Renderer) -> Rendered:
     messages, tools = [*sample.context, {"role": "assistant", "content": sample.response}], sample.tools
     render_messages = functools.partial(apply, tools=tools)
     text = render_messages(messages)
-    _refuse_omissions(messages, text, render_messages)
-    start, tail = _locate_response(messages, text, render_messages)
+    _refuse_omissions(messages, text, apply=render_messages)
+    start, tail = _locate_response(messages, text, apply=render_messages)
     body = text[start:].rstrip("\n")
     if not tail:
         body += eos
@@ -148,7 +148,7 @@ def _remedy(messages: Sequence[Message]) -> str:
     return "change its turns, or name another template by data.template"
 
 
-def _refuse_omissions(messages: Sequence[Message], text: str, apply: Render) -> None:
+def _refuse_omissions(messages: Sequence[Message], text: str, *, apply: Render) -> None:
     for message in messages[:-1]:
         content = message.get("content")
         if message["role"] != "assistant" and isinstance(content, str) and content.strip() not in text:
@@ -168,7 +168,7 @@ def _with_placeholder(messages: Sequence[Message], number: int) -> list[Message]
     return [*messages[:number], {**messages[number], "content": _PLACEHOLDER}, *messages[number + 1 :]]
 
 
-def _locate_response(messages: Sequence[Message], text: str, apply: Render) -> tuple[int, str]:
+def _locate_response(messages: Sequence[Message], text: str, *, apply: Render) -> tuple[int, str]:
     """(start of the response, what the template writes after a response without line ends)."""
     probe = apply(_with_placeholder(messages, len(messages) - 1))
     place = probe.rfind(_PLACEHOLDER)

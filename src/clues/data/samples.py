@@ -59,7 +59,7 @@ def read_records(records: Iterable[Any], name: str, data: DataSettings = DataSet
     Raises:
         DataError: records cannot be used; lists all of them.
     """
-    source = read_source(name, data, numbered(Path(name), records, "record"))
+    source = read_source(name, data, records=numbered(Path(name), records, unit="record"))
     if source.unusable:
         raise DataError(listed(f"{bad.place}: {bad.reason}." for bad in source.unusable))
     tell_unused(name, source.unused())

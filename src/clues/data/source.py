@@ -39,7 +39,7 @@ class Source:
         self._combination = array("I")
         self._combinations: dict[tuple[Domain, tuple[str, ...]], int] = {}
 
-    def add(self, row: Row, sample: Sample, unused: Iterable[str]) -> None:
+    def add(self, row: Row, sample: Sample, *, unused: Iterable[str]) -> None:
         """Add the sample of a row and the names of its unused fields. Without an id, its id is its content's digest.
 
         Raises:
@@ -131,8 +131,8 @@ class Source:
             first: dict[tuple[int, str], tuple[int, str]] = {}
             for number in numbers:
                 sample = self.samples[number]
-                held, place = first.setdefault((self._file[number], sample.id), (number, sample.place))
-                if held != number:
+                original, place = first.setdefault((self._file[number], sample.id), (number, sample.place))
+                if original != number:
                     at = place.removeprefix(f"{self.file(number)}, ")
                     reason = f"field 'id' repeats '{sample.id}' of {at}; ids must be unique"
                     identity = sample.id if self.has_named_id(number) else None

@@ -51,7 +51,10 @@ def generate(model: Any, base: Base, tokens: Sequence[Tokens], *, settings: Eval
     from transformers import GenerationConfig
 
     max_new_tokens, batch_tokens = settings.generate, settings.batch_tokens
-    prompts = [Tokens(t.id, t.domain, _prompt(t, base, max_new_tokens), 0, t.truncated) for t in tokens]
+    prompts = [
+        Tokens(t.id, t.domain, _prompt(t, base, max_new_tokens=max_new_tokens), response_start=0, truncated=t.truncated)
+        for t in tokens
+    ]
     ends = _end_tokens(model, base)
     greedy = GenerationConfig(
         max_new_tokens=max_new_tokens,
@@ -75,7 +78,7 @@ def generate(model: Any, base: Base, tokens: Sequence[Tokens], *, settings: Eval
     return answers
 
 
-def _prompt(test: Tokens, base: Base, max_new_tokens: int) -> list[int]:
+def _prompt(test: Tokens, base: Base, *, max_new_tokens: int) -> list[int]:
     prompt = test.prompt or test.input_ids[: test.response_start]
     room = min(test.limit or len(prompt), (base.positions or len(prompt) + max_new_tokens) - max_new_tokens)
     return cut_prompt(prompt, max(room, 1))

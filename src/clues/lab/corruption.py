@@ -92,7 +92,7 @@ def corrupt(
         kind = kind_of.get(row)
         record = _with_id(sample)
         if kind == "wrong-choice":
-            record = _wrong_choice(sample, record, rng)
+            record = _wrong_choice(sample, record, rng=rng)
         elif kind == "exchange":
             record = _layout(sample, record).write(record, samples[partner[row]].response)
         elif kind is not None:
@@ -155,7 +155,7 @@ def _layout(sample: Sample, record: dict[str, Any]) -> Dialect:
     return DIALECTS[sample.dialect] if sample.dialect else detect(record) or DIALECTS["prompt-response"]
 
 
-def _wrong_choice(sample: Sample, record: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+def _wrong_choice(sample: Sample, record: dict[str, Any], *, rng: random.Random) -> dict[str, Any]:
     choices = record.get("choices")
     if not isinstance(choices, list) or "answer" not in record:
         raise DataError(f"{sample.place}: wrong-choice needs the fields 'choices' and 'answer'; use another kind.")

@@ -169,7 +169,7 @@ def _low_shares(settings: PartitionSettings) -> list[float]:
 def _records(settings: PartitionSettings) -> Records:
     """The records with a domain and a unique id each: a repeated id gets a number appended."""
     domain, longest = settings.domain, settings.max_words
-    layout, source_rows = with_layout(settings.samples, rows(settings.samples), settings.data)
+    layout, source_rows = with_layout(settings.samples, rows(settings.samples), data=settings.data)
     seen: Counter[str] = Counter()
     records, problems = [], []
     for number, row in enumerate(source_rows, start=1):

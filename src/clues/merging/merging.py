@@ -34,7 +34,7 @@ _PEFT_NAME = {
 _SPARSE = {"ties", "dare-linear", "dare-ties"}
 
 
-def _peft_weight(method: str, share: float, count: int) -> float:
+def _peft_weight(method: str, share: float, *, count: int) -> float:
     """The weight to pass to PEFT so that identical adapters merge to themselves.
 
     PEFT multiplies A and B by the root of a weight. `linear` then sums them, the TIES methods average those that agree
@@ -103,7 +103,7 @@ def _merge_same_shape(
         The merged tensors and their configuration (`exact` and `svd` fold the scaling s into B).
     """
     total = sum(weights)
-    shares = [_peft_weight(settings.method, weight / total, len(weights)) * settings.scale for weight in weights]
+    shares = [_peft_weight(settings.method, weight / total, count=len(weights)) * settings.scale for weight in weights]
     torch.manual_seed(seed)
     lora = adapters[0][1]
     config = peft_config(lora, base.name)

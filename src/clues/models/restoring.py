@@ -23,7 +23,9 @@ def restored(model: Any, weights: bool = False) -> Iterator[None]:
     """
     tree = [(parent, name, child) for parent in model.modules() for name, child in parent._modules.items()]
     modes = [(module, module.training) for module in model.modules()]
-    hooks = [(held, dict(held)) for m in model.modules() for held in (m._forward_hooks, m._forward_pre_hooks)]
+    hooks = [
+        (registry, dict(registry)) for m in model.modules() for registry in (m._forward_hooks, m._forward_pre_hooks)
+    ]
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     copies = [(tensor, tensor.data.clone()) for tensor in [*model.parameters(), *model.buffers()]] if weights else []
     attributes = set(vars(model))
@@ -35,9 +37,9 @@ def restored(model: Any, weights: bool = False) -> Iterator[None]:
             parent._modules[name] = child
         for module, mode in modes:
             module.training = mode
-        for registered, before in hooks:
-            registered.clear()
-            registered.update(before)
+        for registry, before in hooks:
+            registry.clear()
+            registry.update(before)
         for tensor, data in copies:
             tensor.data = data
         for parameter, flag in flags:

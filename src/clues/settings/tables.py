@@ -121,7 +121,9 @@ class ScoringSettings(Settings):
         wrong: list[str] = []
         others = self.preconditioner != "none" or self.contrast or self.by != "none"
         if self.walk == "in-run" and (self.method != "clues" or others):
-            wrong.append("scoring.walk: in-run is method clues without preconditioner, contrast and by; leave these.")
+            wrong.append(
+                "scoring.walk: in-run is method clues without preconditioner, contrast and by; leave these out."
+            )
         if self.projection and self.method != "less" and (self.method, self.preconditioner) != ("clues", "adam"):
             wrong.append("scoring.projection: is for method less, or clues with preconditioner adam; use 0 elsewhere.")
         if self.projection and self.by != "none":

@@ -63,10 +63,10 @@ def json_list(file: Path) -> Iterable[Row]:
                 f"{file}: is one object whose field {shown_names(holders)} contains a list; "
                 "write that list alone: [{…}, …]."
             )
-        return [of_value(file, "record 1", value)]
+        return [of_value(value, file=file, at="record 1")]
     if not isinstance(value, list):
         raise DataError(f"{file}: is not a JSON list of objects; write [{{…}}, {{…}}].")
-    return numbered(file, value, "record")
+    return numbered(file, value, unit="record")
 
 
 def _next(numbered_lines: Iterator[tuple[int, str]]) -> tuple[int, str] | None:
@@ -77,13 +77,14 @@ def _next(numbered_lines: Iterator[tuple[int, str]]) -> tuple[int, str] | None:
 def _of_lines(file: Path, numbered_lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
     for number, line in numbered_lines:
         if line.strip():
-            yield _row(file, f"line {number}", line)
+            yield _row(line, file=file, at=f"line {number}")
 
 
-def _row(file: Path, at: str, line: str) -> Row:
+def _row(line: str, *, file: Path, at: str) -> Row:
     raw = line.rstrip("\r\n")
     try:
-        return of_value(file, at, _parsed(raw.lstrip("\ufeff")), raw)  # concatenated files keep their byte order marks
+        value = _parsed(raw.lstrip("\ufeff"))  # concatenated files keep their byte order marks
+        return of_value(value, file=file, at=at, raw=raw)
     except json.JSONDecodeError as error:
         return Row(file, at, None, f"broken JSON at column {error.colno}; fix or remove the line", raw)
     except (ValueError, RecursionError) as error:

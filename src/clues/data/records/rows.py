@@ -40,13 +40,13 @@ def listed(problems: Iterable[str], most: int = _MOST) -> str:
     return "\n".join(sentences)
 
 
-def numbered(file: Path, values: Iterable[Any], unit: str) -> Iterable[Row]:
+def numbered(file: Path, values: Iterable[Any], *, unit: str) -> Iterable[Row]:
     """The rows of a list whose items are records, counted from 1."""
     for number, value in enumerate(values, start=1):
-        yield of_value(file, f"{unit} {number}", value)
+        yield of_value(value, file=file, at=f"{unit} {number}")
 
 
-def of_value(file: Path, at: str, value: Any, raw: str = "") -> Row:
+def of_value(value: Any, *, file: Path, at: str, raw: str = "") -> Row:
     """The row of a value that should be a record."""
     if not isinstance(value, dict):
         return Row(file, at, None, "is not a JSON object; write one object for each record", raw or _as_text(value))

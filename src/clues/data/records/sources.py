@@ -138,7 +138,7 @@ def _parquet(path: Path) -> Iterator[Row]:
     names = file.schema_arrow.names
     if len(set(names)) < len(names):
         raise DataError(f"{path}: names a column twice; name each once.")
-    yield from numbered(path, (row for batch in file.iter_batches(1024) for row in batch.to_pylist()), "row")
+    yield from numbered(path, (row for batch in file.iter_batches(1024) for row in batch.to_pylist()), unit="row")
 
 
 def _saved(path: Path) -> Iterable[Row]:
@@ -150,7 +150,7 @@ def _saved(path: Path) -> Iterable[Row]:
         raise DataError(f"{path}: is not a complete folder saved by datasets; save it again, or name a file.") from None
     if isinstance(loaded, datasets.DatasetDict):
         raise DataError(f"{path}: contains several splits ({', '.join(loaded)}); name the folder of one of them.")
-    return numbered(path, (dict(row) for row in loaded), "row")
+    return numbered(path, (dict(row) for row in loaded), unit="row")
 
 
 def _hub(path: Path) -> Iterable[Row]:
@@ -163,4 +163,4 @@ def _hub(path: Path) -> Iterable[Row]:
         raise DataError(
             f"{name}: is not a file and could not be loaded from the Hub ({type(error).__name__}); check the name."
         ) from None
-    return numbered(path, (dict(row) for row in loaded), "row")
+    return numbered(path, (dict(row) for row in loaded), unit="row")

@@ -50,7 +50,7 @@ def check_pointer(path: Path) -> None:
     """Raises DataError if the file is a pointer of Git LFS or git-annex."""
     with path.open("rb") as stream:
         head = stream.read(32)
-    _refuse(path, head, _POINTERS)
+    _refuse(path, head, kinds=_POINTERS)
 
 
 def open_text(path: Path, newline: str | None = None) -> TextIO:
@@ -65,7 +65,7 @@ def open_text(path: Path, newline: str | None = None) -> TextIO:
     check_pointer(path)
     with _binary(path) as stream:
         head = stream.read(64)
-    _refuse(path, head, _OTHER_KINDS)
+    _refuse(path, head, kinds=_OTHER_KINDS)
     encoding = next((name for mark, name in _MARKS.items() if head.startswith(mark)), "utf-8")
     if encoding == "utf-8" and b"\0" in head[:4]:
         raise DataError(f"{path}: looks like UTF-16 without a byte order mark; save it as UTF-8.")
@@ -108,7 +108,7 @@ def _binary(path: Path) -> Any:
     return path.open("rb")
 
 
-def _refuse(path: Path, head: bytes, kinds: dict[bytes, str]) -> None:
+def _refuse(path: Path, head: bytes, *, kinds: dict[bytes, str]) -> None:
     for mark, problem in kinds.items():
         if head.startswith(mark):
             raise DataError(f"{path}: {problem}.")
