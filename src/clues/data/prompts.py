@@ -48,7 +48,7 @@ def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSet
     if problems:
         raise DataError(listed(f"{_places(places)}: {problem}" for problem, places in problems.items()))
     if len(table):
-        _report(counts, f"{source}: {{}} of {len(table)} samples", limit=limit)
+        _report(counts, f"of {len(table)} samples", source=source, limit=limit)
         if apply.has_clock:
             say_once("The model's chat template writes the date; 1 January 2025 is always used instead.")
     return table
@@ -68,13 +68,13 @@ def _limit(base: Base, data: DataSettings) -> int:
     return positions
 
 
-def _report(counts: Counter[str], samples: str, *, limit: int) -> None:
+def _report(counts: Counter[str], of_samples: str, *, source: str, limit: int) -> None:
     if counts["cut"]:
-        say_once(f"{samples.format(counts['cut'])} are longer than data.max_tokens = {limit} and were cut.")
+        say_once(f"{source}: {counts['cut']} {of_samples} are longer than data.max_tokens = {limit} and were cut.")
     if counts["control"]:
         say_once(
-            f"{samples.format(counts['control'])} contain control tokens of the model in their text; "
-            "they are treated as text."
+            f"{source}: {counts['control']} {of_samples} contain control tokens of the model in their text; they are "
+            "treated as text."
         )
     if not counts["ended"]:
         say_once("The model has no end token: training cannot teach it to stop, and scores ignore how responses end.")
