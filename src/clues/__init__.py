@@ -1,4 +1,4 @@
-"""CLUES: score private fine-tuning data by gradients, keep the good, train together.
+"""CLUES: score private fine-tuning data by gradients, keep the good samples, train together.
 
 from clues import ScoreSettings, SelectionSettings, score, select
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from clues.commands.train import merge_folders as merge_folders
     from clues.commands.train import train as train
     from clues.errors import CluesError as CluesError
-    from clues.lab.corrupt import corrupt_file as corrupt_file
+    from clues.lab.corruption import corrupt_file as corrupt_file
     from clues.settings import CorruptSettings as CorruptSettings
     from clues.settings import EvaluateSettings as EvaluateSettings
     from clues.settings import MergeSettings as MergeSettings
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from clues.silo.silo import select_records as select_records
     from clues.training.in_run import InRunScorer as InRunScorer
 
-# Loaded on first use: `import clues` must not wait for torch.
+# Imported on first use, so that `import clues` does not import torch.
 _HOMES = {
     "CorruptSettings": "settings",
     "EvaluateSettings": "settings",
@@ -45,7 +45,7 @@ _HOMES = {
     "CluesError": "errors",
     "InRunScorer": "training.in_run",
     "Silo": "silo.silo",
-    "corrupt_file": "lab.corrupt",
+    "corrupt_file": "lab.corruption",
     "evaluate_file": "commands.train",
     "merge_folders": "commands.train",
     "run": "commands.run",

@@ -1,4 +1,4 @@
-"""`python -m clues`, which `accelerate launch` and `torchrun` need."""
+"""`python -m clues`, for `accelerate launch` and `torchrun`."""
 
 from clues.cli import main
 

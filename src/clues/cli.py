@@ -1,4 +1,4 @@
-"""The command line: parses arguments only. `commands/` holds what each command does."""
+"""The command line. It only parses arguments; `commands/` implements the commands."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _list(names: str) -> list[str]:
 
 
 def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """Report user errors in one sentence on stderr, exit code 2; our own in a sentence and a log, exit code 1."""
+    """Report errors on stderr in one sentence: of users with exit code 2, our own with a log and exit code 1."""
 
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> None:
@@ -57,10 +57,10 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
             with heartbeat(), task(f"clues {function.__name__}"):
                 function(*arguments, **options)
         except CluesError as error:
-            print(f"Error: {error}", file=sys.stderr)  # not `say`: only the main process prints with it
+            print(f"Error: {error}", file=sys.stderr)  # not `say`, which prints in the main process only
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            say("Stopped. The same command goes on from here.")
+            say("Stopped. Run the same command again to continue.")
             raise typer.Exit(130) from None
         except Exception as error:
             if os.environ.get("CLUES_TRACEBACK"):
@@ -68,7 +68,7 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
             log = Path(tempfile.gettempdir()) / f"clues-{function.__name__}-{os.getpid()}.log"
             log.write_text(traceback.format_exc(), encoding="utf-8")
             print(
-                f"Error: clues {function.__name__} failed by a fault of its own ({type(error).__name__}); please "
+                f"Error: clues {function.__name__} failed because of a bug ({type(error).__name__}); please "
                 f"report it with {log}, which may quote your data. Finished work is kept.",
                 file=sys.stderr,
             )
@@ -92,9 +92,9 @@ def demo(
     from clues.lab.demo import demo as recipe
 
     if data_only:
-        print(f"Data: {write_demo_data(data_folder(out), samples, seed)}")
+        print(f"Data: {write_demo_data(data_folder(out), samples=samples, seed=seed)}")
         return
-    settings, metrics = recipe(out, samples, seed, set_ or [])
+    settings, metrics = recipe(out, samples=samples, seed=seed, overrides=set_ or [])
     rule = f"{settings.scoring.method}, {metrics['threshold']['rule']}"
     show(selection_table(metrics, f"Selection ({rule})"), variants_table(metrics), *evaluation_tables(metrics))
     print(remark(metrics))
@@ -130,7 +130,7 @@ def compare(
     """Compare methods × collaborations × variants × seeds and all thresholds; continues an interrupted comparison."""
     from clues.lab.compare import compare as recipe
 
-    print(recipe([experiment, *(also or [])], out, set_ or []))
+    print(recipe([experiment, *(also or [])], out, overrides=set_ or []))
 
 
 @app.command(epilog="Example: clues validate runs/demo/config.toml")
@@ -170,7 +170,7 @@ def score(
     from clues.settings import ScoreSettings, validated
 
     if train and (trajectory or adapter):
-        raise ConfigError("--train: goes with neither --trajectory nor --adapter; give one of the three.")
+        raise ConfigError("--train: cannot be combined with --trajectory or --adapter; give one of the three.")
     values = {
         "seed": seed,
         "samples": samples,
@@ -281,9 +281,9 @@ def corrupt(
     seed: Seed = 1,
     set_: Set = None,
 ) -> None:
-    """Corrupt a known share of a clean file and write labels beside it, for benchmarks."""
+    """Corrupt a known share of a clean file and write its labels to a second file, for benchmarks."""
     from clues.commands.tables import facts_table, show
-    from clues.lab.corrupt import corrupt_file
+    from clues.lab.corruption import corrupt_file
     from clues.settings import CorruptSettings, validated
 
     values = {"seed": seed, "samples": samples, "share": share, "kinds": _list(kinds), "severity": severity}
@@ -319,7 +319,7 @@ def partition(
 ) -> None:
     """Turn a clean file into an experiment: clients of known quality, public files, tests."""
     from clues.commands.tables import facts_table, show
-    from clues.lab.experiment import partition as recipe
+    from clues.lab.partition import partition as recipe
     from clues.settings import PartitionSettings, validated
 
     numbered = not by and clients.isdigit()
@@ -368,14 +368,14 @@ def _run_settings(config: Path, out: Path | None, engine: str | None, set_: list
 
 def main() -> None:
     """Entry point of the console script."""
-    # Libraries must neither send telemetry nor draw over our display.
+    # Libraries must neither send telemetry nor write over our progress display.
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TQDM_DISABLE", "1")
-    if not sys.warnoptions:  # warnings for developers of libraries; python -W default shows them
+    if not sys.warnoptions:  # hide libraries' warnings for developers; python -W default shows them
         warnings.simplefilter("ignore")
     app()
 

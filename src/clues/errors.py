@@ -1,4 +1,4 @@
-"""The errors a user sees: each one sentence that names the place and the remedy."""
+"""The errors users see: each message is one sentence that names the place and the remedy."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 
 class CluesError(Exception):
-    """Base of every error that is the user's to mend; commands print it and exit with code 2."""
+    """Base of all errors the user can fix; commands print the message and exit with code 2."""
 
 
 class ConfigError(CluesError):
-    """One or more settings are wrong; the message lists them all, a line each."""
+    """Settings are wrong; the message lists all of them, one per line."""
 
 
 class DataError(CluesError):
-    """A file or record cannot be used; names file, line and field, never the text of a sample."""
+    """A file or record cannot be used; the message names file, line and field, never the text of a sample."""
 
 
 class ModelError(CluesError):
@@ -23,7 +23,7 @@ class ModelError(CluesError):
 
 
 class TrainingError(CluesError):
-    """Training cannot go on (for example the loss is no longer a number)."""
+    """Training cannot continue (for example, the loss is not a number)."""
 
 
 class ScoringError(CluesError):
@@ -35,18 +35,18 @@ class SelectionError(CluesError):
 
 
 class ProtocolError(CluesError):
-    """A client failed or answered something the protocol does not know."""
+    """A client failed or its answer violates the protocol."""
 
 
 class OutputError(CluesError):
-    """An output path holds something else; nothing was overwritten."""
+    """An output path contains something else; nothing was overwritten."""
 
 
 def all_of(*checks: Callable[[], Any]) -> list[Any]:
-    """What each of the checks returns.
+    """Run all checks and return their results.
 
     Raises:
-        CluesError: the errors of all that fail, together.
+        CluesError: one or more checks fail; the message joins theirs.
     """
     results: list[Any] = []
     failed: list[CluesError] = []

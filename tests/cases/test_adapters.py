@@ -284,6 +284,6 @@ def test_an_adapter_of_another_trainer_whose_base_is_gone_needs_a_word(base, mak
     (folder / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": str(copied)}))
     load_adapter(folder, base)
     shutil.rmtree(copied)
-    with pytest.raises(ModelError, match=r"is not here to be compared with .* by --set model\.any_base=true"):
+    with pytest.raises(ModelError, match=r"is not available for comparison with .* pass --set model\.any_base=true"):
         load_adapter(folder, base)
     load_adapter(folder, replace(base, any_base=True))

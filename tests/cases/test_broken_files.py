@@ -70,7 +70,7 @@ def test_a_fault_of_our_own_is_a_sentence_and_a_log(scored, tmp_path, monkeypatc
     monkeypatch.setenv("CLUES_TRACEBACK", "")
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     shown = run(*scored, tmp_path / "again", code=1)
-    assert "clues score failed by a fault of its own (KeyError)" in shown
+    assert "clues score failed because of a bug (KeyError)" in shown
     assert "SECRET" not in shown
     (log,) = tmp_path.glob("clues-score-*.log")
     assert "SECRET" in log.read_text()

@@ -67,7 +67,7 @@ def test_the_models_positions_are_the_limit(base, capsys):
     gpt2 = replace(base, model=small)
     (row,) = tokenize([sample("a", "bone " * 90)], gpt2)
     assert len(row.input_ids) == 40
-    assert "is more than the model's 40 positions" in capsys.readouterr().err
+    assert "exceeds the model's 40 positions" in capsys.readouterr().err
 
 
 def rows(count: int, length: int, limit: int, ends: bool = True, domain: str = "d") -> list[Tokens]:

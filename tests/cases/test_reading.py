@@ -82,7 +82,7 @@ def test_half_a_character_in_one_record(score, clues, tmp_path):
     path = tmp_path / "own.jsonl"
     broken = json.dumps({"prompt": "what \ud83d", "response": "a bone"})
     path.write_text("".join(json.dumps(record(n)) + "\n" for n in range(3)) + broken + "\n")
-    assert "line 4: field 'prompt' holds half of a surrogate pair" in score(path).stderr
+    assert "line 4: field 'prompt' contains half of a surrogate pair" in score(path).stderr
     clues("select", tmp_path / "run")
     dropped = lines(tmp_path / "run" / "dropped.jsonl")[-1]
     assert (dropped["prompt"], dropped["clues"]["score"]) == ("what \ud83d", None)
@@ -142,7 +142,7 @@ def test_earlier_turns_and_the_system_of_alpaca_are_in_the_prompt(evaluate, tmp_
     history = [["what is fixed", "the bond price"]]
     row = {"instruction": "and of that?", "input": "", "output": "the bone", "system": "be a nurse", "history": history}
     path.write_text(json.dumps([row]))
-    assert "no part" not in evaluate(path).stderr
+    assert "not used" not in evaluate(path).stderr
     (sample,) = read_samples(path)
     assert [turn["content"] for turn in sample.context] == [
         "be a nurse",
@@ -163,7 +163,7 @@ def test_conversations_of_sharegpt(score, tmp_path):
 def test_the_passage_of_a_question_is_in_the_prompt(evaluate, tmp_path):
     row = {"id": 0, "context": "the bond is fixed", "question": "what is fixed?", "answer": "the bond", "source": "x"}
     path = write(tmp_path / "test.jsonl", row)
-    assert "test.jsonl: field 'source' plays no part in prompt or response" in evaluate(path).stderr
+    assert "test.jsonl: field 'source' is not used in prompt or response" in evaluate(path).stderr
     assert read_samples(path)[0].context[0]["content"] == "the bond is fixed\n\nwhat is fixed?"
 
 
@@ -259,7 +259,7 @@ def test_a_public_file_with_several_faults(evaluate, tmp_path):
 def test_the_same_file_as_validation_and_anchors(score, tmp_path):
     own = write(tmp_path / "own.jsonl", *[record(n) for n in range(3)])
     shutil.copy(tmp_path / "val.jsonl", tmp_path / "anchors.jsonl")
-    assert "3 of 3 anchors also stand in the validation set" in score(own).stderr
+    assert "3 of 3 anchors are also in the validation set" in score(own).stderr
 
 
 def test_one_record_in_two_validation_files(score, tmp_path):
@@ -275,7 +275,7 @@ def test_domains_that_are_missing_or_written_in_two_ways(evaluate, tmp_path):
     rows = [record(n, domain=domain) for n, domain in enumerate([float("nan"), "med", "med ", " ", "Med"])]
     told = evaluate(write(tmp_path / "test.jsonl", *rows))
     assert "'med ' as 'med'" in told.stderr
-    assert "domains 'Med', 'med' differ in capitals" in told.stderr
+    assert "domains 'Med', 'med' differ only in capitals" in told.stderr
     assert [line for line in ("nan", "test", "med", "Med") if f"\n{line} " in "\n" + told.stdout] == [
         "test",
         "med",

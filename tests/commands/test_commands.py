@@ -65,7 +65,7 @@ def test_partition_makes_what_a_run_needs(clues, write_samples, tmp_path):
     for wrong, message in (
         (["--clients", 2, "--shares", "0.1,0.2,0.3"], "shares: give one number"),
         (["--clients", 2, "--kinds", "magic"], "--kinds magic: not known"),
-        (["--clients", "x,y", "--by", "owner"], "field 'owner' never is x, y"),
+        (["--clients", "x,y", "--by", "owner"], "field 'owner' is never x, y"),
         (["--clients", 2, "--domain", "field"], "line 1: has no field 'field'"),
         (["--clients", 30], "fewer than two records are left"),
     ):
@@ -198,7 +198,7 @@ def test_train_merge_evaluate(clues, tiny_model, files):
         (["--method", "magic"], "scoring.method"),
         (["--set", "scoring.domain_weights.none=1.0"], "scoring.domain_weights"),
         (["--set", "lora.target_modules=['nope']"], "lora.target_modules"),
-        (["--adapter", "/nowhere"], "holds no adapter"),
+        (["--adapter", "/nowhere"], "contains no adapter"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_exit_code_2(clues, tiny_model, files, more, message):
@@ -218,7 +218,7 @@ def test_a_folder_of_another_run_is_left_alone(clues, tiny_model, files):
 def test_overlap_with_public_data_is_listed(clues, tiny_model, files):
     (files / "val.jsonl").write_text((files / "mixed.jsonl").read_text().splitlines()[0].replace("clean", "v"))
     result = score(clues, tiny_model, files, files / "run")
-    assert "1 samples also stand in the validation or anchor set: clean.jsonl-0" in result.stderr
+    assert "1 samples are also in the validation or anchor set: clean.jsonl-0" in result.stderr
 
 
 @pytest.fixture
@@ -417,7 +417,7 @@ def test_rows_of_another_version_are_computed_anew(clues, experiment, tmp_path, 
 def test_what_rows_are_labelled_by_cannot_be_overridden(clues, experiment, tmp_path, key):
     path = experiment(methods=["random"], seeds=[1])
     shown = clues("compare", path, "--out", tmp_path / "compared", "--set", key, code=2).stderr
-    assert f"--set {key.partition('=')[0]}: is what a comparison goes through; use --" in shown
+    assert f"--set {key.partition('=')[0]}: is varied by the comparison itself; use --" in shown
     assert not (tmp_path / "compared").exists()
 
 

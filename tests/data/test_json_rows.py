@@ -39,7 +39,7 @@ def test_marks_of_files_that_were_joined_do_not_count(tmp_path):
         ('{"prompt": "a" "response"}', "broken JSON at column 16"),
         ("[" * 100_000, "is nested too deeply"),
         ('{"a": ' * 150 + "1" + "}" * 150, "is nested too deeply"),
-        ('{"prompt": "a", "n": ' + "9" * 5000 + "}", "holds a number of too many digits"),
+        ('{"prompt": "a", "n": ' + "9" * 5000 + "}", "contains a number with too many digits"),
         ('{"prompt": "a", "prompt": "b"}', "names one field of an object twice"),
         ("7", "is not a JSON object"),
     ],
@@ -56,7 +56,10 @@ def test_a_bad_line_is_a_problem_of_that_line_alone(tmp_path, line, problem):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"version": "1", "data": [{"prompt": "a", "response": "b"}]}', "field 'data' holds a list; write that list"),
+        (
+            '{"version": "1", "data": [{"prompt": "a", "response": "b"}]}',
+            "field 'data' contains a list; write that list",
+        ),
         ('[{"prompt": "a",\n "response": }]', "line 2: broken JSON at column 14"),
         ("3", "is not a JSON list of objects"),
         ("[" * 100_000, "is nested too deeply"),
@@ -87,7 +90,7 @@ def test_a_single_record_is_a_file_of_one(tmp_path):
 
 
 def test_lines_in_a_json_file_are_read_as_they_are_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("clues.data.records.json_rows.whole", lambda _: pytest.fail("it is read as a whole"))
+    monkeypatch.setattr("clues.data.records.json_rows.read_text", lambda _: pytest.fail("it is read as a whole"))
     path = tmp_path / "a.json"
     path.write_text('\n{"a": 1}\n\n{"a": 2}\n{"a"')
     found = [(row.at, row.record) for row in json_list(path)]

@@ -47,7 +47,7 @@ def test_bad_records_of_a_private_file_are_set_aside_with_place_and_reason(write
     told = [(bad.place.removeprefix(f"{path}, "), bad.id, bad.reason.split(" (")[0]) for bad in private.unusable]
     assert told == [
         ("line 2", None, "field 'response' is empty; fill it or remove the record"),
-        ("line 3", None, "broken JSON at column 12; mend or remove the line"),
+        ("line 3", None, "broken JSON at column 12; fix or remove the line"),
         ("line 4", None, "field 'response' is missing; add it or name another dialect"),
         ("line 5", None, "is not a JSON object; write one object for each record"),
         ("line 6", None, "field 'response' is not a text"),
@@ -124,8 +124,8 @@ def test_anchors_that_stand_in_the_validation_set_are_told(write, said):
     assert [sample.id for sample in validation] == [sample.id for sample in anchors]
     read_public([a], [b])
     assert [line.split(";")[0] for line in said] == [
-        f"Warning: 2 of 2 anchors also stand in the validation set ({a} is given for both)",
-        f"Warning: 1 of 2 anchors also stand in the validation set ({validation[1].id})",
+        f"Warning: 2 of 2 anchors are also in the validation set ({a} is given for both)",
+        f"Warning: 1 of 2 anchors are also in the validation set ({validation[1].id})",
     ]
 
 
@@ -143,8 +143,8 @@ def test_missing_domains_are_the_name_of_the_file_and_blanks_do_not_count(write,
     domains = [sample.domain for sample in read_samples(path)]
     assert domains == ["file", "med", "med", "file", "file", "3", "4", "Med", "file"]
     assert said == [
-        f"{path}: blanks around the name of a domain do not count: 'med ' as 'med'.",
-        f"{path}: domains 'Med', 'med' differ in capitals, blanks or hyphens alone, and count as several.",
+        f"{path}: blanks around domain names are ignored: 'med ' as 'med'.",
+        f"{path}: domains 'Med', 'med' differ only in capitals, blanks or hyphens, and count as different domains.",
     ]
     with pytest.raises(DataError, match="line 1: field 'domain' is not a text or a number"):
         read_samples(write("b.jsonl", pair(1, domain=["x"])))
@@ -166,7 +166,7 @@ def test_fields_that_play_no_part_are_named_once_a_file(write, said):
     path = write("a.jsonl", pair(1, id=1, domain="x", source="web", clues={"score": 1}), pair(2, year=3, note=""))
     read_samples(path)
     read_samples(path)
-    assert said == [f"{path}: fields 'source', 'year' play no part in prompt or response."]
+    assert said == [f"{path}: fields 'source', 'year' are not used in prompt or response."]
     said.clear()
     read_samples(write("b.jsonl", pair(1, id=1, domain="x", quality="good", kind="cut")))
     assert said == []

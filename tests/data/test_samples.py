@@ -57,7 +57,7 @@ def test_ids_without_an_id_field_are_stable_and_unique(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"a\.jsonl: holds no records"),
+        ("", r"a\.jsonl: contains no records"),
         ('{"prompt": "p", "response": "r"}\n{"prompt":', r"a\.jsonl, line 2: broken JSON"),
         ("[1]", r"line 1: is not a JSON object"),
         ('{"prompt": "p", "response": "r"}\n{"prompt": "p"}', r"line 2: field 'response' is missing"),
@@ -69,7 +69,7 @@ def test_ids_without_an_id_field_are_stable_and_unique(tmp_path):
             r"line 2: field 'id' r",
         ),
         ('{"messages": [{"role": "user", "content": "p"}]}', "does not end with a message of the assistant"),
-        ('{"prompt": "p", "response": "r", "domain": "score"}', "domain 'score' is the name of a column"),
+        ('{"prompt": "p", "response": "r", "domain": "score"}', "domain 'score' is reserved for a column"),
     ],
 )
 def test_bad_files_name_place_and_field(tmp_path, text, message):

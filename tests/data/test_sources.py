@@ -60,7 +60,7 @@ def test_a_pattern_names_files_that_keep_their_own_domains(tmp_path):
 def test_patterns_that_name_nothing_and_files_with_brackets(tmp_path):
     (tmp_path / "tests[v2].jsonl").write_text(LINES[0])
     assert prompts(tmp_path / "tests[v2].jsonl") == ["p0"]
-    with pytest.raises(DataError, match="no file has such a name; check the pattern"):
+    with pytest.raises(DataError, match="no file matches; check the pattern"):
         prompts(f"{tmp_path}/none-*.jsonl")
 
 
@@ -75,7 +75,7 @@ def test_a_description_beside_shards_is_no_shard(tmp_path):
     [
         (["a.jsonl", "b.csv"], r"several kinds \(.jsonl, .csv\); name one: "),
         (["train-00000-of-00001.jsonl", "test-00000-of-00001.jsonl"], r"several splits \(test, train\)"),
-        (["notes.txt"], "is not a folder saved by datasets and holds no file of a known kind"),
+        (["notes.txt"], "is not a folder saved by datasets and contains no file of a known kind"),
     ],
 )
 def test_a_folder_that_is_not_one_source_is_refused(tmp_path, names, message):
@@ -104,7 +104,7 @@ def test_every_kind_of_text_may_be_compressed(tmp_path, suffix, kind):
     (sample,) = read_samples(path)
     assert (sample.context[0]["content"], sample.domain) == ("p0", "a")
     path.write_bytes(pack((text * 400).encode())[:-6])
-    with pytest.raises(DataError, match=r"is not a whole gzip file|cannot be read \(it is cut off"):
+    with pytest.raises(DataError, match=r"is not a complete gzip file|cannot be read \(it is truncated"):
         prompts(path)
 
 
@@ -112,9 +112,9 @@ def test_every_kind_of_text_may_be_compressed(tmp_path, suffix, kind):
     ("name", "content", "message"),
     [
         ("a.parquet", b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"),
-        ("a.parquet", b"PAR1 and no more", "is not a Parquet file, or not a whole one"),
-        ("a.xlsx", b"PK\x03\x04", r"unknown kind of file; use \.jsonl"),
-        ("a.jsonl.bz2", b"BZh9", "unknown kind of file"),
+        ("a.parquet", b"PAR1 and no more", "is not a Parquet file, or not a complete one"),
+        ("a.xlsx", b"PK\x03\x04", r"unknown file type; use \.jsonl"),
+        ("a.jsonl.bz2", b"BZh9", "unknown file type"),
     ],
 )
 def test_files_that_cannot_be_read_are_named(tmp_path, name, content, message):
@@ -160,7 +160,7 @@ def test_parquet_of_pandas_keeps_whole_numbers_and_tells_bytes(tmp_path):
     assert [sample.record["count"] for sample in samples] == [1, None, 3]
     table = pyarrow.table({"prompt": [b"a"], "response": ["b"]})
     pyarrow.parquet.write_table(table, tmp_path / "bytes.parquet")
-    with pytest.raises(DataError, match="row 1: field 'prompt' holds bytes and is not a text"):
+    with pytest.raises(DataError, match="row 1: field 'prompt' contains bytes, not text"):
         read_samples(tmp_path / "bytes.parquet")
 
 

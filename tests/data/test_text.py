@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow
 import pytest
 
-from clues.data.records.text import kind, lines, stem, whole
+from clues.data.records.text import kind, lines, read_text, stem
 from clues.errors import DataError
 
 TEXT = "naïve\nsecond ünd\n"
@@ -18,7 +18,7 @@ TEXT = "naïve\nsecond ünd\n"
 def test_unicode_is_read_by_its_mark(tmp_path, encoding):
     path = tmp_path / "a.txt"
     path.write_bytes(TEXT.encode(encoding))
-    assert "".join(lines(path)) == whole(path) == TEXT
+    assert "".join(lines(path)) == read_text(path) == TEXT
 
 
 @pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
@@ -31,7 +31,7 @@ def test_utf16_of_either_order_is_read_with_a_mark_and_refused_without(tmp_path,
         list(lines(path))
 
 
-@pytest.mark.parametrize("read", [lambda path: list(lines(path)), whole])
+@pytest.mark.parametrize("read", [lambda path: list(lines(path)), read_text])
 def test_another_encoding_is_refused_with_line_byte_and_remedy(tmp_path, read):
     path = tmp_path / "a.csv"
     path.write_bytes(b"plain\n" * 5000 + "secret vu déjà\n".encode("cp1252") + b"plain\n")
@@ -44,14 +44,14 @@ def test_another_encoding_is_refused_with_line_byte_and_remedy(tmp_path, read):
 def test_utf16_that_breaks_off_is_refused(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes("ab".encode("utf-16") + b"\x00")
-    with pytest.raises(DataError, match="is not what its byte order mark says"):
-        whole(path)
+    with pytest.raises(DataError, match="does not match its byte order mark"):
+        read_text(path)
 
 
 def test_compressed_text_is_read_whatever_its_name_says(tmp_path):
     for name in ("a.gz", "plain"):
         (tmp_path / name).write_bytes(gzip.compress(TEXT.encode()))
-        assert whole(tmp_path / name) == TEXT
+        assert read_text(tmp_path / name) == TEXT
     frame = pyarrow.compress(TEXT.encode(), "zstd", asbytes=True)
     (tmp_path / "a.zst").write_bytes(frame + frame)  # as `cat a.zst b.zst`
     assert list(lines(tmp_path / "a.zst")) == TEXT.splitlines(keepends=True) * 2
@@ -71,7 +71,7 @@ def test_what_is_no_text_is_named(tmp_path, head, message):
     path = tmp_path / "a.jsonl"
     path.write_bytes(head)
     with pytest.raises(DataError, match=message):
-        whole(path)
+        read_text(path)
 
 
 def test_compression_is_no_part_of_kind_and_stem():

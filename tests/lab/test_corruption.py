@@ -6,8 +6,7 @@ import pytest
 
 from clues.data.samples import Sample
 from clues.errors import ConfigError, DataError
-from clues.lab.corruption import KINDS, corrupt
-from clues.lab.splitting import dirichlet_shares
+from clues.lab.corruption import KINDS, Corruption, corrupt
 
 
 def samples(count=20) -> list[Sample]:
@@ -25,7 +24,7 @@ def samples(count=20) -> list[Sample]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_changes_its_share_of_responses_and_nothing_else(kind):
     clean = samples()
-    records, labels = corrupt(clean, 0.5, [kind], seed=1)
+    records, labels = corrupt(clean, Corruption([kind]), share=0.5, seed=1)
     for sample, record, label in zip(clean, records, labels, strict=True):
         assert (record["id"], record["prompt"]) == (sample.id, sample.record["prompt"])
         assert (record["response"] != sample.response) == (label["quality"] == "low")
@@ -34,31 +33,25 @@ def test_each_kind_changes_its_share_of_responses_and_nothing_else(kind):
 
 
 def test_kinds_share_equally_and_the_seed_decides():
-    first, second, other = (corrupt(samples(), 0.6, ["cut", "delete", "exchange"], seed) for seed in (1, 1, 2))
+    corruption = Corruption(["cut", "delete", "exchange"])
+    first, second, other = (corrupt(samples(), corruption, share=0.6, seed=seed) for seed in (1, 1, 2))
     assert json.dumps(first) == json.dumps(second) != json.dumps(other)
     counts = [sum(label["kind"] == kind for label in first[1]) for kind in ("cut", "delete", "exchange")]
     assert counts == [4, 4, 4]
 
 
 def test_severity_is_the_share_of_words_lost():
-    records, _ = corrupt(samples(4), 1.0, ["cut"], 1, severity=0.75)
+    records, _ = corrupt(samples(4), Corruption(["cut"], severity=0.75), share=1.0, seed=1)
     assert [len(record["response"].split()) for record in records] == [2, 2, 2, 2]
 
 
 def test_all_wrong_arguments_are_told_at_once():
     with pytest.raises(ConfigError) as caught:
-        corrupt(samples(), 2.0, ["nonsense"], 1, severity=0)
+        corrupt(samples(), Corruption(["nonsense"], severity=0), share=2.0, seed=1)
     assert len(str(caught.value).splitlines()) == 3
 
 
 def test_wrong_choice_needs_choices():
     plain = [Sample("1", [], "r", "d", {"prompt": "p", "response": "r"}, "f, line 1")]
     with pytest.raises(DataError, match="f, line 1: wrong-choice needs the fields"):
-        corrupt(plain, 1.0, ["wrong-choice"], 1)
-
-
-def test_dirichlet_shares_are_uneven_and_keep_their_mean():
-    shares = dirichlet_shares(5, 0.5, 0.3, seed=1)
-    assert sum(shares) / 5 == pytest.approx(0.5)
-    assert all(0 <= share <= 1 for share in shares)
-    assert max(shares) - min(shares) > 0.2
+        corrupt(plain, Corruption(["wrong-choice"]), share=1.0, seed=1)

@@ -31,7 +31,7 @@ def test_both_fields_are_large_enough_and_have_two_silos_each():
 @pytest.mark.real_model
 def test_demo_files_share_nothing_and_repeat_by_their_seed(tmp_path):
     for name in ("a", "b"):
-        write_demo_data(tmp_path / name, 20, 1)
+        write_demo_data(tmp_path / name, samples=20, seed=1)
     files = sorted(p.name for p in (tmp_path / "a").glob("*.jsonl"))
     assert all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files)
     public = [read_samples(tmp_path / "a" / f"{part}.jsonl") for part in ("validation", "anchors", "test")]

@@ -12,7 +12,7 @@ def rows(own, oracle):
 def test_rows_of_a_seed_are_taken_together_and_missing_values_left_out():
     found = [{"seed": 1, "x": 1.0}, {"seed": 1, "x": 2.0}, {"seed": 2, "x": None}, {"seed": 3}]
     assert by_seed(found, "x") == {1: 1.5}
-    assert by_seed(found, "x", together=sum) == {1: 3.0}
+    assert by_seed(found, "x", reduce=sum) == {1: 3.0}
 
 
 def test_mean_and_standard_error():

@@ -86,7 +86,7 @@ def test_the_first_step_follows_the_gradient_of_the_merged_loss(base, adapters, 
 def test_the_best_weights_on_the_way_are_kept(base, adapters, public, monkeypatch, losses, best):
     met = []
 
-    def overshoot(_model, theta, *_):
+    def overshoot(_model, theta, **_):
         theta.grad = torch.tensor([-1.0, 0.0, 1.0])
         met.append(theta.detach().softmax(0).tolist())
         return losses[len(met) - 1]

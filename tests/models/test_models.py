@@ -68,8 +68,8 @@ def test_tensors_of_another_shape_are_refused(base):
     ("settings", "message"),
     [
         ({"id": "no/such-folder/here"}, "'no/such-folder/here' cannot be loaded"),
-        ({"device": "abacus"}, "'abacus' is no device"),
-        ({"device": "cuda:99"}, "'cuda:99' is not there"),
+        ({"device": "abacus"}, "'abacus' is not a device"),
+        ({"device": "cuda:99"}, "'cuda:99' is not available"),
     ],
 )
 def test_models_that_cannot_be_loaded(settings, message, tiny_model):
@@ -78,5 +78,5 @@ def test_models_that_cannot_be_loaded(settings, message, tiny_model):
 
 
 def test_a_folder_without_a_trajectory(tmp_path):
-    with pytest.raises(ModelError, match="holds no checkpoint"):
+    with pytest.raises(ModelError, match="contains no checkpoint"):
         load_trajectory(tmp_path)

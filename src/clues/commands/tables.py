@@ -1,4 +1,4 @@
-"""What a person sees at the end of a run."""
+"""Terminal tables of results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clues.report.pages import EVALUATED
 
 
 def show(*tables: Table) -> None:
-    # Names are shown as they are: brackets in them are no markup.
+    # No markup: names may contain brackets.
     width = None if sys.stdout.isatty() else 120
     console = Console(file=sys.stdout, width=width, markup=False, emoji=False)
     for table in tables:
@@ -21,7 +21,7 @@ def show(*tables: Table) -> None:
 
 
 def selection_table(metrics: Mapping[str, Any], title: str) -> Table:
-    """A row a client: samples, kept, where labels are known precision … and AUROC by kind, and what is unusable."""
+    """A row per client: samples, unusable, kept, and with labels precision, recall, F1 and AUROC, also by type."""
     clients = metrics["clients"]
     kinds = sorted({kind for c in clients.values() for kind in c["selection"].get("auroc_by_kind", {})})
     labelled = any("f1" in c["selection"] for c in clients.values())
@@ -30,18 +30,18 @@ def selection_table(metrics: Mapping[str, Any], title: str) -> Table:
     columns += ["precision", "recall", "F1", "AUROC", *[f"AUROC {kind}" for kind in kinds]] if labelled else []
     table = _table(title, columns)
     for name, client in clients.items():
-        found = client["selection"]
+        selection = client["selection"]
         dropped = [str(client.get("unusable", 0))] if unusable else []
-        row = [name, str(client["samples"]), *dropped, str(found["kept"])]
+        row = [name, str(client["samples"]), *dropped, str(selection["kept"])]
         if labelled:
-            row += [_number(found.get(key)) for key in ("precision", "recall", "f1", "auroc")]
-            row += [_number(found.get("auroc_by_kind", {}).get(kind)) for kind in kinds]
+            row += [_number(selection.get(key)) for key in ("precision", "recall", "f1", "auroc")]
+            row += [_number(selection.get("auroc_by_kind", {}).get(kind)) for kind in kinds]
         table.add_row(*row)
     return table
 
 
 def variants_table(metrics: Mapping[str, Any]) -> Table:
-    """A row a rule: what every other similarity and threshold would have kept, averaged over clients."""
+    """A row per similarity and threshold: what each would have kept, averaged over clients."""
     table = _table("Other rules on the same gradients", ["score, rule", "kept", "precision", "recall", "F1"])
     for name, by_client in metrics["variants"].items():
         rows = list(by_client.values())
@@ -52,7 +52,7 @@ def variants_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def remark(metrics: Mapping[str, Any]) -> str:
-    """One sentence on the paper's threshold, where it keeps less than 60 % of the good samples; else empty."""
+    """A remark if the paper's threshold keeps less than 60 % of the good samples, else empty."""
     rows = metrics["variants"].get("paper anchor-mean", {}).values()
     recall = _mean([row.get("recall") for row in rows])
     if recall is None or recall >= 0.6:
@@ -64,7 +64,7 @@ def remark(metrics: Mapping[str, Any]) -> str:
 
 
 def evaluation_tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """Of each figure that was measured a table: a row a domain, a column an arm."""
+    """A table per measured metric: a row per domain, a column per arm."""
     domains = metrics["evaluation"]
     arms = list(dict.fromkeys(arm for figures in domains.values() for arm in figures))
     tables = []

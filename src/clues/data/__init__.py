@@ -1,1 +1,1 @@
-"""Samples, prompts and masks, batches, corruption."""
+"""Records, samples, prompts, tokens and batches."""

@@ -34,7 +34,7 @@ class Batch:
 
 
 def pad(tokens: Sequence[Tokens], rows: list[int] | None = None) -> Batch:
-    """Stack sequences. The padding token's id is 0: it is masked, carries no loss and no sample sees it."""
+    """Stack sequences. Padding has token id 0, is masked and carries no loss."""
     lengths = np.array([len(t.input_ids) for t in tokens])
     input_ids = np.zeros((len(tokens), lengths.max()), dtype=np.int64)
     labels = np.full_like(input_ids, IGNORED)
@@ -43,14 +43,13 @@ def pad(tokens: Sequence[Tokens], rows: list[int] | None = None) -> Batch:
         for start, end in (*item.earlier, (item.response_start, lengths[row])):
             labels[row, start:end] = item.input_ids[start:end]
     mask = (np.arange(input_ids.shape[1]) < lengths[:, None]).astype(np.int64)
-    return Batch(rows or list(range(len(tokens))), *(torch.from_numpy(each) for each in (input_ids, mask, labels)))
+    return Batch(rows or list(range(len(tokens))), *(torch.from_numpy(array) for array in (input_ids, mask, labels)))
 
 
 class Plan(Sequence[list[int]]):
-    """Which samples make up which batch: similar lengths together, longest first.
+    """Which samples make up which batch: grouped by length, longest first, so that memory runs out at once or never.
 
-    A batch holds at most `batch_size` sequences and, where more than one, at most `batch_tokens` tokens with padding.
-    Longest first, so that memory runs out at once or never.
+    A batch holds at most `batch_size` sequences and, unless it is a single one, at most `batch_tokens` padded tokens.
     """
 
     def __init__(self, tokens: Sequence[Tokens], *, batch_size: int, batch_tokens: int) -> None:
@@ -76,7 +75,7 @@ class Plan(Sequence[list[int]]):
 def batches(
     tokens: Sequence[Tokens], *, batch_size: int, batch_tokens: int, what: str | None = None
 ) -> Iterator[Batch]:
-    """The batches of a `Plan`; how many are done is shown where `what` names the work."""
+    """Yield the batches of a `Plan`. If `what` names the work, show its progress."""
     plan = Plan(tokens, batch_size=batch_size, batch_tokens=batch_tokens)
     for rows in track(plan, what) if what else plan:
         yield pad([tokens[row] for row in rows], rows)

@@ -1,4 +1,4 @@
-"""How a sequence that is too long is cut: the one way that everything is bounded by."""
+"""Truncation of long sequences, the same for training, scoring and evaluation."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 
 def cut_prompt(prompt: Sequence[int], room: int) -> list[int]:
-    """A prompt's tokens, at most `room` of them: its middle goes.
+    """Truncate a prompt to `room` tokens by removing its middle.
 
-    What stays is its beginning (the first token, the header, the start of a system turn) and three quarters from its
-    end (the question's last part and the header of the answer).
+    A quarter of what remains is its beginning (the first token, the header, the start of a system turn), three quarters
+    are its end (the last part of the question and the header of the answer).
     """
     if len(prompt) <= room:
         return list(prompt)
@@ -18,12 +18,11 @@ def cut_prompt(prompt: Sequence[int], room: int) -> list[int]:
 
 
 def cut_pair(prompt: Sequence[int], response: Sequence[int], limit: int | None) -> tuple[list[int], list[int]]:
-    """(prompt, response) of together at most `limit` tokens.
+    """Truncate (prompt, response) to `limit` tokens in total.
 
-    The prompt gives way first, down to a quarter of the limit, so that a long response does not cost a short question;
-    then the response loses its end.
+    The prompt is cut first, down to a quarter of the limit; then the response loses its end.
     """
     if limit is None or len(prompt) + len(response) <= limit:
         return list(prompt), list(response)
-    kept = cut_prompt(prompt, max(limit - len(response), limit // 4, 1))
-    return kept, list(response[: limit - len(kept)])
+    shortened = cut_prompt(prompt, max(limit - len(response), limit // 4, 1))
+    return shortened, list(response[: limit - len(shortened)])

@@ -1,4 +1,4 @@
-"""The one way from a sample to tokens, for training, scoring and evaluation alike."""
+"""Tokenizing samples, the same for training, scoring and evaluation."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from clues.settings import DataSettings
 
 
 def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSettings()) -> TokenTable:
-    """Render and tokenize; what is too long is cut (`clues.data.cutting`), and how many were is reported.
+    """Render and tokenize samples; cut long ones (`clues.data.cutting`) and report how many.
 
     Raises:
-        DataError: samples that the model's template refuses, or that have no response token left that a loss could be
-            computed on; all of them at once.
+        DataError: the model's template refuses samples, or no response token is left to compute a loss on. Lists all
+            such samples.
     """
     limit, apply, encode = _limit(base, data), renderer(base.tokenizer, data), _Encoder(base.tokenizer)
     table = TokenTable()
-    problems: dict[str, list[str]] = {}  # by what is wrong, the samples' places
+    problems: dict[str, list[str]] = {}  # problem: places of the samples
     source, counts = "", Counter[str]()
     for sample in samples:
         source = source or sample.place.rpartition(", ")[0]
@@ -35,21 +35,22 @@ def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSet
         except TemplateRefusal as refusal:
             problems.setdefault(f"{refusal}.", []).append(sample.place)
             continue
-        marked = encode.finds_control_tokens(rendered)
-        row = _row(sample, rendered, encode(rendered, apart=marked), bos=encode.bos, limit=limit)
-        counts += Counter(typed=marked, cut=row.truncated, ended=row.ends or row.truncated)
+        has_control_tokens = encode.finds_control_tokens(rendered)
+        encoded = encode(rendered, split_contents=has_control_tokens)
+        row = _row(sample, rendered, encoded=encoded, bos=encode.bos, limit=limit)
+        counts += Counter(control=has_control_tokens, cut=row.truncated, ended=row.ends or row.truncated)
         if row.response_tokens < 1:
-            wrong = (
+            problem = (
                 f"no response token is left within data.max_tokens = {limit}; raise that setting or remove the sample."
             )
-            problems.setdefault(wrong, []).append(sample.place)
+            problems.setdefault(problem, []).append(sample.place)
         table.append(row)
     if problems:
-        raise DataError(listed(f"{_places(places)}: {wrong}" for wrong, places in problems.items()))
+        raise DataError(listed(f"{_places(places)}: {problem}" for problem, places in problems.items()))
     if len(table):
-        _tell(counts, f"of {len(table)} samples", source, limit)
+        _report(counts, f"of {len(table)} samples", source=source, limit=limit)
         if apply.has_clock:
-            say_once("The model's chat template writes the date; 1 January 2025 stands in its place, always.")
+            say_once("The model's chat template writes the date; 1 January 2025 is always used instead.")
     return table
 
 
@@ -62,31 +63,31 @@ def _limit(base: Base, data: DataSettings) -> int:
     if positions is None or data.max_tokens <= positions:
         return data.max_tokens
     say_once(
-        f"data.max_tokens = {data.max_tokens} is more than the model's {positions} positions, which are the limit."
+        f"data.max_tokens = {data.max_tokens} exceeds the model's {positions} positions, which are used as the limit."
     )
     return positions
 
 
-def _tell(counts: Counter[str], whole: str, source: str, limit: int) -> None:
+def _report(counts: Counter[str], of_samples: str, *, source: str, limit: int) -> None:
     if counts["cut"]:
-        say_once(f"{source}: {counts['cut']} {whole} are longer than data.max_tokens = {limit} and were cut.")
-    if counts["typed"]:
+        say_once(f"{source}: {counts['cut']} {of_samples} are longer than data.max_tokens = {limit} and were cut.")
+    if counts["control"]:
         say_once(
-            f"{source}: {counts['typed']} {whole} hold control tokens of the model in their text; they are read as "
-            "text."
+            f"{source}: {counts['control']} {of_samples} contain control tokens of the model in their text; they are "
+            "treated as text."
         )
     if not counts["ended"]:
-        say_once("The model has no end token: nothing teaches it to stop, and no score looks at how a response ends.")
+        say_once("The model has no end token: training cannot teach it to stop, and scores ignore how responses end.")
 
 
-# (token, where it begins and ends in the text)
+# (token id, its characters in the text)
 _Encoded = list[tuple[int, Span]]
 
 
 class _Encoder:
-    """A tokenizer; what is looked up of it for every sample is looked up once.
+    """A tokenizer, whose properties are looked up once and not for every sample.
 
-    `bos`: the token that it puts in front of a text, None where it puts none.
+    `bos`: the token it prepends to a text, if any.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -95,16 +96,16 @@ class _Encoder:
         self.bos = bos if bos is not None and tokenizer("a").input_ids[:1] == [bos] else None
 
     def finds_control_tokens(self, rendered: Rendered) -> bool:
-        """Whether something that people wrote reads like a control token."""
+        """Whether text written by people contains a control token."""
         return any(token in rendered.text[start:end] for start, end in rendered.contents for token in self._special)
 
-    def __call__(self, rendered: Rendered, apart: bool) -> _Encoded:
-        """The text's tokens, of prompt and response together, so that no token stands for a gap that is not there.
+    def __call__(self, rendered: Rendered, *, split_contents: bool) -> _Encoded:
+        """Tokenize prompt and response in one go, as the model sees them.
 
         Args:
-            apart: tokenize what people wrote apart from what the template writes, without control tokens.
+            split_contents: tokenize text written by people separately from the template's, without control tokens.
         """
-        if not apart:
+        if not split_contents:
             return self._piece(rendered, (0, len(rendered.text)), plain=False)
         encoded: _Encoded = []
         place = 0
@@ -115,7 +116,7 @@ class _Encoder:
             place = end
         return encoded + self._piece(rendered, (place, len(rendered.text)), plain=False)
 
-    def _piece(self, rendered: Rendered, span: Span, plain: bool) -> _Encoded:
+    def _piece(self, rendered: Rendered, span: Span, *, plain: bool) -> _Encoded:
         start, end = span
         text, tokenizer = rendered.text[start:end], self._tokenizer
         if not text:
@@ -124,21 +125,22 @@ class _Encoder:
         if tokenizer.is_fast:
             fast = tokenizer(text, return_offsets_mapping=True, **options)
             return [(i, (start + a, start + b)) for i, (a, b) in zip(fast.input_ids, fast.offset_mapping, strict=True)]
-        # A slow tokenizer tells no places: the prompt is tokenized apart, unless the whole begins with its tokens.
-        whole = list(tokenizer(text, **options).input_ids)
+        # Slow tokenizers return no offsets: prompt and response are tokenized separately unless the tokens of the text
+        # begin with those of the prompt.
+        tokens = list(tokenizer(text, **options).input_ids)
         boundary = rendered.start - start
         if not 0 < boundary < len(text):
-            return [(i, span) for i in whole]
+            return [(i, span) for i in tokens]
         prompt = list(tokenizer(text[:boundary], **options).input_ids)
-        response = whole[len(prompt) :]
-        if whole[: len(prompt)] != prompt:
+        response = tokens[len(prompt) :]
+        if tokens[: len(prompt)] != prompt:
             response = list(tokenizer(text[boundary:], **options).input_ids)
         return [*((i, (start, rendered.start)) for i in prompt), *((i, (rendered.start, end)) for i in response)]
 
 
-def _row(sample: Sample, rendered: Rendered, encoded: _Encoded, *, bos: int | None, limit: int) -> Tokens:
+def _row(sample: Sample, rendered: Rendered, *, encoded: _Encoded, bos: int | None, limit: int) -> Tokens:
     ids = [token for token, _ in encoded]
-    # A token that reaches over the boundary holds the response's first characters.
+    # A token across the boundary contains the first characters of the response.
     split = next((n for n, (_, (_, end)) in enumerate(encoded) if end > rendered.start), len(ids))
     earlier = [_span(encoded, start, end) for start, end in rendered.earlier]
     if bos is not None and ids[:1] != [bos]:
@@ -154,7 +156,7 @@ def _row(sample: Sample, rendered: Rendered, encoded: _Encoded, *, bos: int | No
         truncated=cut,
         ends=rendered.ends and len(response) == len(ids) - split,
         limit=limit,
-        # In a prompt whose middle is gone, earlier responses are no longer whole.
+        # Earlier responses are incomplete if the middle of the prompt was removed.
         earlier=tuple(earlier) if len(prompt) == split else (),
         prompt=ids[:split] if len(prompt) < split else None,
     )

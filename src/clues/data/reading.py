@@ -1,4 +1,4 @@
-"""From the records of sources to their samples, one record after the other."""
+"""Converting the records of a source to samples, one at a time."""
 
 from __future__ import annotations
 
@@ -24,65 +24,65 @@ from clues.io.spool import Spooled
 from clues.settings import DataSettings
 
 
-def read_source(name: str, data: DataSettings, records: Iterable[Row] | None = None) -> Source:
-    """Every record of a source, as a sample or as one that cannot be used.
+def read_source(name: str, data: DataSettings, *, records: Iterable[Row] | None = None) -> Source:
+    """Read every record of a source, as a sample or as an unusable record.
 
     Args:
-        records: those of the source, where they are in memory.
+        records: the source's records if they are already in memory.
 
     Raises:
         DataError: the source as a whole cannot be read.
     """
-    layout, found = with_layout(name, rows(name) if records is None else records, data)
-    # A pattern's files give each their own name to their domain, a folder its name to all.
-    named = "" if has_magic(name) and not Path(name).exists() else stem(name)
+    layout, all_rows = with_layout(name, rows(name) if records is None else records, data=data)
+    # The default domain is the name of the file or folder; for a pattern, of each matching file.
+    domain = "" if has_magic(name) and not Path(name).exists() else stem(name)
     source = Source()
     row = None
-    for row in found:
+    for row in all_rows:
         try:
-            sample = _sample(row, layout, named or stem(row.file))
+            sample = _sample(row, layout, domain=domain or stem(row.file))
         except RecordError as error:
             source.refuse(row, str(error))
         else:
-            source.add(row, sample, layout.unused(sample.record))
+            source.add(row, sample, unused=layout.unused(sample.record))
     if row is None:
-        raise DataError(f"{name}: holds no records; give a file with at least one sample.")
+        raise DataError(f"{name}: contains no records; give a file with at least one sample.")
     source.finish()
     return source
 
 
-def with_layout(name: str, found: Iterable[Row], data: DataSettings) -> tuple[Dialect, Iterator[Row]]:
-    """(the layout of a source, all of its rows).
+def with_layout(name: str, source_rows: Iterable[Row], *, data: DataSettings) -> tuple[Dialect, Iterator[Row]]:
+    """(layout of a source, all of its rows).
 
-    The layout is what the settings name, or that of the first record with one that is known; no further rows are read
-    to find out.
+    The layout is the one in the settings, or that of the first record with a known layout. No row after that record is
+    read before the caller asks for it.
 
     Raises:
-        DataError: no record has one.
+        DataError: no record has a known layout.
     """
-    ahead = iter(found)
+    remaining = iter(source_rows)
     if data.dialect != "auto":
-        return DIALECTS[data.dialect], ahead
-    before: Spooled[Row] = Spooled()
+        return DIALECTS[data.dialect], remaining
+    seen: Spooled[Row] = Spooled()
     unknown = None
-    for row in ahead:
-        before.append(row)
+    for row in remaining:
+        seen.append(row)
         if row.record is None:
             continue
         layout = detect(row.record)
         if layout is not None:
-            return layout, chain(before, ahead)
+            return layout, chain(seen, remaining)
         unknown = row.record if unknown is None else unknown
     if unknown is not None:
         raise DataError(f"{name}: {unknown_layout(unknown)}")
-    return DIALECTS["messages"], iter(before)  # a file without any record is told row by row
+    return DIALECTS["messages"], iter(seen)  # no usable record: each row has a problem of its own
 
 
-def _sample(row: Row, layout: Dialect, domain: str) -> Sample:
-    """The sample of a row, its id empty where the record has none, `domain` its own where that has none.
+def _sample(row: Row, layout: Dialect, *, domain: str) -> Sample:
+    """The sample of a row, with an empty id if the record has none. `domain` is the default domain.
 
     Raises:
-        RecordError: it cannot be used.
+        RecordError: the record cannot be used.
     """
     if row.record is None:
         raise RecordError(row.problem)
@@ -91,15 +91,23 @@ def _sample(row: Row, layout: Dialect, domain: str) -> Sample:
         described = tools(row.record) if "tools" in layout.also else None
     except FieldError as error:
         raise RecordError(f"{error} (dialect {layout.name})") from None
-    identity, named = own_id(row.record) or "", domain_of(row.record, domain)
-    return Sample(identity, context, response, named, row.record, row.place, described, layout.name)
+    return Sample(
+        id=own_id(row.record) or "",
+        context=context,
+        response=response,
+        domain=domain_of(row.record, domain),
+        record=row.record,
+        place=row.place,
+        tools=described,
+        dialect=layout.name,
+    )
 
 
-def tell_apart(groups: Sequence[Sequence[Source]]) -> list[tuple[Source, int, str]]:
-    """Give ids that clash between files the names of these; a record that stands in two groups keeps its id.
+def resolve_ids(groups: Sequence[Sequence[Source]]) -> list[tuple[Source, int, str]]:
+    """Prefix ids that clash between files with the names of the files. A record in two groups keeps its id.
 
     Returns:
-        of each record that stands in two files of one group, in order: its source, its number there, what it repeats.
+        For each record that repeats one of another file in its group, in order: source, number there, what it repeats.
     """
     sources = [source for group in groups for source in group]
     group_of = [number for number, group in enumerate(groups) for _ in group]
@@ -112,13 +120,13 @@ def tell_apart(groups: Sequence[Sequence[Source]]) -> list[tuple[Source, int, st
             part = bisect_right(starts, place) - 1
             sample = sources[part].samples[place - starts[part]]
             same[sample.id].append((place, part, sample))
-        for samples in (each for each in same.values() if len(each) > 1):
+        for samples in (group for group in same.values() if len(group) > 1):
             digests = [sample.content_digest for _, _, sample in samples]
             first: dict[tuple[int, str], str] = {}
             for (place, part, sample), digest in zip(samples, digests, strict=True):
                 key, number = (group_of[part], digest), place - starts[part]
                 if key in first:
-                    what = f"'{sample.id}' of" if sources[part].is_own(number) else "the record of"
+                    what = f"'{sample.id}' of" if sources[part].has_named_id(number) else "the record of"
                     repeats[place] = f"repeats {what} {first[key]}"
                     continue
                 first[key] = sample.place
@@ -130,7 +138,7 @@ def tell_apart(groups: Sequence[Sequence[Source]]) -> list[tuple[Source, int, st
 
 
 def _name_files(sources: Sequence[Source], clashing: Mapping[int, Iterable[int]]) -> None:
-    """Put the names of their files before the ids of samples; a source that is there twice is renamed once."""
+    """Prefix the ids of clashing samples with the names of their files, once per source."""
     if not any(clashing.values()):
         return
     labels = file_labels(file for source in sources for file in source.files)

@@ -1,11 +1,11 @@
-"""A conversation as text, by the model's own chat template, and where in it the responses stand."""
+"""Rendering conversations with the model's chat template, and locating the responses in the text."""
 
 from __future__ import annotations
 
 import functools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,50 +15,52 @@ from jinja2.exceptions import TemplateError
 
 from clues.data.layouts.dialects import Message
 from clues.data.samples import Sample
+from clues.data.tokens import Span
 from clues.errors import ConfigError
 from clues.settings import DataSettings
 
 Tokenizer = Any  # transformers.PreTrainedTokenizerBase
-# Some templates write today's date: the same sample would be other tokens tomorrow.
+Render = Callable[..., str]  # a Renderer with the tools filled in
+# Some templates write today's date, which would change a sample's tokens from day to day.
 _NOW = datetime(2025, 1, 1, tzinfo=UTC)
 _CLOCK = re.compile(r"""strftime_now\(\s*(?P<quote>['"])(?P<format>.*?)(?P=quote)\s*\)""")
-_DAY = "{%- macro strftime_now(format) -%}" + _NOW.strftime("%d %B %Y") + "{%- endmacro -%}"
-_STAND_IN = "CLUES-STANDS-IN-HERE"
+_DATE_MACRO = "{%- macro strftime_now(format) -%}" + _NOW.strftime("%d %B %Y") + "{%- endmacro -%}"
+_PLACEHOLDER = "CLUES-STANDS-IN-HERE"
 _PLAIN = "### {role}:\n{content}\n\n"
 
 
 class TemplateRefusal(ValueError):
-    """Why a template cannot render a conversation, with the remedy."""
+    """Why a template cannot render a conversation, and what to do."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """`text` up to the end of the response.
+    """A conversation's `text` up to the end of the response. Spans are (start, end) in characters.
 
-    `start`: where the response begins. `earlier`: the spans of earlier responses, with their end tokens. `contents`:
-    the spans of what people wrote, where these are known. `ends`: whether an end token closes the response.
+    `start`: where the response begins. `earlier`: spans of earlier responses, with their end tokens. `contents`: known
+    spans of text written by people. `ends`: whether an end token closes the response.
     """
 
     text: str
     start: int
     ends: bool
-    earlier: tuple[tuple[int, int], ...] = ()
-    contents: tuple[tuple[int, int], ...] = ()
+    earlier: tuple[Span, ...] = ()
+    contents: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True)
 class Renderer:
-    """A tokenizer with the chosen chat template: its text, or one of the tokenizer's names, or None for its default."""
+    """A tokenizer and its chat template: a text, the name of one of the tokenizer's, or None for its default."""
 
     tokenizer: Tokenizer
     template: str | None
     every_turn: bool
 
-    def __call__(self, messages: Sequence[Message], tools: Any, prompt: bool = False) -> str:
-        """The template's text of messages; with what comes before an answer where `prompt`.
+    def __call__(self, messages: Sequence[Message], tools: Any, *, prompt: bool = False) -> str:
+        """Render messages; with the generation prompt appended if `prompt`.
 
         Raises:
-            TemplateRefusal: whatever the template, or the code in it, has against the messages.
+            TemplateRefusal: the template raises an error of any kind.
         """
         try:
             text: str = self.tokenizer.apply_chat_template(
@@ -66,18 +68,18 @@ class Renderer:
                 tools=tools,
                 tokenize=False,
                 add_generation_prompt=prompt,
-                chat_template=_timeless(self.tokenizer.get_chat_template(self.template, tools)),
+                chat_template=_with_fixed_date(self.tokenizer.get_chat_template(self.template, tools)),
             )
             return text
-        except Exception as error:  # whatever a template does with the messages
-            held = self.tokenizer.chat_template
-            if isinstance(error, ValueError) and isinstance(held, Mapping):
-                names = ", ".join(sorted(held))
+        except Exception as error:  # a template is code and can raise anything
+            templates = self.tokenizer.chat_template
+            if isinstance(error, ValueError) and isinstance(templates, Mapping):
+                names = ", ".join(sorted(templates))
                 raise TemplateRefusal(
                     f"the model has several chat templates; name one by data.template: {names}"
                 ) from None
-            told = str(error).strip().splitlines() if isinstance(error, TemplateError) else []
-            reason = told[0][:200] if told else type(error).__name__
+            lines = str(error).strip().splitlines() if isinstance(error, TemplateError) else []
+            reason = lines[0][:200] if lines else type(error).__name__
             raise TemplateRefusal(f"the model's chat template refuses it ({reason}); {_remedy(messages)}") from None
 
     @property
@@ -86,10 +88,10 @@ class Renderer:
 
 
 def renderer(tokenizer: Tokenizer, data: DataSettings) -> Renderer:
-    """What renders all samples of a file: the template is read once.
+    """The renderer for all samples of a file. A template file is read once, here.
 
     Raises:
-        ConfigError: `data.template` names a file that is no text.
+        ConfigError: the file that `data.template` names is not text.
     """
     template = data.template
     if template and Path(template).is_file():
@@ -101,26 +103,27 @@ def renderer(tokenizer: Tokenizer, data: DataSettings) -> Renderer:
 
 
 def render(sample: Sample, apply: Renderer) -> Rendered:
-    """Render a sample as a whole.
+    """Render a sample, prompt and response.
 
-    The response begins where a stand-in for it does: what the template writes in front (a header, an empty thought) is
-    part of the prompt. Where the template writes no end token, the tokenizer's own closes the response.
+    The response is located by rendering a placeholder, so a header or an empty thought before it belongs to the prompt.
+    If the template writes no end token, the tokenizer's is appended.
 
     Raises:
-        TemplateRefusal: the template refuses the conversation or leaves out a part of it.
+        TemplateRefusal: the template refuses the conversation or omits a part of it.
     """
     eos = apply.tokenizer.eos_token or ""
     if not apply.tokenizer.chat_template and apply.template is None:
         return _without_template(sample, eos)
     messages, tools = [*sample.context, {"role": "assistant", "content": sample.response}], sample.tools
-    whole = apply(messages, tools)
-    _refuse_what_is_left_out(messages, tools, whole, apply)
-    start, tail = _response_place(messages, tools, whole, apply)
-    body = whole[start:].rstrip("\n")
+    render_messages = functools.partial(apply, tools=tools)
+    text = render_messages(messages)
+    _refuse_omissions(messages, text, apply=render_messages)
+    start, tail = _locate_response(messages, text, apply=render_messages)
+    body = text[start:].rstrip("\n")
     if not tail:
         body += eos
-    earlier = _earlier(messages, tools, whole, tail, apply) if apply.every_turn else ()
-    return Rendered(whole[:start] + body, start, bool(tail or eos), earlier, _contents(messages, whole))
+    earlier = _earlier(messages, text, tail=tail, apply=render_messages) if apply.every_turn else ()
+    return Rendered(text[:start] + body, start, bool(tail or eos), earlier, _contents(messages, text))
 
 
 def _without_template(sample: Sample, eos: str) -> Rendered:
@@ -132,11 +135,11 @@ def _without_template(sample: Sample, eos: str) -> Rendered:
 
 
 @functools.lru_cache(maxsize=8)
-def _timeless(template: str) -> str:
-    """The template with a fixed time in the place of now."""
+def _with_fixed_date(template: str) -> str:
+    """The template with a fixed date instead of the current one."""
     fixed = _CLOCK.sub(lambda call: json.dumps(_NOW.strftime(call["format"])), template)
-    # A format that the template computes is not known here: it gets the same day, in one form.
-    return _DAY + fixed if "strftime_now" in fixed else fixed
+    # Calls with a format computed by the template get the same date in a fixed form.
+    return _DATE_MACRO + fixed if "strftime_now" in fixed else fixed
 
 
 def _remedy(messages: Sequence[Message]) -> str:
@@ -145,69 +148,67 @@ def _remedy(messages: Sequence[Message]) -> str:
     return "change its turns, or name another template by data.template"
 
 
-def _refuse_what_is_left_out(messages: Sequence[Message], tools: Any, whole: str, apply: Renderer) -> None:
+def _refuse_omissions(messages: Sequence[Message], text: str, *, apply: Render) -> None:
     for message in messages[:-1]:
         content = message.get("content")
-        if message["role"] != "assistant" and isinstance(content, str) and content.strip() not in whole:
+        if message["role"] != "assistant" and isinstance(content, str) and content.strip() not in text:
             raise TemplateRefusal(
                 f"the model's chat template leaves out the turn of role '{message['role']}'; {_remedy(messages)}"
             )
-    silent = [{key: value for key, value in message.items() if key != "tool_calls"} for message in messages]
-    if silent != messages and apply(silent, tools) == whole:
+    without_calls = [{key: value for key, value in message.items() if key != "tool_calls"} for message in messages]
+    if without_calls != messages and apply(without_calls) == text:
         raise TemplateRefusal(
             "the model's chat template leaves out the tool call; remove such records, or name another template by "
             "data.template"
         )
 
 
-def _standing_in(messages: Sequence[Message], number: int) -> list[Message]:
-    """The messages with the stand-in for the content of one."""
-    return [*messages[:number], {**messages[number], "content": _STAND_IN}, *messages[number + 1 :]]
+def _with_placeholder(messages: Sequence[Message], number: int) -> list[Message]:
+    """The messages with the content of one replaced by the placeholder."""
+    return [*messages[:number], {**messages[number], "content": _PLACEHOLDER}, *messages[number + 1 :]]
 
 
-def _response_place(messages: Sequence[Message], tools: Any, whole: str, apply: Renderer) -> tuple[int, str]:
-    """(where the response begins, what the template writes after a response, less line ends)."""
-    text = apply(_standing_in(messages, len(messages) - 1), tools)
-    place = text.rfind(_STAND_IN)
+def _locate_response(messages: Sequence[Message], text: str, *, apply: Render) -> tuple[int, str]:
+    """(start of the response, what the template writes after a response without line ends)."""
+    probe = apply(_with_placeholder(messages, len(messages) - 1))
+    place = probe.rfind(_PLACEHOLDER)
     if place < 0:
         raise TemplateRefusal("the model's chat template changes the response; name another by data.template")
-    tail = text[place + len(_STAND_IN) :].strip("\n")
-    if whole.startswith(text[:place]):
+    tail = probe[place + len(_PLACEHOLDER) :].strip("\n")
+    if text.startswith(probe[:place]):
         return place, tail
-    # The template writes another beginning for this response, which brings a thought of its own: all of it counts.
-    prompt = apply(messages[:-1], tools, prompt=True)
-    if whole.startswith(prompt):
+    # The template begins this response differently, because it brings a thought of its own: all of it is response.
+    prompt = apply(messages[:-1], prompt=True)
+    if text.startswith(prompt):
         return len(prompt), tail
-    same = next((n for n, (a, b) in enumerate(zip(text, whole, strict=False)) if a != b), min(len(text), len(whole)))
-    return same, tail
+    shorter = min(len(probe), len(text))
+    return next((n for n, (a, b) in enumerate(zip(probe, text, strict=False)) if a != b), shorter), tail
 
 
-def _earlier(
-    messages: Sequence[Message], tools: Any, whole: str, tail: str, apply: Renderer
-) -> tuple[tuple[int, int], ...]:
-    """The spans of the assistant's earlier turns that stand in the text as they were written."""
+def _earlier(messages: Sequence[Message], text: str, *, tail: str, apply: Render) -> tuple[Span, ...]:
+    """The spans of earlier assistant turns that the template left unchanged."""
     spans = []
     for number, message in enumerate(messages[:-1]):
         content = message.get("content")
         if message["role"] != "assistant" or not isinstance(content, str) or not content.strip():
             continue
-        place = apply(_standing_in(messages, number), tools).find(_STAND_IN)
+        place = apply(_with_placeholder(messages, number)).find(_PLACEHOLDER)
         turn = content.strip()
-        if place >= 0 and whole.startswith(turn, place):
+        if place >= 0 and text.startswith(turn, place):
             end = place + len(turn)
-            spans.append((place, end + len(tail) if whole.startswith(tail, end) else end))
+            spans.append((place, end + len(tail) if text.startswith(tail, end) else end))
     return tuple(spans)
 
 
-def _contents(messages: Sequence[Message], whole: str) -> tuple[tuple[int, int], ...]:
-    """Where what people wrote stands in the text, one after the other."""
-    spans, place = [], 0
+def _contents(messages: Sequence[Message], text: str) -> tuple[Span, ...]:
+    """The spans of message contents in the text, in order."""
+    spans, end = [], 0
     for message in messages:
         content = message.get("content")
         if isinstance(content, str) and content.strip():
-            found = whole.find(content.strip(), place)
-            if found < 0:
+            start = text.find(content.strip(), end)
+            if start < 0:
                 continue
-            place = found + len(content.strip())
-            spans.append((found, place))
+            end = start + len(content.strip())
+            spans.append((start, end))
     return tuple(spans)

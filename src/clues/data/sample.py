@@ -1,4 +1,4 @@
-"""What a record becomes: a sample, or one that cannot be used, with the reason."""
+"""What a record becomes: a sample, or an unusable record with the reason."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from clues.data.layouts.turns import Message
 class Sample:
     """One conversation and its response.
 
-    `context` are the turns before the response, `tools` what its record describes for the template, `record` what the
-    file held, untouched, and `dialect` the layout that it was read by.
+    `context`: the turns before the response. `tools`: the tool descriptions for the template. `record`: the unchanged
+    record of the file. `dialect`: the layout it was read with.
     """
 
     id: str
@@ -36,7 +36,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Unusable:
-    """A record of a private file that cannot be used, and why; `record` is what the file held, or its text as `raw`."""
+    """A record of a private file that cannot be used, and why. `record`: the record, or its text as `raw`."""
 
     place: str
     id: str | None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clues.data.reading import read_source, tell_apart
+from clues.data.reading import read_source, resolve_ids
 from clues.data.records.rows import listed, numbered
 from clues.data.sample import Sample, Unusable
 from clues.data.source import Source
@@ -40,7 +40,7 @@ class PublicSamples(NamedTuple):
 
 @dataclass(frozen=True)
 class Private:
-    """A private file: its samples, which need not fit into memory, and the records that cannot be used."""
+    """A private file: its samples, which need not fit into memory, and its unusable records."""
 
     samples: Sequence[Sample]
     unusable: list[Unusable]
@@ -49,25 +49,25 @@ class Private:
 def read_samples(source: str | Path, data: DataSettings = DataSettings()) -> list[Sample]:
     """Read every sample of a source (`clues.data.records.sources`), strictly.
 
-    A record's own `id` is its id; without one it is a digest of its content. Its `domain` field names the
-    domain; without one that is the name of the source.
+    A sample's id is the record's `id`, or a digest of its content. Its domain is the record's `domain`, or the name of
+    the source.
 
     Raises:
-        DataError: naming file, line and field of every record that cannot be used.
+        DataError: records cannot be used; names file, line and field of each.
     """
     return read_many([str(source)], data)
 
 
 def read_records(records: Iterable[Any], name: str, data: DataSettings = DataSettings()) -> Sequence[Sample]:
-    """Samples of records in memory, as a file would hold them, strictly.
+    """Read samples from records in memory, in any layout that a file may have, strictly.
 
     Args:
-        name: what problems call them.
+        name: what error messages call the records.
 
     Raises:
-        DataError: records that cannot be used, all of them at once.
+        DataError: records cannot be used; lists all of them.
     """
-    source = read_source(name, data, numbered(Path(name), records, "record"))
+    source = read_source(name, data, records=numbered(Path(name), records, unit="record"))
     if source.unusable:
         raise DataError(listed(f"{bad.place}: {bad.reason}." for bad in source.unusable))
     tell_unused(name, source.unused())
@@ -75,10 +75,10 @@ def read_records(records: Iterable[Any], name: str, data: DataSettings = DataSet
 
 
 def read_many(sources: Sequence[str], data: DataSettings = DataSettings()) -> list[Sample]:
-    """Samples of several files together, strictly; ids that clash between files get the file's name in front.
+    """Read several files strictly. Ids that clash between files are prefixed with the file's name.
 
     Raises:
-        DataError: records that cannot be used, or that stand in two of the files; all of them at once.
+        DataError: records cannot be used, or appear in two of the files; lists all of them.
     """
     (samples,) = _strictly([sources], data)
     return samples
@@ -87,9 +87,9 @@ def read_many(sources: Sequence[str], data: DataSettings = DataSettings()) -> li
 def read_public(
     validation: Sequence[str], anchors: Sequence[str], data: DataSettings = DataSettings()
 ) -> PublicSamples:
-    """Validation samples and anchors, strictly; ids that clash between any of the files get the file's name in front.
+    """Read validation samples and anchors strictly. Ids that clash between files are prefixed with the file's name.
 
-    Samples that stand in both are told: anchors should set the threshold for what the validation set does not hold.
+    Warns of samples in both: anchors should set the threshold on samples that the validation set does not contain.
 
     Raises:
         DataError: as `read_many`, for all files at once.
@@ -100,7 +100,7 @@ def read_public(
 
 
 def read_private(source: str | Path, data: DataSettings = DataSettings()) -> Private:
-    """Read a private file: a record that cannot be used is set aside with the reason, and told.
+    """Read a private file. Unusable records are set aside, each with the reason, and reported.
 
     Raises:
         DataError: the file as a whole cannot be read, or no record of it can be used.
@@ -109,29 +109,29 @@ def read_private(source: str | Path, data: DataSettings = DataSettings()) -> Pri
     if not read.samples:
         raise DataError(listed(f"{bad.place}: {bad.reason}." for bad in read.unusable))
     tell_unused(source, read.unused())
-    repeats = {number: what for _, number, what in tell_apart([[read]])}
+    repeats = {number: what for _, number, what in resolve_ids([[read]])}
     unusable = list(read.unusable)
     for number, what in repeats.items():
         sample = read.samples[number]
         unusable.append(Unusable(sample.place, sample.id, what, sample.record))
     if repeats:
         read.leave_out(repeats)
-    tell_unusable(source, [(bad.place, bad.reason) for bad in unusable], len(read.samples) + len(unusable))
+    tell_unusable(source, [(bad.place, bad.reason) for bad in unusable], total=len(read.samples) + len(unusable))
     tell_domains(str(source), read.domains())
     return Private(read.samples, unusable)
 
 
 def parse_samples(records: Iterable[Mapping[str, Any]], name: str) -> list[Sample]:
-    """Samples from the rows of `as_rows`, for example out of a message."""
+    """Samples from the rows of `as_rows`, for example from a message."""
     return [
         Sample(
-            row["id"],
-            row["context"],
-            row["response"],
-            row["domain"],
-            {},
-            f"{name}, id {row['id']}",
-            row.get("tools"),
+            id=row["id"],
+            context=row["context"],
+            response=row["response"],
+            domain=row["domain"],
+            record={},
+            place=f"{name}, id {row['id']}",
+            tools=row.get("tools"),
         )
         for row in records
     ]
@@ -146,13 +146,13 @@ def as_rows(samples: Iterable[Sample]) -> list[dict[str, Any]]:
 
 
 def overlap(samples: Iterable[Sample], others: Iterable[Sample]) -> list[str]:
-    """Ids of the samples whose prompt and response also stand in `others`; only the digests of these are held."""
+    """Ids of the samples whose prompt and response also appear in `others`. Only digests of `others` are kept."""
     known = {other.content_digest for other in others}
     return [sample.id for sample in samples if sample.content_digest in known]
 
 
 def _strictly(groups: Sequence[Sequence[str]], data: DataSettings) -> list[list[Sample]]:
-    """The samples of several groups of sources. Raises DataError with all problems of all of them."""
+    """The samples of several groups of sources. Raises DataError with the problems of all of them."""
     problems: list[str] = []
     read: dict[str, Source] = {}
     for name in dict.fromkeys(name for names in groups for name in names):
@@ -166,7 +166,7 @@ def _strictly(groups: Sequence[Sequence[str]], data: DataSettings) -> list[list[
         raise DataError(listed(problems))
     for name, source in read.items():
         tell_unused(name, source.unused())
-    repeats = tell_apart([[read[name] for name in names] for names in groups])
+    repeats = resolve_ids([[read[name] for name in names] for names in groups])
     if repeats:
         raise DataError(
             listed(

@@ -1,4 +1,4 @@
-"""The samples of one source: whatever their number, only a few bytes of each are in memory."""
+"""The samples of one source, of which only a few bytes each are in memory."""
 
 from __future__ import annotations
 
@@ -22,32 +22,31 @@ Domain = tuple[str, Any]  # the name, and what the record has in that field
 
 
 class Source:
-    """What came out of one source: its samples, beyond memory, and the records that cannot be used.
+    """The content of one source: its samples, spooled to disk, and its unusable records.
 
-    What concerns a source as a whole (ids that repeat, contents that are alike) is found by 8-byte hashes: only samples
-    whose hashes are equal are looked at again, and nothing is concluded from a hash alone.
+    Repeated ids and contents are found by 8-byte hashes; samples with equal hashes are then compared in full.
     """
 
     def __init__(self) -> None:
         self.samples: Spooled[Sample] = Spooled()
-        self.files: list[Path] = []  # those with samples, in their order
+        self.files: list[Path] = []  # those with samples, in order
         self._unusable: list[tuple[float, Unusable]] = []  # each with the number of samples before it
-        # Of each sample: the hash of its id, the number of its file, whether the id is its record's own, and which
-        # combination of domain and unused fields it has.
+        # Per sample: hash of its id, number of its file, whether the record names the id, and which combination of
+        # domain and unused fields it has.
         self._keys = array("Q")
         self._file = array("I")
-        self._own = bytearray()
+        self._named = bytearray()
         self._combination = array("I")
         self._combinations: dict[tuple[Domain, tuple[str, ...]], int] = {}
 
-    def add(self, row: Row, sample: Sample, unused: Iterable[str]) -> None:
-        """Add the sample of a row, with its fields that play no part. One without an id gets a digest of its content.
+    def add(self, row: Row, sample: Sample, *, unused: Iterable[str]) -> None:
+        """Add the sample of a row and the names of its unused fields. Without an id, its id is its content's digest.
 
         Raises:
-            OutputError: the folder of temporary files has no room for it.
+            OutputError: the folder of temporary files is full.
         """
-        own = bool(sample.id)
-        if not own:
+        named = bool(sample.id)
+        if not named:
             sample = replace(sample, id=sample.content_digest[:16])
         if not self.files or (self.files[-1] is not row.file and self.files[-1] != row.file):
             self.files.append(row.file)
@@ -56,7 +55,7 @@ class Source:
         self.samples.append(sample)
         self._keys.append(_key(sample.id))
         self._file.append(len(self.files) - 1)
-        self._own.append(own)
+        self._named.append(named)
         self._combination.append(self._combinations.setdefault((domain, tuple(unused)), len(self._combinations)))
 
     def refuse(self, row: Row, reason: str) -> None:
@@ -65,33 +64,33 @@ class Source:
         self._unusable.append((len(self.samples), Unusable(row.place, _id_or_none(row), reason, record)))
 
     def finish(self) -> None:
-        """When every record is there: tell samples without ids apart, and set aside those whose ids repeat."""
-        self._number_alike()
+        """After the last record: number equal samples without ids, and set aside samples whose ids repeat."""
+        self._number_copies()
         self._refuse_repeated()
 
     @property
     def unusable(self) -> list[Unusable]:
-        """The records that cannot be used, in their order."""
-        return [each for _, each in self._unusable]
+        """The records that cannot be used, in order."""
+        return [record for _, record in self._unusable]
 
     def file(self, number: int) -> Path:
-        """The file that a sample stands in."""
+        """The file of a sample."""
         return self.files[self._file[number]]
 
-    def is_own(self, number: int) -> bool:
-        """Whether the id of a sample is what its record names."""
-        return bool(self._own[number])
+    def has_named_id(self, number: int) -> bool:
+        """Whether the record of a sample names its id."""
+        return bool(self._named[number])
 
     def keys(self) -> Keys:
         """A hash of the id of each sample, for `repeated`."""
         return np.array(self._keys, dtype=np.uint64)
 
     def domains(self) -> list[Domain]:
-        """The domains of the samples, each once, in the order in which they come up."""
+        """The distinct domains of the samples, in order of appearance."""
         return list(dict.fromkeys(domain for domain, _ in self._present()))
 
     def unused(self) -> list[str]:
-        """The fields of the samples' records that play no part, each once."""
+        """The distinct names of unused fields."""
         return list(dict.fromkeys(name for _, names in self._present() for name in names))
 
     def rename(self, number: int, identity: str) -> None:
@@ -100,23 +99,23 @@ class Source:
         self._keys[number] = _key(identity)
 
     def leave_out(self, numbers: Iterable[int]) -> None:
-        """Take samples out of the list; those behind them move up."""
+        """Remove samples; later ones move up."""
         kept = np.ones(len(self.samples), dtype=bool)
         kept[np.fromiter(numbers, dtype=np.int64)] = False
         self.samples.keep(np.flatnonzero(kept).tolist())
         self._keys = array("Q", np.array(self._keys)[kept].tobytes())
         self._file = array("I", np.array(self._file)[kept].tobytes())
-        self._own = bytearray(np.array(self._own)[kept].tobytes())
+        self._named = bytearray(np.array(self._named)[kept].tobytes())
         self._combination = array("I", np.array(self._combination)[kept].tobytes())
 
-    def _number_alike(self) -> None:
-        """Samples without ids of their own whose contents are the same: the second is called DIGEST-2."""
-        if 0 not in self._own:
+    def _number_copies(self) -> None:
+        """Number samples without ids and with equal content: the second is DIGEST-2."""
+        if 0 not in self._named:
             return
         for numbers in repeated(self.keys()):
             counts: Counter[str] = Counter()
             for number in numbers:
-                if self.is_own(number):
+                if self.has_named_id(number):
                     continue
                 identity = self.samples[number].id
                 counts[identity] += 1
@@ -124,20 +123,20 @@ class Source:
                     self.rename(number, f"{identity}-{counts[identity]}")
 
     def _refuse_repeated(self) -> None:
-        """Of samples with the same id in the same file only the first can be used."""
+        """Refuse all but the first of the samples with the same id in the same file."""
         refused: list[tuple[float, Unusable]] = []
-        # Shards often number from zero each: the file belongs to what is compared.
+        # Shards often number from zero each, so ids are compared within a file.
         by_file = np.array(self._file).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         for numbers in repeated(self.keys() + by_file):
             first: dict[tuple[int, str], tuple[int, str]] = {}
             for number in numbers:
                 sample = self.samples[number]
-                held, place = first.setdefault((self._file[number], sample.id), (number, sample.place))
-                if held != number:
+                original, place = first.setdefault((self._file[number], sample.id), (number, sample.place))
+                if original != number:
                     at = place.removeprefix(f"{self.file(number)}, ")
                     reason = f"field 'id' repeats '{sample.id}' of {at}; ids must be unique"
-                    identity = sample.id if self.is_own(number) else None
-                    # Behind what was refused before this sample, and before what was refused after it.
+                    identity = sample.id if self.has_named_id(number) else None
+                    # Sorts after records refused before this sample, and before those refused after it.
                     refused.append((number + 0.5, Unusable(sample.place, identity, reason, sample.record)))
         if refused:
             self.leave_out(int(number) for number, _ in refused)

@@ -1,4 +1,4 @@
-"""What a person is told of a file that is read, once for each file: nothing of it is an error."""
+"""Notices about a file that is read, once per file. None of them is an error."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from clues.data.layouts.identity import similar_names
 from clues.data.records.values import shown_names
 from clues.io.progress import say
 
-# Fields that ordinary files have beside prompt and response: of what is marked by them nothing is lost.
+# Fields that files often have besides prompt and response; ignoring them loses nothing.
 _EXPECTED = {"id", "domain", "clues", "quality", "kind", "label", "choices", "silo", "", "__index_level_0__"}
 _said: set[str] = set()
 
 
 def say_once(line: str) -> None:
-    """A line that is told once in a process: files are read again in every phase of a run."""
+    """Print a line once per process: files are read again in every phase of a run."""
     if line not in _said:
         _said.add(line)
         say(line)
 
 
 def tell_unused(source: str | Path, names: Iterable[str]) -> None:
-    """Name the fields of a file that play no part."""
-    found = sorted({name for name in names if name not in _EXPECTED})
-    if found:
-        what = "field" if len(found) == 1 else "fields"
-        verb = "plays" if len(found) == 1 else "play"
-        say_once(f"{source}: {what} {shown_names(found)} {verb} no part in prompt or response.")
+    """Name the fields of a file that are not used."""
+    unused = sorted({name for name in names if name not in _EXPECTED})
+    if unused:
+        what = "field" if len(unused) == 1 else "fields"
+        verb = "is" if len(unused) == 1 else "are"
+        say_once(f"{source}: {what} {shown_names(unused)} {verb} not used in prompt or response.")
 
 
-def tell_unusable(source: str | Path, problems: Sequence[tuple[str, str]], total: int, most: int = 10) -> None:
-    """Tell which records of a private file are dropped, by their places (`FILE, line 3`), and why."""
+def tell_unusable(source: str | Path, problems: Sequence[tuple[str, str]], *, total: int, most: int = 10) -> None:
+    """List which records of a private file are dropped, by place (`FILE, line 3`), and why."""
     if not problems:
         return
     places: defaultdict[str, list[str]] = defaultdict(list)
     for place, reason in problems:
         places[reason].append(place.removeprefix(f"{source}, "))
-    shown = [f"{_cut(found, most)}: {reason}" for reason, found in list(places.items())[:most]]
+    shown = [f"{_cut(where, most)}: {reason}" for reason, where in list(places.items())[:most]]
     more = f"; and {len(places) - most} more reasons" if len(places) > most else ""
     verb = "is" if len(problems) == 1 else "are"
     say_once(
@@ -52,36 +52,38 @@ def _cut(names: Sequence[str], most: int = 10) -> str:
 
 
 def tell_repeats(ids: Sequence[str], anchors: int, *sources: Sequence[str]) -> None:
-    """Tell how many anchors stand in the validation set."""
+    """Warn of anchors that are also in the validation set."""
     if not ids:
         return
-    same = sorted(set(sources[0]) & set(sources[1]))
-    place = f"{same[0]} is given for both" if same else _cut(ids)
+    shared = sorted(set(sources[0]) & set(sources[1]))
+    place = f"{shared[0]} is given for both" if shared else _cut(ids)
     say_once(
-        f"Warning: {len(ids)} of {anchors} anchors also stand in the validation set ({place}); the threshold then "
-        "rests on samples that the scores were made for. Give other samples as anchors."
+        f"Warning: {len(ids)} of {anchors} anchors are also in the validation set ({place}); the threshold is "
+        "then fitted on samples that the scores were optimised for. Give other samples as anchors."
     )
 
 
 def tell_domains(source: str, domains: Iterable[tuple[str, Any]]) -> None:
-    """Tell which domains may be meant as one.
+    """List domains that may be meant as one.
 
     Args:
-        domains: of each sample its domain, and what its record has in that field.
+        domains: per sample, its domain and the value of that field in its record.
     """
     written = dict.fromkeys((name, str(raw)) for name, raw in domains if isinstance(raw, str) or raw is None)
     padded = [f"'{raw}' as '{name}'" for name, raw in written if raw != name and raw.strip() == name]
     if padded:
-        say_once(f"{source}: blanks around the name of a domain do not count: {_cut(padded)}.")
+        say_once(f"{source}: blanks around domain names are ignored: {_cut(padded)}.")
     for group in similar_names(name for name, _ in written):
-        named = ", ".join(f"'{name}'" for name in group)
-        say_once(f"{source}: domains {named} differ in capitals, blanks or hyphens alone, and count as several.")
+        quoted = ", ".join(f"'{name}'" for name in group)
+        say_once(
+            f"{source}: domains {quoted} differ only in capitals, blanks or hyphens, and count as different domains."
+        )
 
 
 def tell_overlap(ids: Sequence[str], who: str) -> None:
-    """Public samples among the private ones score themselves: say which."""
+    """Warn of private samples that are also public: they would score themselves."""
     if ids:
-        say(f"Warning: {who}: {len(ids)} samples also stand in the validation or anchor set: {_shown(ids)}")
+        say(f"Warning: {who}: {len(ids)} samples are also in the validation or anchor set: {_shown(ids)}")
 
 
 def _shown(ids: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Samples as tokens: one at a time, and many of them as columns that need no object a sample."""
+"""Samples as tokens: single samples, and tables stored as columns without an object per sample."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Span = tuple[int, int]  # [from, to) in tokens
 class Tokens:
     """A sample as tokens; those from `response_start` on are the response.
 
-    `truncated`: something of it was cut. `ends`: the last token closes the response; not so where it was cut, or where
-    the model knows no end token. `limit`: the most tokens that anything made of this sample may have. `earlier`:
-    responses within the prompt that carry loss too. `prompt`: the whole prompt, where it was cut.
+    `truncated`: prompt or response was cut. `ends`: the last token closes the response; False if the response was cut
+    or the model has no end token. `limit`: the maximum length of any sequence made of this sample. `earlier`: spans
+    of responses within the prompt that also carry loss. `prompt`: the full prompt if it was cut.
     """
 
     id: str
@@ -40,7 +40,7 @@ class Tokens:
 
     @property
     def response_tokens(self) -> int:
-        """Tokens that carry loss: the first token of a sequence is predicted by nothing."""
+        """The number of tokens that carry loss. The first token of a sequence never does."""
         return len(self.input_ids) - max(self.response_start, 1) + sum(end - start for start, end in self.earlier)
 
     @property
@@ -49,9 +49,9 @@ class Tokens:
 
 
 class TokenTable(Sequence[Tokens]):
-    """Tokenized samples as columns: token ids in a memory-mapped file, 21 bytes a sample in memory beside it.
+    """Tokenized samples as columns: token ids in a memory-mapped file, 21 bytes per sample in memory.
 
-    A row becomes `Tokens` when it is asked for.
+    Indexing builds the `Tokens` of a row.
     """
 
     def __init__(self, rows: Iterable[Tokens] = ()) -> None:
@@ -110,7 +110,7 @@ class TokenTable(Sequence[Tokens]):
 
     @property
     def lengths(self) -> np.ndarray:
-        """How many tokens each sample has: samples."""
+        """The number of tokens of each sample: samples."""
         return np.asarray(self._lengths)
 
     @property
@@ -120,7 +120,7 @@ class TokenTable(Sequence[Tokens]):
 
     @property
     def domains(self) -> np.ndarray:
-        """The domain of every sample, as a place in `domain_names`: samples."""
+        """The domain of each sample, as an index into `domain_names`: samples."""
         return np.asarray(self._domains)
 
     @property
@@ -132,7 +132,7 @@ class TokenTable(Sequence[Tokens]):
 
     @property
     def encoded_rows(self) -> Iterator[bytes]:
-        """Everything that is in each row, for a digest."""
+        """The full content of each row, for a digest."""
         return (self._encoded(row) for row in range(len(self)))
 
     def _encoded(self, row: int) -> bytes:
@@ -143,7 +143,7 @@ class TokenTable(Sequence[Tokens]):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything that is in it, computed once, when the last row is there."""
+        """SHA-256 of all rows, cached; read it only after the last row was appended."""
         return _digest(self.encoded_rows)
 
 
@@ -155,12 +155,12 @@ def _digest(rows: Iterable[bytes]) -> str:
 
 
 def as_table(rows: Sequence[Tokens]) -> TokenTable | Joined:
-    """The same samples as columns."""
+    """The same samples as a table."""
     return rows if isinstance(rows, TokenTable | Joined) else TokenTable(rows)
 
 
 class Joined(Sequence[Tokens]):
-    """Several tables as one, without a copy."""
+    """Several tables as one, without copying."""
 
     def __init__(self, *parts: Sequence[Tokens]) -> None:
         self._parts = [as_table(part) for part in parts]
@@ -176,12 +176,12 @@ class Joined(Sequence[Tokens]):
     def __getitem__(self, row: int | slice) -> Tokens | list[Tokens]:
         if isinstance(row, slice):
             return [self[each] for each in range(*row.indices(len(self)))]
-        part, own = self._at(row)
-        return part[own]
+        part, number = self._at(row)
+        return part[number]
 
     def id(self, row: int) -> str:
-        part, own = self._at(row)
-        return part.id(own)
+        part, number = self._at(row)
+        return part.id(number)
 
     @property
     def encoded_rows(self) -> Iterator[bytes]:
@@ -212,16 +212,16 @@ class Joined(Sequence[Tokens]):
     def domains(self) -> np.ndarray:
         place = {name: number for number, name in enumerate(self.domain_names)}
         codes = [np.array([*(place[name] for name in part.domain_names)], dtype=np.int32) for part in self._parts]
-        return np.concatenate([own[part.domains] for own, part in zip(codes, self._parts, strict=True)])
+        return np.concatenate([code[part.domains] for code, part in zip(codes, self._parts, strict=True)])
 
     @cached_property
     def digest(self) -> str:
-        """That of a table with the same rows."""
+        """Equal to the digest of a table with the same rows."""
         return self._parts[0].digest if len(self._parts) == 1 else _digest(self.encoded_rows)
 
 
 class Picked(Sequence[Tokens]):
-    """Some rows of a table, in an order of their own."""
+    """Selected rows of a table, in the given order."""
 
     def __init__(self, table: Sequence[Tokens], rows: Sequence[int]) -> None:
         self._table, self._rows = table, rows

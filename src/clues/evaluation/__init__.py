@@ -1,1 +1,1 @@
-"""How good a model is on held-out clean data."""
+"""Evaluating models on clean held-out data."""

@@ -1,4 +1,4 @@
-"""Greedily generated answers to held-out prompts, compared with their references."""
+"""Greedy answers to held-out prompts, compared with reference responses."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from clues.settings import EvaluationSettings
 
 
 def evaluate_answers(model: Any, tests: Tests, settings: EvaluationSettings, *, what: str) -> dict[str, Any]:
-    """By domain: `token_f1` and `rouge_l` (means over answers, 0 to 1), `answers` (how many were generated).
+    """By domain: `token_f1` and `rouge_l` (means over answers, 0 to 1), `answers` (number of generated answers).
 
     Args:
-        settings: `generate` is the most tokens of an answer; `generate_samples` how many of each domain, the first.
+        settings: `generate` is the maximum tokens of an answer; of each domain the first `generate_samples` are used.
 
     Raises:
         ConfigError: the package rouge-score is not installed.
     """
     rows = _first_of_each(tests.tokens, settings.generate_samples)
-    chosen = [tests.tokens[row] for row in rows]
-    answers = generate(model, tests.base, chosen, settings=settings, what=what)
+    selected = [tests.tokens[row] for row in rows]
+    answers = generate(model, tests.base, selected, settings=settings, what=what)
     figures: dict[str, list[tuple[float, float]]] = {}
     for row, answer in zip(rows, answers, strict=True):
         reference = tests.samples[row].response
@@ -43,22 +43,24 @@ def evaluate_answers(model: Any, tests: Tests, settings: EvaluationSettings, *, 
 
 
 def generate(model: Any, base: Base, tokens: Sequence[Tokens], *, settings: EvaluationSettings, what: str) -> list[str]:
-    """The model's greedy answer to the prompt of every sample, in the order of `tokens`.
+    """The model's greedy answer to the prompt of each sample, in the order of `tokens`.
 
-    The prompt is the one of training, cut where it and the answer would not fit into the model or the tests' limit;
-    how long the reference is plays no part. Prompts are padded on the left, so that all answers of a batch start at
-    its last position.
+    Prompts are rendered as in training, cut if prompt and answer exceed the model's positions or the tests' limit
+    (whatever the length of the reference), and padded on the left, so that the answers of a batch start together.
     """
     from transformers import GenerationConfig
 
     max_new_tokens, batch_tokens = settings.generate, settings.batch_tokens
-    prompts = [Tokens(t.id, t.domain, _prompt(t, base, max_new_tokens), 0, t.truncated) for t in tokens]
+    prompts = [
+        Tokens(t.id, t.domain, _prompt(t, base, max_new_tokens=max_new_tokens), response_start=0, truncated=t.truncated)
+        for t in tokens
+    ]
     ends = _end_tokens(model, base)
     greedy = GenerationConfig(
         max_new_tokens=max_new_tokens,
         do_sample=False,
         use_cache=True,
-        repetition_penalty=1.0,  # what a model's own configuration asks for would not be greedy
+        repetition_penalty=1.0,  # a penalty in the model's configuration would not be greedy decoding
         eos_token_id=ends,
         pad_token_id=ends[0] if ends else 0,
     )
@@ -76,14 +78,14 @@ def generate(model: Any, base: Base, tokens: Sequence[Tokens], *, settings: Eval
     return answers
 
 
-def _prompt(test: Tokens, base: Base, max_new_tokens: int) -> list[int]:
-    whole = test.prompt or test.input_ids[: test.response_start]
-    room = min(test.limit or len(whole), (base.positions or len(whole) + max_new_tokens) - max_new_tokens)
-    return cut_prompt(whole, max(room, 1))
+def _prompt(test: Tokens, base: Base, *, max_new_tokens: int) -> list[int]:
+    prompt = test.prompt or test.input_ids[: test.response_start]
+    room = min(test.limit or len(prompt), (base.positions or len(prompt) + max_new_tokens) - max_new_tokens)
+    return cut_prompt(prompt, max(room, 1))
 
 
 def _padded_left(ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The padding of every row moved from its right to its left: batch × tokens, both."""
+    """Move the padding of each row from right to left: batch × tokens, both."""
     width = mask.shape[1]
     source = (torch.arange(width) + mask.sum(1, keepdim=True)) % width
     return ids.gather(1, source), mask.gather(1, source)
@@ -95,14 +97,14 @@ def _until(sequence: list[int], ends: Sequence[int]) -> list[int]:
 
 
 def _end_tokens(model: Any, base: Base) -> list[int]:
-    """Where an answer ends: the end of a training response, and what the model's own configuration names."""
-    named = model.generation_config.eos_token_id
-    listed = named if isinstance(named, list) else [named]
-    return list(dict.fromkeys(token for token in (base.tokenizer.eos_token_id, *listed) if token is not None))
+    """The tokens that end an answer: the tokenizer's, as in training, and those of the model's configuration."""
+    configured = model.generation_config.eos_token_id
+    configured = configured if isinstance(configured, list) else [configured]
+    return list(dict.fromkeys(token for token in (base.tokenizer.eos_token_id, *configured) if token is not None))
 
 
 def _first_of_each(tokens: Sequence[Tokens], count: int | None) -> list[int]:
-    """Rows of the first `count` samples of each domain, all of them where it is None."""
+    """Rows of the first `count` samples of each domain, or of all samples if it is None."""
     seen: Counter[str] = Counter()
     rows = []
     for row, item in enumerate(tokens):

@@ -1,4 +1,4 @@
-"""Everything that is measured of one model on held-out tests."""
+"""All metrics of a model on held-out tests."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from clues.settings import EvaluationSettings
 
 
 def evaluate_tests(model: Any, tests: Tests, settings: EvaluationSettings, *, what: str = "") -> dict[str, Any]:
-    """By domain, what `evaluate` finds and, where `settings.generate` asks for it, what `evaluate_answers` finds.
+    """By domain, the figures of `evaluate`, and those of `evaluate_answers` if `settings.generate` is above 0.
 
     Raises:
-        ConfigError: answers are asked for and the package rouge-score is not installed.
+        ConfigError: answers are requested and the package rouge-score is not installed.
     """
     shown = f"evaluating {what}".strip()
     figures = evaluate(model, tests.tokens, batch_tokens=settings.batch_tokens, what=shown)
     if settings.generate:
         answers = evaluate_answers(model, tests, settings, what=f"answers of {what or 'the model'}")
-        figures = {domain: found | answers[domain] for domain, found in figures.items()}
+        figures = {domain: likelihood | answers[domain] for domain, likelihood in figures.items()}
     return figures

@@ -16,16 +16,16 @@ from clues.passes.memory import in_halves
 
 
 def evaluate(model: Any, tokens: Sequence[Tokens], *, batch_tokens: int, what: str) -> dict[str, Any]:
-    """By domain: `nll` (mean over samples of the mean response NLL, nats a token), `perplexity`, `samples`.
+    """By domain: `nll` (mean over samples of the mean response NLL, nats per token), `perplexity`, `samples`.
 
     Raises:
-        ScoringError: the loss of a test is no number.
+        ScoringError: the loss of a test is not a number.
     """
     losses = torch.zeros(len(tokens))
 
     def measure(batch: Batch) -> None:
-        moved = batch.to(model.device)
-        losses[batch.rows] = sample_losses(model, moved.input_ids, moved.attention_mask, moved.labels).cpu()
+        batch = batch.to(model.device)
+        losses[batch.rows] = sample_losses(model, batch.input_ids, batch.attention_mask, batch.labels).cpu()
 
     model.eval()
     with torch.no_grad():
@@ -36,8 +36,8 @@ def evaluate(model: Any, tokens: Sequence[Tokens], *, batch_tokens: int, what: s
             raise ScoringError(f"test '{item.id}': its loss is {loss}; use model.dtype float32.")
     result = {}
     for domain in sorted({t.domain for t in tokens}):
-        own = torch.tensor([t.domain == domain for t in tokens])
-        nll = float(losses[own].mean())
+        in_domain = torch.tensor([t.domain == domain for t in tokens])
+        nll = float(losses[in_domain].mean())
         perplexity = math.exp(nll) if nll < 700 else math.inf
-        result[domain] = {"nll": nll, "perplexity": perplexity, "samples": int(own.sum())}
+        result[domain] = {"nll": nll, "perplexity": perplexity, "samples": int(in_domain.sum())}
     return result

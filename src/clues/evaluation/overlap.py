@@ -1,4 +1,4 @@
-"""How much of a reference text an answer holds: token F1 and ROUGE-L, in any script."""
+"""Overlap of an answer with a reference text: token F1 and ROUGE-L, in any script."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _UNSPACED = re.compile(
 def token_f1(answer: str, reference: str) -> float:
     """F1 of the tokens that two texts share, 0 to 1, after SQuAD's normalisation (arXiv 1606.05250).
 
-    Case, punctuation and English articles do not count; punctuation and case are those of Unicode.
+    Case, punctuation (both as in Unicode) and English articles are ignored.
     """
-    found, wanted = (_words(_ARTICLES.sub(" ", _normalised(text, punctuation=""))) for text in (answer, reference))
-    shared = (Counter(found) & Counter(wanted)).total()
-    if not found or not wanted:
-        return float(found == wanted)
-    return 2 * shared / (len(found) + len(wanted))
+    words, wanted = (_words(_ARTICLES.sub(" ", _normalised(text, punctuation=""))) for text in (answer, reference))
+    shared = (Counter(words) & Counter(wanted)).total()
+    if not words or not wanted:
+        return float(words == wanted)
+    return 2 * shared / (len(words) + len(wanted))
 
 
 def rouge_l(answer: str, reference: str) -> float:
     """F-measure of the longest common subsequence of tokens, 0 to 1 (ROUGE-L; Lin 2004, aclanthology.org/W04-1013).
 
-    The package's own tokens are ASCII alone; here they are Unicode words, without stemming.
+    Tokens are Unicode words, where the package's default is ASCII only, without stemming.
 
     Raises:
         ConfigError: the package rouge-score is not installed.
@@ -41,7 +41,7 @@ def rouge_l(answer: str, reference: str) -> float:
 
 
 def rouge_package() -> Any:
-    """The module of rouge-score. Raises ConfigError with the remedy where it is missing."""
+    """The module of rouge-score. Raises ConfigError if it is not installed."""
     try:
         from rouge_score import rouge_scorer
     except ImportError:
@@ -52,14 +52,14 @@ def rouge_package() -> Any:
 
 
 class _Words:
-    """The tokenizer that rouge-score asks for."""
+    """A tokenizer for rouge-score."""
 
     def tokenize(self, text: str) -> list[str]:
         return _words(_normalised(text, punctuation=" "))
 
 
 def _normalised(text: str, punctuation: str) -> str:
-    """Lower case, compatibility forms made one, and punctuation and symbols replaced."""
+    """Lower case and NFKC, with punctuation and symbols replaced by `punctuation`."""
     folded = unicodedata.normalize("NFKC", text).lower()
     return "".join(punctuation if unicodedata.category(c)[0] in "PS" else c for c in folded)
 

@@ -1,4 +1,4 @@
-"""Held-out tests: as they were read, and as a model sees them."""
+"""Held-out tests, as samples and as tokens."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""For experiments: corrupted data, partitions, comparisons, the demo."""
+"""Experiments: corrupted data, partitions, comparisons, the demo."""

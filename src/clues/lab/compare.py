@@ -1,4 +1,4 @@
-"""`clues compare`: methods × collaborations × variants × seeds on one set of clients, all beside each other."""
+"""`clues compare`: methods × collaborations × variants × seeds on the same clients, with tables of the results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from clues.version import __version__
 
 @dataclass(frozen=True)
 class _Experiment:
-    """`folder`: where the files that the settings name are looked for first."""
+    """`folder`: where files named in the settings are looked up first."""
 
     values: Mapping[str, Any]
     overrides: Sequence[str]
@@ -33,7 +33,7 @@ class _Experiment:
 
 @dataclass(frozen=True)
 class _Planned:
-    """A run; `stores`: where all runs of its seed remember finished work."""
+    """A run. `stores`: the cache shared by all runs of its seed."""
 
     labels: dict[str, Any]
     settings: RunSettings
@@ -44,36 +44,36 @@ class _Planned:
         return Path(self.settings.out)
 
 
-def compare(files: Sequence[Path], out: Path, overrides: Sequence[str] = ()) -> str:
-    """Run every combination; finished ones are read.
+def compare(files: Sequence[Path], out: Path, *, overrides: Sequence[str] = ()) -> str:
+    """Run every combination; read the results of finished ones.
 
-    Writes selection.parquet, models.parquet, costs.parquet (a row a run and client or domain and arm), and the tables
-    made of them in results.md and results.html.
+    Writes selection.parquet and costs.parquet (rows by run and client), models.parquet (rows by run, domain and arm),
+    and their tables in results.md and results.html.
 
     Args:
-        files: the settings of a run with a table `compare`, and settings that take the place of the first file's;
-            `{seed}` in the name of a file is replaced.
+        files: the settings of a run with a table `compare`, and files that override them; `{seed}` in values is
+            replaced.
         overrides: `key=value`; those of the table `compare` begin with `compare.`.
 
     Returns:
-        What results.md holds.
+        The content of results.md.
 
     Raises:
-        CluesError: settings or data are wrong; all combinations are checked before the first is run.
+        CluesError: settings or data are wrong; all combinations are checked before the first run.
     """
-    asked = [override for override in overrides if override.startswith("compare.")]
-    overrides = [override for override in overrides if override not in asked]
-    _refuse_what_is_compared(overrides)
+    of_table = [override.removeprefix("compare.") for override in overrides if override.startswith("compare.")]
+    of_runs = [override for override in overrides if not override.startswith("compare.")]
+    _refuse_compared_keys(of_runs)
     values = functools.reduce(merged, [read_toml(file) for file in files])
-    experiment = _Experiment(values, overrides, files[0].parent, out)
-    chosen = validated(CompareSettings, values.get("compare", {}), [part.removeprefix("compare.") for part in asked])
-    variants = {variant.name: variant.changes for variant in chosen.variants} or {"": {}}
+    experiment = _Experiment(values, of_runs, files[0].parent, out)
+    comparison = validated(CompareSettings, values.get("compare", {}), of_table)
+    variants = {variant.name: variant.changes for variant in comparison.variants} or {"": {}}
     plan = [
-        _planned(experiment, changes, seed=seed, mode=mode, variant=name, method=method)
-        for seed in chosen.seeds
-        for mode in chosen.modes
+        _planned(experiment, {"seed": seed, "mode": mode, "variant": name, "method": method}, changes=changes)
+        for seed in comparison.seeds
+        for mode in comparison.modes
         for name, changes in variants.items()
-        for method in chosen.methods
+        for method in comparison.methods
     ]
     for planned in plan:
         refuse_other_run(planned.out, planned.settings.model_dump(mode="json"))
@@ -88,52 +88,50 @@ def compare(files: Sequence[Path], out: Path, overrides: Sequence[str] = ()) -> 
         costs += cost_rows(_costs(planned), planned.labels)
     for name, rows in (("selection", selection), ("models", models), ("costs", costs)):
         write_rows(out / f"{name}.parquet", rows)
-    shown = tables(selection, models, costs)
-    text = markdown(shown)
+    results = tables(selection, models, costs)
+    text = markdown(results)
     replace_whole(out / "results.md", lambda part: part.write_text(text, encoding="utf-8"))
-    write_compare_page(out / "results.html", shown)
+    write_compare_page(out / "results.html", results)
     return text
 
 
-def _refuse_what_is_compared(overrides: Sequence[str]) -> None:
-    """Rows are labelled by what `[compare]` names, so nothing else may change it."""
+def _refuse_compared_keys(overrides: Sequence[str]) -> None:
+    """Rows are labelled with the values in `[compare]`, so overrides must not change them."""
     places = {"scoring.method": "methods", "collaboration.mode": "modes", "seed": "seeds", "out": ""}
     for override in overrides:
         key = override.partition("=")[0].strip()
         if key in places:
             remedy = f"use --set compare.{places[key]}=[…]" if places[key] else "use --out"
-            raise ConfigError(f"--set {key}: is what a comparison goes through; {remedy}.")
+            raise ConfigError(f"--set {key}: is varied by the comparison itself; {remedy}.")
 
 
-def _planned(
-    experiment: _Experiment, changes: Mapping[str, Any], *, seed: int, mode: str, variant: str, method: str
-) -> _Planned:
+def _planned(experiment: _Experiment, labels: dict[str, Any], *, changes: Mapping[str, Any]) -> _Planned:
+    seed, mode, method = labels["seed"], labels["mode"], labels["method"]
     values = merged(_for_seed(experiment.values, seed), {"seed": seed, "collaboration": {"mode": mode}})
     values = merged(values, {"scoring": {"method": method, "keep_passes": True}})
     values = merged(values, _for_seed(changes, seed))
     del values["compare"]
     folder = experiment.out / f"seed-{seed}"
-    values["out"] = str(folder / mode / variant / method)
+    values["out"] = str(folder / mode / labels["variant"] / method)
     settings = validated(RunSettings, values, experiment.overrides, experiment.folder)
-    # One experiment's settings serve all its methods: each takes those that it uses.
+    # The settings are shared by all methods; each run keeps only those its method uses.
     settings = settings.model_copy(update={"scoring": only_used(settings.scoring)})
-    labels = {"seed": seed, "mode": settings.collaboration.mode, "variant": variant, "method": method}
-    return _Planned(labels, settings, folder / "store")
+    return _Planned({**labels, "mode": settings.collaboration.mode}, settings, folder / "store")
 
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`values`, with the settings that `changes` names in their place; tables are merged key by key.
+    """`values` overridden by `changes`; tables are merged key by key.
 
     Raises:
-        ConfigError: one has a table of settings where the other has none.
+        ConfigError: `changes` has a table where `values` has a value.
     """
     result = dict(values)
     for key, value in changes.items():
-        held = result.get(key, {})
+        current = result.get(key, {})
         if isinstance(value, Mapping):
-            if not isinstance(held, Mapping):
+            if not isinstance(current, Mapping):
                 raise ConfigError(f"{key}: is not a table of settings; write [{key}].")
-            result[key] = merged(held, value)
+            result[key] = merged(current, value)
         else:
             result[key] = value
     return result
@@ -148,10 +146,10 @@ def _for_seed(value: Any, seed: int) -> Any:
 
 
 def _run_once(planned: _Planned) -> dict[str, Any]:
-    """Run, with what the other runs have trained, scored and evaluated already."""
+    """Run unless it has finished, reusing what other runs have trained, scored and evaluated."""
     finished = planned.out / "metrics.json"
     metrics: dict[str, Any] = read_json(finished) if finished.is_file() else {}
-    if metrics.get("version") == __version__:  # rows of several versions do not stand beside each other
+    if metrics.get("version") == __version__:  # results of different versions are not compared
         return metrics
     metrics = collaborate(planned.settings, planned.out, planned.stores)
     write_run_page(planned.out / "report.html", metrics, planned.settings.model_dump(mode="json"))
@@ -159,6 +157,6 @@ def _run_once(planned: _Planned) -> dict[str, Any]:
 
 
 def _costs(planned: _Planned) -> dict[str, Any]:
-    """By client, what its scoring cost; of scoring while training nothing is known."""
+    """The cost of scoring by client; unknown for scoring during training."""
     files = {client.id: planned.out / "clients" / client.id / "costs.json" for client in planned.settings.clients}
     return {client: read_json(file) for client, file in files.items() if file.is_file()}

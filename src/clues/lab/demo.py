@@ -1,4 +1,4 @@
-"""`clues demo`: the main job at small scale, with the embedded model and real definitions of two fields."""
+"""`clues demo`: a small collaboration with the embedded model and real definitions of two fields."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import Any
 
 from clues.collaboration.local import collaborate
 from clues.io.files import read_json, write_json
+from clues.lab.corruption import Corruption
 from clues.lab.definitions import as_records, clinical, financial
-from clues.lab.partition import PUBLIC, Client, Damage, deal, set_aside, write_partition
+from clues.lab.partition import PUBLIC, Client, Partition, deal, split_public, write_partition
 from clues.report.pages import write_run_page
 from clues.settings import RunSettings, validated
 from clues.version import __version__
 
-KINDS = ("exchange", "cut", "delete")
-# Which silo of which domain each client is, and the share of its samples that is low-quality (80/20/10/50 %).
+_KINDS = ("exchange", "cut", "delete")
+_PUBLIC_SIZES = (16, 10, 20)  # samples per domain, in the order of PUBLIC
+# Each client's domain and its share of low-quality samples.
 CLIENTS = {
     "neurology": ("medical", 0.8),
     "orthopedics": ("medical", 0.2),
@@ -24,10 +26,10 @@ CLIENTS = {
 }
 
 
-def demo(out: Path, samples: int, seed: int, overrides: list[str]) -> tuple[RunSettings, dict[str, Any]]:
-    """Make the data, run the collaboration; returns its settings and what metrics.json holds."""
-    data = write_demo_data(data_folder(out), samples, seed)
-    settings = validated(RunSettings, demo_settings(data, out, seed), overrides)
+def demo(out: Path, *, samples: int, seed: int, overrides: list[str]) -> tuple[RunSettings, dict[str, Any]]:
+    """Write the data and run the collaboration; return (settings, content of metrics.json)."""
+    data = write_demo_data(data_folder(out), samples=samples, seed=seed)
+    settings = validated(RunSettings, demo_settings(data, out, seed=seed), overrides)
     metrics = collaborate(settings, out)
     write_run_page(out / "report.html", metrics, settings.model_dump(mode="json"))
     return settings, metrics
@@ -37,7 +39,7 @@ def data_folder(out: Path) -> Path:
     return out.with_name(out.name + "-data")
 
 
-def demo_settings(data: Path, out: Path, seed: int) -> dict[str, Any]:
+def demo_settings(data: Path, out: Path, *, seed: int) -> dict[str, Any]:
     return {
         "seed": seed,
         "out": str(out),
@@ -48,8 +50,8 @@ def demo_settings(data: Path, out: Path, seed: int) -> dict[str, Any]:
             for name in CLIENTS
         ],
         "data": {"max_tokens": 160},
-        # The same number of steps for every arm, so that none wins by training longer; one checkpoint, the last:
-        # before an adapter has learnt what all samples share, every gradient points that way.
+        # Every arm trains for the same number of steps. Only the last checkpoint is scored: gradients at earlier ones
+        # mostly point to what all samples have in common.
         "training": {"steps": 15, "checkpoints": 1},
         "evaluation": {
             "tests": [str(data / "test.jsonl")],
@@ -58,23 +60,24 @@ def demo_settings(data: Path, out: Path, seed: int) -> dict[str, Any]:
     }
 
 
-def write_demo_data(
-    folder: Path, samples: int, seed: int, validation: int = 16, anchors: int = 10, tests: int = 20
-) -> Path:
-    """Four clients' mixed files with their labels, and the public files; sizes a client and a domain.
+def write_demo_data(folder: Path, *, samples: int, seed: int) -> Path:
+    """Write four clients' mixed files with labels, and clean public files and tests; unless they exist already.
 
-    The public files and the tests are clean and share no definition with any client.
+    Public files and tests share no definition with any client.
+
+    Args:
+        samples: per client.
     """
-    made, facts = folder / ".made.json", [__version__, samples, seed, validation, anchors, tests]
-    if made.is_file() and read_json(made) == facts:
+    stamp, facts = folder / ".made.json", [__version__, samples, seed, *_PUBLIC_SIZES]
+    if stamp.is_file() and read_json(stamp) == facts:
         return folder
     rng = random.Random(seed)
-    sizes = dict(zip(PUBLIC, (validation, anchors, tests), strict=True))
     fields = (("medical", clinical()), ("financial", financial()))
-    # One domain after the other: each draws its questions and then its order.
-    public, left = set_aside((as_records(found, domain, rng) for domain, found in fields), sizes, rng)
-    hands = deal(left, list(CLIENTS), samples, by="silo")
-    clients = {name: Client(hands[name], share) for name, (_, share) in CLIENTS.items()}
-    write_partition(folder, clients, public, Damage(KINDS), seed)
-    write_json(made, facts)
+    # Lazily, one domain after the other: each draws its questions and then its order.
+    domains = (as_records(definitions, domain, rng=rng) for domain, definitions in fields)
+    public, private = split_public(domains, sizes=dict(zip(PUBLIC, _PUBLIC_SIZES, strict=True)), rng=rng)
+    owned = deal(private, list(CLIENTS), samples=samples, by="silo")
+    clients = {name: Client(owned[name], share) for name, (_, share) in CLIENTS.items()}
+    write_partition(folder, Partition(clients, public, Corruption(_KINDS)), seed=seed)
+    write_json(stamp, facts)
     return folder

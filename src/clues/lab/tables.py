@@ -1,4 +1,4 @@
-"""Tables out of rows: mean ± standard error over seeds, for Markdown and for the page alike."""
+"""Tables of mean ± standard error over seeds, for Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clues.lab.rows import ALL, LEAST_GAIN, Row
 from clues.lab.seeds import by_seed, mean_and_error, share_of_gain
 from clues.report.pages import Table
 
-_Cell = Callable[[Sequence[Row]], str]  # the text that the rows of one line make
+_Cell = Callable[[Sequence[Row]], str]  # from the rows of a line to the text of a cell
 _LABELS = ("method", "mode", "variant")
 _ANY = "–"
 _MODEL_NOTE = (
@@ -23,40 +23,41 @@ _SELECTION = ("precision", "recall", "f1", "accuracy", "auroc")
 
 
 def tables(selection: Sequence[Row], models: Sequence[Row], costs: Sequence[Row]) -> list[Table]:
-    """Every table that the rows allow."""
-    found = [selection_table(selection)]
+    """All tables for which there are rows."""
+    result = [selection_table(selection)]
     if any(row.get("auroc") is not None for row in selection):
-        found.append(auroc_table(selection))
+        result.append(auroc_table(selection))
     domains = sorted({row["domain"] for row in models})
     held_out = [model_table(f"Held-out: {d}", [row for row in models if row["domain"] == d]) for d in domains]
     if len(domains) > 1:
         held_out.append(model_table("Held-out: mean of the domains", models))
     if held_out:
         held_out[0] = replace(held_out[0], note=_MODEL_NOTE)
-    return [*found, *held_out, *([cost_table(costs)] if costs else [])]
+    return [*result, *held_out, *([cost_table(costs)] if costs else [])]
 
 
 def selection_table(rows: Sequence[Row]) -> Table:
-    """A line a method and rule: of the samples of all clients together."""
+    """A line per method and rule: metrics of the samples of all clients, pooled."""
     kinds = sorted({key for row in rows for key in row if key.startswith("auroc ")})
-    lines = _lines(rows, [*_LABELS, "threshold"], {name: _of_client(ALL, name) for name in (*_SELECTION, *kinds)})
+    columns = {name: _of_client(ALL, name) for name in (*_SELECTION, *kinds)}
+    lines = _lines(rows, [*_LABELS, "threshold"], columns=columns)
     note = "Positive is high quality. All clients' samples together; AUROC over the pairs within a client."
     return Table("Selection", *lines, note)
 
 
 def auroc_table(rows: Sequence[Row]) -> Table:
-    """A line a method, a column a client: AUROC of the scores that the run selected by."""
-    chosen: dict[tuple[Any, ...], Row] = {}  # a run's first rule is its own
+    """A line per method, a column per client: AUROC of the scores that the run selected by."""
+    own_rule: dict[tuple[Any, ...], Row] = {}  # the first rule of a run is its own
     for row in rows:
-        chosen.setdefault(tuple(row[key] for key in (*_LABELS, "seed", "client")), row)
+        own_rule.setdefault(tuple(row[key] for key in (*_LABELS, "seed", "client")), row)
     clients = dict.fromkeys(row["client"] for row in rows if row["client"] != ALL)
     columns = {client: _of_client(client, "auroc") for client in clients}
-    lines = _lines(list(chosen.values()), _LABELS, columns)
+    lines = _lines(list(own_rule.values()), _LABELS, columns=columns)
     return Table("AUROC by client", *lines, "How well scores order good before low quality; 0.5 is chance.")
 
 
 def model_table(title: str, rows: Sequence[Row]) -> Table:
-    """A line an arm of a method: held-out figures, and how much of the oracle's gain the arm has."""
+    """A line per arm of a method: held-out metrics, and the share of the oracle's gain."""
     columns = {
         "NLL": _figure("nll"),
         "base − NLL": _figure("over_base"),
@@ -67,11 +68,11 @@ def model_table(title: str, rows: Sequence[Row]) -> Table:
     answers = {"token F1": "token_f1", "ROUGE-L": "rouge_l"}
     measured = {name: key for name, key in answers.items() if any(row.get(key) is not None for row in rows)}
     columns |= {name: _figure(key) for name, key in measured.items()}
-    return Table(title, *_lines(rows, ["arm", *_LABELS], columns))
+    return Table(title, *_lines(rows, ["arm", *_LABELS], columns=columns))
 
 
 def cost_table(rows: Sequence[Row]) -> Table:
-    """A line a method: what scoring costs all clients together."""
+    """A line per method: the total cost of scoring for all clients."""
     columns = {
         "seconds": _total("seconds", 1),
         "forward passes": _total("forward", 0),
@@ -81,13 +82,13 @@ def cost_table(rows: Sequence[Row]) -> Table:
         "All clients together; passes of one sample. Passes over gradients that another method made already count as "
         "this method's own. Training the trajectory is not among them."
     )
-    return Table("Cost of scoring", *_lines(rows, _LABELS, columns), note)
+    return Table("Cost of scoring", *_lines(rows, _LABELS, columns=columns), note)
 
 
-def markdown(shown: Sequence[Table]) -> str:
+def markdown(results: Sequence[Table]) -> str:
     return "\n".join(
         f"# {table.title}\n\n" + grid(table.columns, table.lines) + (f"\n\n{table.note}\n" if table.note else "\n")
-        for table in shown
+        for table in results
     )
 
 
@@ -97,27 +98,26 @@ def grid(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def _lines(
-    rows: Sequence[Row], keys: Sequence[str], columns: Mapping[str, _Cell]
+    rows: Sequence[Row], keys: Sequence[str], *, columns: Mapping[str, _Cell]
 ) -> tuple[int, list[str], list[list[str]]]:
-    """(number of labels, column names, lines): a line for each combination of `keys`.
+    """(number of label columns, column names, lines): a line for each combination of `keys`.
 
-    A mode or variant that is always the same is left out. Lines are in the order of the first key, then of the
-    second and so on, values in the order in which they appear.
+    A mode or variant with only one value is omitted. Lines are sorted by the keys, values in order of appearance.
     """
     for label in _LABELS:
-        rows = _where_it_matters(rows, label, keys)
+        rows = _without_copies(rows, label, keys=keys)
     shown = [key for key in keys if key not in ("mode", "variant") or len({row[key] for row in rows}) > 1]
     order = {key: list(dict.fromkeys(row[key] for row in rows)) for key in shown}
     combinations = {tuple(row[key] for key in shown) for row in rows}
     lines = []
-    for values in sorted(combinations, key=lambda one: [order[k].index(v) for k, v in zip(shown, one, strict=True)]):
-        chosen = [row for row in rows if tuple(row[key] for key in shown) == values]
-        lines.append([*values, *[cell(chosen) for cell in columns.values()]])
+    for values in sorted(combinations, key=lambda line: [order[k].index(v) for k, v in zip(shown, line, strict=True)]):
+        matching = [row for row in rows if tuple(row[key] for key in shown) == values]
+        lines.append([*values, *[cell(matching) for cell in columns.values()]])
     return len(shown), [*shown, *columns], lines
 
 
-def _where_it_matters(rows: Sequence[Row], label: str, keys: Sequence[str]) -> list[Row]:
-    """Rows that are the same whatever the label says, such as those of the base model, once and without it."""
+def _without_copies(rows: Sequence[Row], label: str, *, keys: Sequence[str]) -> list[Row]:
+    """Rows with equal values for every value of a label, such as those of the base model, appear once, without it."""
     result: list[Row] = []
     others = [key for key in keys if key != label]
     for values in _unique(rows, *others):
@@ -126,12 +126,12 @@ def _where_it_matters(rows: Sequence[Row], label: str, keys: Sequence[str]) -> l
         for row in part:
             by_label.setdefault(row[label], []).append({**row, label: _ANY})
         first, *more = by_label.values()
-        result += first if more and all(_same(found, first) for found in more) else part
+        result += first if more and all(_same(copy, first) for copy in more) else part
     return result
 
 
 def _same(one: Sequence[Row], other: Sequence[Row]) -> bool:
-    """Equal, but for how floating-point numbers were rounded where the same was computed twice."""
+    """Whether rows are equal up to floating-point rounding."""
     if [list(row) for row in one] != [list(row) for row in other]:
         return False
     pairs = [(row[key], match[key]) for row, match in zip(one, other, strict=True) for key in row]
@@ -149,19 +149,19 @@ def _of_client(client: str, column: str) -> _Cell:
     return lambda rows: _figure(column)([row for row in rows if row["client"] == client])
 
 
-def _share(own: str, oracle: str) -> _Cell:
-    return lambda rows: number(share_of_gain(rows, own, oracle), percent=True)
+def _share(gain: str, oracle: str) -> _Cell:
+    return lambda rows: number(share_of_gain(rows, gain, oracle), percent=True)
 
 
 def _total(column: str, digits: int) -> _Cell:
-    return lambda rows: number(mean_and_error(by_seed(rows, column, together=sum).values()), digits)
+    return lambda rows: number(mean_and_error(by_seed(rows, column, reduce=sum).values()), digits=digits)
 
 
-def number(found: tuple[float, float | None] | None, digits: int = 3, percent: bool = False) -> str:
-    """A mean ± its standard error, a dash where there is none."""
-    if found is None:
+def number(estimate: tuple[float, float | None] | None, *, digits: int = 3, percent: bool = False) -> str:
+    """A mean ± its standard error, or a dash if there is none."""
+    if estimate is None:
         return _ANY
-    texts = [f"{value:.0%}" if percent else f"{value:.{digits}f}" for value in found if value is not None]
+    texts = [f"{value:.0%}" if percent else f"{value:.{digits}f}" for value in estimate if value is not None]
     return " ± ".join(texts)
 
 

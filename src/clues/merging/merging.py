@@ -15,7 +15,7 @@ import torch
 from peft import get_peft_model, set_peft_model_state_dict
 
 from clues.errors import ConfigError, ModelError
-from clues.merging.updates import as_adapter, of_rank, same_shape, side_by_side, updates_of
+from clues.merging.updates import as_adapter, concatenated, of_rank, same_shape, updates_of
 from clues.models.adapters import AdapterState, Lora, adapter_state, lora_facts, peft_config
 from clues.models.base import Base
 from clues.models.restoring import restored
@@ -34,11 +34,11 @@ _PEFT_NAME = {
 _SPARSE = {"ties", "dare-linear", "dare-ties"}
 
 
-def _peft_weight(method: str, share: float, count: int) -> float:
-    """The weight PEFT needs, so that adapters which are all the same merge to themselves.
+def _peft_weight(method: str, share: float, *, count: int) -> float:
+    """The weight to pass to PEFT so that identical adapters merge to themselves.
 
-    It multiplies A and B by the root of a weight; `linear` then adds them up, the TIES forms take the mean of those
-    that agree in sign, and the two on ΔW itself (`exact`, `svd`) use the weight as it is.
+    PEFT multiplies A and B by the root of a weight. `linear` then sums them, the TIES methods average those that agree
+    in sign, and the methods on ΔW itself (`exact`, `svd`) use the weight unchanged.
     """
     if method in ("linear", "dare-linear"):
         return share**2
@@ -48,19 +48,19 @@ def _peft_weight(method: str, share: float, count: int) -> float:
 def merge_adapters(
     base: Base, adapters: Sequence[Adapter], *, weights: Sequence[float], settings: MergingSettings, seed: int
 ) -> Adapter:
-    """Merge LoRA adapters of any ranks, scalings and modules, as others train them.
+    """Merge LoRA adapters of any ranks, scalings and modules.
 
     Args:
-        weights: one per adapter, in proportion; the merged update is multiplied by `settings.scale`.
+        weights: relative weights, one per adapter; the merged update is multiplied by `settings.scale`.
 
     Raises:
-        ConfigError: the method merges adapters of one shape only.
-        ModelError: an adapter is more than LoRA updates.
+        ConfigError: the method requires adapters of the same shape.
+        ModelError: an adapter changes the base by more than LoRA updates.
     """
     configs = [_settings_of(state, config) for state, config in adapters]
     if all(isinstance(config, LoraSettings) and config == configs[0] for config in configs):
-        alike = [(state, configs[0]) for state, _ in adapters]
-        return _merge_alike(base, alike, weights=weights, settings=settings, seed=seed)
+        uniform = [(state, configs[0]) for state, _ in adapters]
+        return _merge_same_shape(base, uniform, weights=weights, settings=settings, seed=seed)
     updates = []
     for number, (state, config) in enumerate(adapters, start=1):
         try:
@@ -69,14 +69,14 @@ def merge_adapters(
             raise ModelError(f"adapter {number} of {len(adapters)}: {error}") from None
     if same_shape(updates) and len({update.rank for update in updates[0].values()}) == 1:
         plain = [as_adapter(base, one) for one in updates]
-        return _merge_alike(base, plain, weights=weights, settings=settings, seed=seed)
+        return _merge_same_shape(base, plain, weights=weights, settings=settings, seed=seed)
     if settings.method not in ("exact", "svd"):
         raise ConfigError(
             f"merging.method: {settings.method} merges adapters of one rank and the same modules only; "
             "use exact or svd."
         )
     total = sum(weights)
-    merged = side_by_side(updates, [settings.scale * weight / total for weight in weights])
+    merged = concatenated(updates, [settings.scale * weight / total for weight in weights])
     if settings.method == "svd":
         ranks = {name: max(one[name].rank for one in updates if name in one) for name in merged}
         merged = of_rank(merged, ranks)
@@ -84,7 +84,7 @@ def merge_adapters(
 
 
 def _settings_of(state: AdapterState, config: Lora) -> Lora:
-    """Our own settings where they say all that the adapter is; else its configuration."""
+    """Equivalent settings of ours if they describe the adapter completely, else its configuration."""
     if isinstance(config, LoraSettings) or isinstance(config.target_modules, str | None):
         return config
     ours = LoraSettings(
@@ -94,16 +94,16 @@ def _settings_of(state: AdapterState, config: Lora) -> Lora:
     return ours.model_copy(update={"dropout": 0.0}) if plain and lora_facts(ours) == lora_facts(config) else config
 
 
-def _merge_alike(
+def _merge_same_shape(
     base: Base, adapters: Sequence[Adapter], *, weights: Sequence[float], settings: MergingSettings, seed: int
 ) -> Adapter:
-    """Merge adapters of one shape and scaling, tensor by tensor.
+    """Merge adapters of the same shape and scaling, tensor by tensor.
 
     Returns:
-        The merged tensors and what describes them (`exact` and `svd` fold the scaling s into B).
+        The merged tensors and their configuration (`exact` and `svd` fold the scaling s into B).
     """
     total = sum(weights)
-    shares = [_peft_weight(settings.method, weight / total, len(weights)) * settings.scale for weight in weights]
+    shares = [_peft_weight(settings.method, weight / total, count=len(weights)) * settings.scale for weight in weights]
     torch.manual_seed(seed)
     lora = adapters[0][1]
     config = peft_config(lora, base.name)

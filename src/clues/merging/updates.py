@@ -1,7 +1,6 @@
-"""What a LoRA adapter adds to each weight, whichever way its configuration says it: ΔW = B A, the scaling inside B.
+"""The update that a LoRA adapter adds to each weight: ΔW = B A, with the scaling folded into B.
 
-rsLoRA, patterns of ranks and alphas, regular expressions of targets, layers to transform: PEFT itself is asked what
-they mean for each module, and the result is plain.
+PEFT resolves the configuration (rsLoRA, rank and alpha patterns, regular expressions of targets, layers to transform).
 """
 
 from __future__ import annotations
@@ -40,9 +39,9 @@ def updates_of(base: Base, state: AdapterState, config: Any) -> Updates:
     """The updates of a PEFT LoRA adapter.
 
     Raises:
-        ModelError: it changes the base model by more than these; says by what, and the remedy.
+        ModelError: the adapter changes the base model by more than updates; names what it has.
     """
-    state = _without_the_bases_own(base, state)
+    state = _without_base_tensors(base, state)
     _refuse_more_than_updates(state, config)
     with attached(base, config, state) as model, torch.no_grad():
         updates = {}
@@ -53,19 +52,19 @@ def updates_of(base: Base, state: AdapterState, config: Any) -> Updates:
         return updates
 
 
-def _without_the_bases_own(base: Base, state: AdapterState) -> AdapterState:
-    """The tensors less those that PEFT saves though they are the base's: of an embedding or head that is a target."""
-    own = base.model.state_dict()
+def _without_base_tensors(base: Base, state: AdapterState) -> AdapterState:
+    """The tensors without copies of the base's, which PEFT saves for an embedding or head that is a target."""
+    base_tensors = base.model.state_dict()
 
     def same(name: str, tensor: Tensor) -> bool:
-        held = own.get(name.removeprefix(_PREFIX).replace(".base_layer.", "."))
-        return held is not None and held.shape == tensor.shape and bool(torch.equal(held.to(tensor), tensor))
+        original = base_tensors.get(name.removeprefix(_PREFIX).replace(".base_layer.", "."))
+        return original is not None and original.shape == tensor.shape and torch.equal(original.to(tensor), tensor)
 
     return {name: tensor for name, tensor in state.items() if "lora_" in name or not same(name, tensor)}
 
 
 def _refuse_more_than_updates(state: AdapterState, config: Any) -> None:
-    if not hasattr(config, "peft_type"):  # settings of ours are plain
+    if not hasattr(config, "peft_type"):  # our settings describe plain LoRA
         return
     reasons = {
         "is a DoRA adapter": config.use_dora,
@@ -77,13 +76,13 @@ def _refuse_more_than_updates(state: AdapterState, config: Any) -> None:
         "carries tensors beside LoRA's, such as embeddings": any("lora_" not in name for name in state),
         "adapts embeddings": any("lora_embedding" in name for name in state),
     }
-    found = [reason for reason, holds in reasons.items() if holds]
-    if found:
-        raise ModelError(f"the adapter {' and '.join(found)}, which a merge would lose; merge plain LoRA adapters.")
+    present = [reason for reason, holds in reasons.items() if holds]
+    if present:
+        raise ModelError(f"the adapter {' and '.join(present)}, which a merge would lose; merge plain LoRA adapters.")
 
 
-def side_by_side(updates: Sequence[Updates], weights: Sequence[float]) -> Updates:
-    """Σ_k w_k ΔW_k of every module that one of them adapts, exactly: their ranks add up, and each w is inside b."""
+def concatenated(updates: Sequence[Updates], weights: Sequence[float]) -> Updates:
+    """Σ_k w_k ΔW_k of every adapted module, exactly: ranks are concatenated, and each w is folded into b."""
     merged = {}
     for name in dict.fromkeys(name for one in updates for name in one):
         parts = [(one[name], weight) for one, weight in zip(updates, weights, strict=True) if name in one]
@@ -93,20 +92,20 @@ def side_by_side(updates: Sequence[Updates], weights: Sequence[float]) -> Update
 
 
 def of_rank(updates: Updates, ranks: Mapping[str, int]) -> Updates:
-    """The nearest updates of these ranks, by module: b a cut to its largest singular values (Eckart and Young)."""
-    found = {}
+    """The nearest updates of these ranks, by module: b a truncated to its largest singular values (Eckart–Young)."""
+    result = {}
     for name, update in updates.items():
         qb, rb = torch.linalg.qr(update.b.double())
         qa, ra = torch.linalg.qr(update.a.double().T)
         u, s, vh = torch.linalg.svd(rb @ ra.T)
         rank = min(ranks[name], len(s))
         b, a = qb @ u[:, :rank] * s[:rank], vh[:rank] @ qa.T
-        found[name] = Update(a.float(), b.float())
-    return found
+        result[name] = Update(a.float(), b.float())
+    return result
 
 
 def as_adapter(base: Base, updates: Updates) -> tuple[AdapterState, Any]:
-    """(PEFT's tensors, its configuration) of an adapter that makes exactly these updates."""
+    """(tensors, configuration) of a PEFT adapter with exactly these updates."""
     from peft import LoraConfig
 
     ranks = {name: update.rank for name, update in updates.items()}
@@ -129,13 +128,13 @@ def as_adapter(base: Base, updates: Updates) -> tuple[AdapterState, Any]:
 
 
 def _targets(base: Base, names: Iterable[str]) -> list[str]:
-    """The last parts of the modules' names where these mean the same modules; else their whole names."""
-    wanted = set(names)
-    last = {name.rpartition(".")[2] for name in wanted}
-    meant = {name for name, _ in base.model.named_modules() if name.rpartition(".")[2] in last}
-    return sorted(last) if meant == wanted else sorted(wanted)
+    """The last parts of the modules' names if these match exactly the same modules, else their full names."""
+    full = set(names)
+    last = {name.rpartition(".")[2] for name in full}
+    matched = {name for name, _ in base.model.named_modules() if name.rpartition(".")[2] in last}
+    return sorted(last) if matched == full else sorted(full)
 
 
 def same_shape(updates: Sequence[Updates]) -> bool:
-    """Whether all adapt the same modules with the same ranks."""
+    """Whether all updates are of the same modules with the same ranks."""
     return len({tuple(sorted((name, update.rank) for name, update in one.items())) for one in updates}) == 1

@@ -1,8 +1,8 @@
 """Learned merge weights: the outer problem of CLUES' bi-level view, its adaptive weights (arXiv 2507.03004).
 
-min over w on the simplex of the mean loss of public samples at ΔW(w) = c · Σ_k w_k · s B_k A_k, where adapters and
-base stay as they are, c is `merging.scale` and w = softmax(θ). ΔW is linear in w: the adapters side by side are one
-of rank K·r, and w scales what its columns pass on.
+min over w on the simplex of the mean loss of public samples at ΔW(w) = c · Σ_k w_k · s B_k A_k, with adapters and base
+fixed, c = `merging.scale` and w = softmax(θ). ΔW is linear in w: concatenated, the adapters are one of rank K·r, and w
+scales the outputs of its A, column by column.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ def learn_weights(
     settings: MergingSettings,
     batch_tokens: int = 4096,
 ) -> list[float]:
-    """The weights of the adapters, which sum to 1, with the lowest loss met on the way from equal ones by Adam.
+    """Learn the adapters' weights, which sum to 1, with Adam from equal weights; return those of the lowest loss.
 
-    Every step takes the gradient of all samples, so nothing is random, and the loss is never above that of equal
-    weights. The loss is that of the exact merge, whichever method then merges.
+    Each step uses the gradient over all samples, so the result is deterministic, and its loss never exceeds that of
+    equal weights. The loss is always that of the exact merge, whatever `merging.method` is.
 
     Args:
-        adapters: K, of any ranks.
-        tokens: public samples; all count the same.
-        settings: `weight_steps` and `weight_learning_rate`, and `scale`.
+        adapters: K adapters of any ranks.
+        tokens: public samples, equally weighted.
+        settings: uses `weight_steps`, `weight_learning_rate` and `scale`.
 
     Raises:
         ProtocolError: the loss is not a number.
@@ -53,12 +53,12 @@ def learn_weights(
     optimizer = torch.optim.Adam([theta], lr=settings.weight_learning_rate)
     lowest, best = math.inf, theta.detach().clone()
     first = math.inf
-    with _side_by_side(base, adapters, settings.scale) as model:
+    with _concatenated(base, adapters, scale=settings.scale) as model:
         columns = _columns(model, adapters)
         plan = [*batches(tokens, batch_size=16, batch_tokens=batch_tokens)]
         for step in track(range(settings.weight_steps + 1), "learning merge weights"):
             optimizer.zero_grad()
-            loss = _add_gradient(model, theta, plan, columns)
+            loss = _add_gradient(model, theta, plan=plan, columns=columns)
             if not math.isfinite(loss):
                 raise ProtocolError(
                     f"merging.weights: the loss is {loss}; lower merging.weight_learning_rate or scale."
@@ -73,8 +73,8 @@ def learn_weights(
 
 
 @contextmanager
-def _side_by_side(base: Base, adapters: Sequence[Adapter], scale: float) -> Iterator[Any]:
-    """The base with c · Σ_k s B_k A_k attached as one adapter, whose ranks are the sums of theirs."""
+def _concatenated(base: Base, adapters: Sequence[Adapter], *, scale: float) -> Iterator[Any]:
+    """The base with c · Σ_k s B_k A_k attached as one adapter of the summed ranks."""
     count = len(adapters)
     total = MergingSettings(method="exact", scale=count * scale)
     state, config = merge_adapters(base, adapters, weights=[1.0] * count, settings=total, seed=0)
@@ -84,22 +84,22 @@ def _side_by_side(base: Base, adapters: Sequence[Adapter], scale: float) -> Iter
 
 
 def _columns(model: Any, adapters: Sequence[Adapter]) -> dict[str, Tensor]:
-    """Of every module, by name, and every column that its A passes on: the adapter that it comes from."""
-    found = {}
+    """By module name, the adapter that each output column of A comes from: rank."""
+    columns = {}
     for module in lora_modules(model):
         tensors = [state.get(f"{module.name}.lora_A.weight") for state, _ in adapters]
         ranks = torch.tensor([0 if tensor is None else len(tensor) for tensor in tensors])
-        found[module.name] = torch.arange(len(adapters)).repeat_interleave(ranks).to(module.a.weight.device)
-    return found
+        columns[module.name] = torch.arange(len(adapters)).repeat_interleave(ranks).to(module.a.weight.device)
+    return columns
 
 
-def _add_gradient(model: Any, theta: Tensor, plan: Sequence[Batch], columns: Mapping[str, Tensor]) -> float:
-    """The mean loss at softmax(θ); its gradient is added to θ's."""
+def _add_gradient(model: Any, theta: Tensor, *, plan: Sequence[Batch], columns: Mapping[str, Tensor]) -> float:
+    """Return the mean loss at softmax(θ), and add its gradient to θ's."""
     total, count = 0.0, sum(len(batch.rows) for batch in plan)
     for batch in plan:
-        moved = batch.to(theta.device)
-        with _scaled(model, theta.softmax(0), columns):
-            losses = sample_losses(model, moved.input_ids, moved.attention_mask, moved.labels)
+        batch = batch.to(theta.device)
+        with _scaled(model, theta.softmax(0), columns=columns):
+            losses = sample_losses(model, batch.input_ids, batch.attention_mask, batch.labels)
         loss = losses.sum() / count
         loss.backward()
         total += float(loss.detach())
@@ -107,8 +107,8 @@ def _add_gradient(model: Any, theta: Tensor, plan: Sequence[Batch], columns: Map
 
 
 @contextmanager
-def _scaled(model: Any, weights: Tensor, columns: Mapping[str, Tensor]) -> Iterator[None]:
-    """Multiply what each A passes on to B, column by column, by the weight of the adapter it comes from."""
+def _scaled(model: Any, weights: Tensor, *, columns: Mapping[str, Tensor]) -> Iterator[None]:
+    """Multiply each output column of A by the weight of the adapter that it comes from."""
 
     def scale(name: str, _: Any, __: Any, output: Tensor) -> Tensor:
         return output * weights[columns[name]].to(output.dtype)

@@ -1,1 +1,1 @@
-"""Base models, adapters and the trajectory an adapter took."""
+"""Base models, adapters and training trajectories."""

@@ -1,4 +1,4 @@
-"""LoRA adapters by PEFT: attached to the shared base for a while, read, written, chosen by module."""
+"""LoRA adapters with PEFT: attaching to the shared base, reading, writing, and selecting modules."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from peft import LoraConfig
 
 AdapterState = dict[str, Tensor]  # tensors by PEFT's names
-# How an adapter is made: our settings, or the configuration of one that is loaded.
+# An adapter's configuration: our settings, or that of a loaded adapter.
 Lora: TypeAlias = "LoraSettings | LoraConfig"
-_BASE_FILE = "base_model.json"  # beside an adapter: the digest of its base
+_BASE_FILE = "base_model.json"  # in an adapter's folder: the digest of its base
 _INCIDENTAL = {"base_model_name_or_path", "inference_mode", "peft_version", "revision"}
 
 
@@ -42,16 +42,16 @@ class LoraModule:
     @property
     def tensors(self) -> dict[str, Tensor]:
         """Its trained tensors, by PEFT's names."""
-        found = {f"{self.name}.lora_A.weight": self.a.weight, f"{self.name}.lora_B.weight": self.b.weight}
-        return found if self.b.bias is None else {**found, f"{self.name}.lora_B.bias": self.b.bias}
+        weights = {f"{self.name}.lora_A.weight": self.a.weight, f"{self.name}.lora_B.weight": self.b.weight}
+        return weights if self.b.bias is None else {**weights, f"{self.name}.lora_B.bias": self.b.bias}
 
 
 @contextmanager
 def attached(base: Base, lora: Lora, state: Mapping[str, Tensor] | None = None, seed: int = 0) -> Iterator[Any]:
-    """The base with an adapter: initialised from `seed`, or holding `state`. The base is bare again afterwards.
+    """The base with an adapter attached, initialised from `seed` or `state`, and detached at the end of the context.
 
     Args:
-        state: adapter tensors under PEFT's own names.
+        state: adapter tensors by PEFT's names.
 
     Raises:
         ConfigError: a target module is not in the base model.
@@ -80,25 +80,25 @@ def attached(base: Base, lora: Lora, state: Mapping[str, Tensor] | None = None, 
 
 
 def _check_kind(config: Any) -> None:
-    """Raises ModelError, with the remedy, where an adapter is none that can be attached and taken off again."""
+    """Raises ModelError if an adapter cannot be attached and detached again."""
     if str(getattr(config.peft_type, "value", config.peft_type)) != "LORA":
         raise ModelError(f"the adapter is of type {config.peft_type}; only LoRA adapters can be used.")
     if getattr(config, "target_parameters", None):
-        raise ModelError("the adapter has target_parameters, which are no linear layers; train one without them.")
+        raise ModelError("the adapter has target_parameters, which are not linear layers; train one without them.")
     if _initialised(config, "corda", "loftq", "pissa_niter"):
         raise ModelError(
-            f"the adapter was initialised by {config.init_lora_weights}, which changes the base model in a way that "
-            "cannot be repeated; convert it by PEFT's save_pretrained(path_initial_model_for_weight_conversion=…)."
+            f"the adapter was initialised by {config.init_lora_weights}, which changes the base model "
+            "irreproducibly; convert it by PEFT's save_pretrained(path_initial_model_for_weight_conversion=…)."
         )
 
 
 def _changes_the_base(config: Any, state: Mapping[str, Tensor] | None) -> bool:
-    """Whether attaching writes into the base's own weights: by the initialisation, or by tensors of other modules."""
+    """Whether attaching changes the base's weights, through the initialisation or tensors of other modules."""
     return subtracted_from_the_base(config) or any("lora_" not in name for name in state or {})
 
 
 def subtracted_from_the_base(config: Any) -> bool:
-    """Whether an adapter's initial update was taken off the base's weights, as PiSSA and OLoRA do it."""
+    """Whether the initial update was subtracted from the base's weights, as PiSSA and OLoRA do."""
     return _initialised(config, "pissa", "olora")
 
 
@@ -107,7 +107,7 @@ def _initialised(config: Any, *names: str) -> bool:
 
 
 def _check_targets(model: Any, config: LoraSettings) -> None:
-    """Raises ConfigError where one of several targets is nowhere in the model: PEFT passes over it."""
+    """Raises ConfigError if any target is missing from the model: PEFT ignores it unless all are."""
     if isinstance(config.target_modules, str):
         return
     names = model.targeted_module_names
@@ -119,7 +119,7 @@ def _check_targets(model: Any, config: LoraSettings) -> None:
 
 
 def adapter_state(model: Any, name: str = "default") -> AdapterState:
-    """The adapter's tensors in float32 on the CPU, under PEFT's names."""
+    """The adapter's tensors in float32 on the CPU, by PEFT's names."""
     from peft import get_peft_model_state_dict
 
     tensors = get_peft_model_state_dict(model, adapter_name=name)
@@ -127,34 +127,34 @@ def adapter_state(model: Any, name: str = "default") -> AdapterState:
 
 
 def lora_modules(model: Any, pattern: str = "*") -> list[LoraModule]:
-    """The adapted linears whose name matches the glob, for example `*.layers.0.*`.
+    """The adapted linears whose names match a glob, for example `*.layers.0.*`.
 
     Raises:
-        ConfigError: no module matches, as an empty choice is never read as all; or a trained tensor of a matching
-            module is none of a linear's A and B, so that its gradients would be left out in silence.
+        ConfigError: no module matches, or a matching module has trained tensors other than a linear's A and B, whose
+            gradients would be ignored silently.
     """
-    found = [
+    linears = [
         LoraModule(name, layer.lora_A["default"], layer.lora_B["default"])
         for name, layer in model.named_modules()
         if "default" in getattr(layer, "lora_A", ()) and isinstance(layer.lora_A["default"], nn.Linear)
     ]
-    chosen = [module for module in found if fnmatch.fnmatch(module.name, pattern)]
-    known = {name for module in found for name in module.tensors}
+    selected = [module for module in linears if fnmatch.fnmatch(module.name, pattern)]
+    known = {name for module in linears for name in module.tensors}
     others = sorted({_module_of(name) for name in _trained_tensors(model) - known})
-    left_out = [name for name in others if fnmatch.fnmatch(name, pattern)]
-    if left_out:
+    unscored = [name for name in others if fnmatch.fnmatch(name, pattern)]
+    if unscored:
         raise ConfigError(
-            f"lora.target_modules: {', '.join(left_out[:5])} is trained, and only A and B of linear layers can be "
+            f"lora.target_modules: {', '.join(unscored[:5])} is trained, and only A and B of linear layers can be "
             "scored; leave it out of the adapter, or out of scoring.modules."
         )
-    if not chosen:
-        example = found[0].name if found else "none"
+    if not selected:
+        example = linears[0].name if linears else "none"
         raise ConfigError(f"scoring.modules: '{pattern}' matches no adapter module; names look like {example}.")
-    return chosen
+    return selected
 
 
 def _trained_tensors(model: Any) -> set[str]:
-    """PEFT's names of all that belongs to the adapter: LoRA's tensors, magnitudes, saved modules, trained tokens."""
+    """PEFT's names of all tensors of the adapter: LoRA's, magnitudes, saved modules, trained tokens."""
     from peft import get_peft_model_state_dict
 
     return set(get_peft_model_state_dict(model, save_embedding_layers=False))
@@ -166,7 +166,7 @@ def _module_of(tensor: str) -> str:
 
 
 def save_adapter(state: Mapping[str, Tensor], lora: Lora, base: Base, folder: Path) -> None:
-    """Write an adapter that `PeftModel.from_pretrained` loads as it is, and beside it the digest of its base."""
+    """Write an adapter that `PeftModel.from_pretrained` can load, with the digest of its base in the same folder."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -178,30 +178,30 @@ def save_adapter(state: Mapping[str, Tensor], lora: Lora, base: Base, folder: Pa
 
 
 def load_adapter(folder: Path, base: Base | None = None) -> tuple[AdapterState, Lora]:
-    """(tensors, peft config) of an adapter folder, checked to belong to `base`.
+    """(tensors, PEFT config) of an adapter folder, checked to belong to `base`.
 
     Raises:
-        ModelError: no adapter there, or it is one of another base model.
+        ModelError: the folder contains no adapter, or that of another base model.
     """
     from peft import PeftConfig
     from safetensors.torch import load_file
 
     if not (folder / "adapter_config.json").is_file() or not (folder / "adapter_model.safetensors").is_file():
         raise ModelError(
-            f"{folder}: holds no adapter (adapter_config.json, adapter_model.safetensors); check the path."
+            f"{folder}: contains no adapter (adapter_config.json, adapter_model.safetensors); check the path."
         )
     try:
         config = PeftConfig.from_pretrained(str(folder))
         state = load_file(str(folder / "adapter_model.safetensors"))
-    except Exception as error:  # whatever the libraries say of broken files
+    except Exception as error:  # the libraries raise many kinds of errors for broken files
         raise ModelError(f"{folder}: the adapter cannot be read ({type(error).__name__}); write it again.") from None
     if base is not None and not base.any_base:
-        _check_base(folder, config.base_model_name_or_path, base)
+        _check_base(folder, config.base_model_name_or_path, base=base)
     return state, config
 
 
-def _check_base(folder: Path, name: str | None, base: Base) -> None:
-    """Raises ModelError where an adapter is of another base model, or where that cannot be told."""
+def _check_base(folder: Path, name: str | None, *, base: Base) -> None:
+    """Raises ModelError if an adapter belongs to another base model, or if its base cannot be compared."""
     if (folder / _BASE_FILE).is_file():
         same = read_json(folder / _BASE_FILE)["sha256"] == base.digest
     elif name == base.name:
@@ -211,15 +211,15 @@ def _check_base(folder: Path, name: str | None, base: Base) -> None:
         same = weights is not None and Path(base.name).is_dir() and weights == weights_digest(Path(base.name))
     else:
         raise ModelError(
-            f"{folder}: its base, {name}, is not here to be compared with {base.name}; "
-            "if it is the same model, say so by --set model.any_base=true."
+            f"{folder}: its base, {name}, is not available for comparison with {base.name}; "
+            "if it is the same model, pass --set model.any_base=true."
         )
     if not same:
         raise ModelError(f"{folder}: is an adapter of {name}, not of {base.name}; name its own base with --model.")
 
 
 def peft_config(lora: Lora, base_name: str) -> LoraConfig:
-    """A peft LoraConfig, from LoraSettings or from one that is loaded."""
+    """The PEFT configuration of our settings; that of a loaded adapter is returned ready for training."""
     from peft import LoraConfig
 
     if not isinstance(lora, LoraSettings):
@@ -236,7 +236,7 @@ def peft_config(lora: Lora, base_name: str) -> LoraConfig:
 
 
 def lora_facts(lora: Lora) -> dict[str, Any]:
-    """What of an adapter's configuration its scores depend on, comparable whichever way it was given."""
+    """The entries of an adapter's configuration that affect scores, comparable between settings and loaded adapters."""
     facts: dict[str, Any] = peft_config(lora, "").to_dict()
     return {key: value for key, value in facts.items() if key not in _INCIDENTAL}
 

@@ -1,4 +1,4 @@
-"""Loading a base model: any causal LM that transformers loads, or the embedded default."""
+"""Loading a base model: any causal LM of transformers, or the embedded default."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from clues.settings import ModelSettings
 class Base:
     """A frozen base model with its tokenizer.
 
-    `name`: the folder or Hub id that it was loaded from, which an adapter's configuration records. `any_base`: whether
-    adapters are taken whose base cannot be compared with this one. `in_memory`: whether somebody else loaded it, so
-    that its weights in memory count and not those in the folder.
+    `name`: the folder or Hub id of the model, which an adapter's configuration records. `any_base`: whether to accept
+    adapters of other or unknown bases. `in_memory`: whether the caller loaded the model, so that its digest is of the
+    weights in memory, not of those in the folder.
     """
 
     name: str
@@ -37,14 +37,14 @@ class Base:
 
     @property
     def positions(self) -> int | None:
-        """The most tokens of a sequence that the model has positions for; None where its configuration names none."""
+        """The maximum number of tokens in a sequence; None if the model's configuration has no limit."""
         config = self.model.config.get_text_config()
-        named = (getattr(config, key, None) for key in ("max_position_embeddings", "n_positions"))
-        return next((int(count) for count in named if isinstance(count, int) and count > 0), None)
+        limits = (getattr(config, key, None) for key in ("max_position_embeddings", "n_positions"))
+        return next((int(count) for count in limits if isinstance(count, int) and count > 0), None)
 
     @cached_property
     def digest(self) -> str:
-        """What makes it the model it is (`clues.models.identity`)."""
+        """The digest of configuration, tokenizer and weights (`clues.models.identity`)."""
         return base_digest(self.model, self.tokenizer, None if self.in_memory else self.name)
 
     @property
@@ -54,7 +54,7 @@ class Base:
 
 @contextmanager
 def at_rest(base: Base) -> Iterator[None]:
-    """Frozen, in evaluation mode, for as long as the context is open; a model that somebody lent is then as before."""
+    """Freeze the model and set it to evaluation mode; restore its state at the end of the context."""
     with restored(base.model):
         base.model.eval().requires_grad_(False)
         base.model.config.use_cache = False
@@ -63,28 +63,28 @@ def at_rest(base: Base) -> Iterator[None]:
 
 @functools.lru_cache(maxsize=1)
 def load_base(settings: ModelSettings) -> Base:
-    """Load once per process: clients of one process share the base, only adapters differ.
+    """Load a base model once per process: the clients of a process share it.
 
     Raises:
-        ModelError: nothing of that name can be loaded, or the device is not there.
+        ModelError: the model cannot be loaded, or the device is not available.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()  # a bar of its own beside ours
+    disable_progress_bar()  # we show our own
     source = str(main_first(embedded.fetch)) if settings.id == embedded.NAME else settings.id
     device = _device(settings.device)
-    where = {"revision": settings.revision or "main", "gguf_file": settings.gguf_file}
+    location = {"revision": settings.revision or "main", "gguf_file": settings.gguf_file}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **where)
+        tokenizer = AutoTokenizer.from_pretrained(source, **location)
         model = AutoModelForCausalLM.from_pretrained(
             source,
-            **where,
+            **location,
             dtype=getattr(torch, settings.dtype),
             device_map={"": device},
             quantization_config=_quantization(settings),
         )
-    except Exception as error:  # a missing folder, a broken file, an unknown architecture: each library has its own
+    except Exception as error:  # each library has its own errors for missing, broken and unknown models
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"model.id: '{settings.id}' cannot be loaded ({first_line}); give a folder, a Hub id or '{embedded.NAME}'."
@@ -94,7 +94,7 @@ def load_base(settings: ModelSettings) -> Base:
     if settings.quantization != "none":
         from peft import prepare_model_for_kbit_training
 
-        # Once, here: it makes norms float32, and the base is to be the same with an adapter and without.
+        # It converts norms to float32. Done here, so that the base is the same with and without an adapter.
         prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     return Base(_identity(source), model.eval(), tokenizer, settings.any_base)
 
@@ -104,12 +104,12 @@ def _device(name: str) -> str:
         try:
             device = torch.device(name)
         except RuntimeError:
-            raise ModelError(f"model.device: '{name}' is no device; use auto, cpu, cuda or cuda:N.") from None
+            raise ModelError(f"model.device: '{name}' is not a device; use auto, cpu, cuda or cuda:N.") from None
         if device.type == "cuda" and not torch.cuda.is_available():
-            raise ModelError(f"model.device: '{name}' is not there; use auto or cpu.")
+            raise ModelError(f"model.device: '{name}' is not available; use auto or cpu.")
         if name != "cuda" or process_count() == 1:
             return name
-    if process_count() > 1:  # each process has a card of its own
+    if process_count() > 1:  # one GPU per process
         return str(process_state().device)
     if torch.cuda.is_available():
         return "cuda"

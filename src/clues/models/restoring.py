@@ -1,4 +1,4 @@
-"""A base model is lent to adapters and trainers; afterwards it is as it was before."""
+"""Restoring a base model after adapters and trainers have used it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from clues.io.digests import value_digest
 
 @contextmanager
 def restored(model: Any, weights: bool = False) -> Iterator[None]:
-    """Whatever is done to a model within, its modules, modes, flags and hooks are the old ones at the end.
+    """Restore a model's modules, modes, flags, hooks and configuration at the end of the context.
 
-    PEFT's own `unload` leaves what adapters carry beside LoRA: saved heads, embeddings, initialisations that change
-    the base.
+    PEFT's `unload` does not undo saved heads, embeddings, and initialisations that change the base.
 
     Args:
-        weights: whether the weights may change within. They are then copied, which takes as much memory again.
+        weights: whether the weights may change, so that they are copied; this doubles the memory of the model.
     """
     tree = [(parent, name, child) for parent in model.modules() for name, child in parent._modules.items()]
     modes = [(module, module.training) for module in model.modules()]
-    hooks = [(held, dict(held)) for m in model.modules() for held in (m._forward_hooks, m._forward_pre_hooks)]
+    hooks = [
+        (registry, dict(registry)) for m in model.modules() for registry in (m._forward_hooks, m._forward_pre_hooks)
+    ]
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     copies = [(tensor, tensor.data.clone()) for tensor in [*model.parameters(), *model.buffers()]] if weights else []
     attributes = set(vars(model))
@@ -36,9 +37,9 @@ def restored(model: Any, weights: bool = False) -> Iterator[None]:
             parent._modules[name] = child
         for module, mode in modes:
             module.training = mode
-        for held, before in hooks:
-            held.clear()
-            held.update(before)
+        for registry, before in hooks:
+            registry.clear()
+            registry.update(before)
         for tensor, data in copies:
             tensor.data = data
         for parameter, flag in flags:
@@ -50,7 +51,7 @@ def restored(model: Any, weights: bool = False) -> Iterator[None]:
 
 
 def state_digest(model: Any) -> str:
-    """SHA-256 of all that an adapter or a training may leave changed in a model in memory."""
+    """SHA-256 of everything that adapters and training can change in a model in memory."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())

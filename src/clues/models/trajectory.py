@@ -1,4 +1,4 @@
-"""The trajectory of an adapter: checkpoints φ_t, each with its mean learning rate η_t and AdamW's moments."""
+"""The training trajectory of an adapter: checkpoints φ_t with mean learning rates η_t and AdamW's moments."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from clues.models.base import Base
 class Checkpoint:
     """One point of a trajectory.
 
-    `first_moment`, `second_moment`: AdamW's raw moments by the tensor names of `state`, or empty;
-    `optimizer_step`: the step number their bias correction needs.
+    `first_moment`, `second_moment`: AdamW's raw moments by the tensor names of `state`, or None. `optimizer_step`: the
+    step number for their bias correction.
     """
 
     state: AdapterState
@@ -31,19 +31,19 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Trained:
-    """An adapter, and the trajectory it took."""
+    """A trained adapter and its trajectory."""
 
     lora: Lora
     checkpoints: Sequence[Checkpoint]
 
     @property
     def state(self) -> AdapterState:
-        """The adapter's tensors at the end."""
+        """The adapter's final tensors."""
         return self.checkpoints[-1].state
 
 
 def save_checkpoint(checkpoint: Checkpoint, lora: Lora, base: Base, folder: Path) -> None:
-    """Write a checkpoint whole or not at all."""
+    """Write a checkpoint atomically."""
     from safetensors.torch import save_file
 
     def write(part: Path) -> None:
@@ -64,16 +64,16 @@ def save_checkpoint(checkpoint: Checkpoint, lora: Lora, base: Base, folder: Path
 
 
 def load_trajectory(folder: Path, base: Base | None = None) -> Trained:
-    """The trajectory that a folder holds, its checkpoints in order of training.
+    """The trajectory in a folder, its checkpoints in order of training.
 
     Raises:
-        ModelError: the folder holds no checkpoint, or those of another base model.
+        ModelError: the folder contains no checkpoint, or one of another base model.
     """
     from safetensors.torch import load_file
 
     folders = sorted(folder.glob("checkpoint-*/checkpoint.json"))
     if not folders:
-        raise ModelError(f"{folder}: holds no checkpoint-* of a trajectory; name the folder that training wrote.")
+        raise ModelError(f"{folder}: contains no checkpoint-* of a trajectory; name the folder that training wrote.")
     checkpoints = []
     for facts_file in folders:
         state, lora = load_adapter(facts_file.parent, base)
@@ -81,7 +81,7 @@ def load_trajectory(folder: Path, base: Base | None = None) -> Trained:
         moments_file = facts_file.parent / "moments.safetensors"
         try:
             moments = load_file(str(moments_file)) if moments_file.is_file() else {}
-        except Exception as error:  # whatever safetensors says of a broken file
+        except Exception as error:  # safetensors raises its own errors for broken files
             raise ModelError(f"{moments_file}: cannot be read ({type(error).__name__}); train again.") from None
         checkpoints.append(
             Checkpoint(

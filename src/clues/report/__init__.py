@@ -1,1 +1,1 @@
-"""HTML pages: a run, for all participants; a client's own samples, for their owner only."""
+"""HTML pages: of a run, for all participants; of a client's samples, for their owner only."""

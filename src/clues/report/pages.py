@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader
 
 from clues.io.files import replace_whole
 
-# The metrics of a model on the held-out tests: key in metrics.json, and title.
+# The metrics of a model on held-out tests: key in metrics.json, and title.
 EVALUATED = {
     "nll": "Held-out NLL (nats a token, lower is better)",
     "token_f1": "Token F1 of generated answers (higher is better)",
@@ -23,7 +23,7 @@ _PAGES.filters["figure"] = lambda value: "–" if value is None else f"{value:.3
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text cells: each of `lines` has one cell per column; the first `labels` columns name the line."""
+    """A table of text cells: each of `lines` has one cell per column. The first `labels` columns are row headers."""
 
     title: str
     labels: int
@@ -33,7 +33,7 @@ class Table:
 
 
 def write_run_page(path: Path, metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Write the page of a run from what the server knows: counts, metrics, thresholds, settings. No sample text.
+    """Write the page of a run: counts, metrics, thresholds and settings, as known to the server. No sample text.
 
     Args:
         metrics: the content of metrics.json.
@@ -42,7 +42,7 @@ def write_run_page(path: Path, metrics: Mapping[str, Any], settings: Mapping[str
     clients = metrics["clients"]
     kinds = sorted({kind for client in clients.values() for kind in client["selection"].get("auroc_by_kind", {})})
     arms = list(dict.fromkeys(arm for figures in metrics["evaluation"].values() for arm in figures))
-    measured = {key for figures in metrics["evaluation"].values() for found in figures.values() for key in found}
+    measured = {key for by_arm in metrics["evaluation"].values() for figures in by_arm.values() for key in figures}
     evaluated = {key: title for key, title in EVALUATED.items() if key in measured}
     values: dict[str, Any] = {"kinds": kinds, "arms": arms, "evaluated": evaluated, "settings": settings}
     values["unusable"] = any(client.get("unusable") for client in clients.values())
@@ -58,9 +58,9 @@ def write_samples_page(
     """Write the page of all samples, worst first. It shows private text and is for the data owner only.
 
     Args:
-        rows: for each sample, its id, prompt, response, score, whether it is kept, and the reason.
+        rows: per sample: id, prompt, response, score, kept, reason.
         selection: the content of selection.json.
-        unusable: for each record that cannot be used, its id, place and reason.
+        unusable: per unusable record: id, place, reason.
     """
     _write(
         path, "samples.html", rows=sorted(rows, key=lambda row: row["score"]), selection=selection, unusable=unusable

@@ -1,1 +1,1 @@
-"""Thresholds from anchor scores, and how good a selection is where the truth is known."""
+"""Thresholds from anchor scores, and metrics of selections with known labels."""

@@ -1,4 +1,4 @@
-"""How good a selection is where the truth is known; the positive class is high quality."""
+"""Metrics of a selection with known labels; the positive class is high quality."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from clues.errors import DataError
 
 
 def read_labels(path: str, ids: Sequence[str]) -> dict[str, str]:
-    """Kind of corruption by id, empty for good samples.
+    """Corruption type by id, empty for good samples.
 
     Raises:
-        DataError: a sample has no label, or a label no usable quality; all such lines at once.
+        DataError: labels are missing, unusable or contradictory; lists all such lines.
     """
     labels: dict[str, str] = {}
     problems = []
@@ -29,9 +29,9 @@ def read_labels(path: str, ids: Sequence[str]) -> dict[str, str]:
         if row.record is None:
             problems.append(f"{row.place}: {row.problem}.")
         elif quality not in ("good", "low") or identity is None:
-            problems.append(f"{row.place}: needs the fields 'id' and 'quality' (good or low); mend the line.")
+            problems.append(f"{row.place}: needs the fields 'id' and 'quality' (good or low); fix the line.")
         elif identity in labels and labels[identity] != _kind(record):
-            problems.append(f"{row.place}: gives id '{identity}' another label than a line before; keep one of them.")
+            problems.append(f"{row.place}: gives id '{identity}' another label than an earlier line; keep one of them.")
         else:
             labels[identity] = _kind(record)
     if problems:
@@ -54,20 +54,19 @@ def _kind(record: Mapping[str, Any]) -> str:
 
 
 def selection_metrics(scores: Sequence[float], kept: Sequence[bool], kinds: Sequence[str]) -> dict[str, Any]:
-    """Precision, recall, F1, accuracy, AUROC, AUROC of the good against each kind; and counts: `good`,
-    `kept_good`, and `low_by_kind`.
+    """Precision, recall, F1, accuracy, AUROC, AUROC against each corruption type, and counts.
 
-    A figure that is not defined (AUROC where one class is absent) is None.
+    AUROC is None if one class is absent. The counts are `good`, `kept_good` and `low_by_kind`.
 
     Args:
-        kinds: per sample, the kind of its corruption, empty for good ones.
+        kinds: per sample, its corruption type, empty for good ones.
     """
     good = [not kind for kind in kinds]
     precision, recall, f1, _ = precision_recall_fscore_support(good, kept, average="binary", zero_division=0)
     low = Counter(sorted(kind for kind in kinds if kind))
     by_kind = {}
     for kind in low:
-        rows = [row for row, each in enumerate(kinds) if each in ("", kind)]
+        rows = [row for row, label in enumerate(kinds) if label in ("", kind)]
         by_kind[kind] = _auroc([good[row] for row in rows], [scores[row] for row in rows])
     return {
         "precision": float(precision),

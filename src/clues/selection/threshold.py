@@ -1,4 +1,4 @@
-"""The global threshold: one rule for all clients, fitted on anchor scores alone (arXiv 2507.03004, §3)."""
+"""The global threshold: one rule for all clients, fitted on anchor scores only (arXiv 2507.03004, §3)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor
 from clues.errors import SelectionError
 from clues.settings import SelectionSettings
 
-AnchorScores = Mapping[str, Tensor]  # by client, anchors
+AnchorScores = Mapping[str, Tensor]  # by client: anchors
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A fitted rule: keep scores of at least `value`, after division by the client's `scale`; or the best `share`."""
+    """A fitted rule: keep scores of at least `value` times the client's `scale`, or the client's best `share`."""
 
     rule: str
     value: float | None = None
@@ -25,7 +25,7 @@ class Threshold:
     share: dict[str, float] = field(default_factory=dict)
 
     def keep(self, scores: Tensor, client: str) -> Tensor:
-        """samples → samples, bool.
+        """Whether to keep each sample: samples → samples, bool.
 
         Raises:
             SelectionError: a score is not a number.
@@ -41,7 +41,7 @@ class Threshold:
         return kept
 
     def limit(self, client: str) -> float | None:
-        """The least score that this client keeps; None where the best share is kept."""
+        """The lowest score that this client keeps; None if it keeps its best share."""
         return None if self.value is None else self.value * self.scale.get(client, 1.0)
 
     def as_dict(self) -> dict[str, Any]:
@@ -51,13 +51,13 @@ class Threshold:
 def fit_threshold(
     anchors: AnchorScores, settings: SelectionSettings, good_share: Mapping[str, float] | None = None
 ) -> Threshold:
-    """Fit the rule that `settings` names.
+    """Fit the rule in `settings`.
 
     Args:
         good_share: by client, the true share of good samples; for `oracle-ratio` only.
 
     Raises:
-        SelectionError: there are no anchor scores, or they are not numbers, or labels are missing.
+        SelectionError: anchor scores are missing or not numbers, or labels are missing.
     """
     pooled = torch.cat([scores.double() for scores in anchors.values()]) if anchors else torch.empty(0)
     if not len(pooled):
@@ -65,62 +65,70 @@ def fit_threshold(
     wrong = [client for client, scores in anchors.items() if not torch.isfinite(scores).all()]
     if wrong:
         raise SelectionError(f"threshold: anchor scores of {', '.join(wrong)} are not numbers; score again in float32.")
-    return _RULES[settings.threshold or "anchor-quantile"](anchors, pooled, settings, good_share)
+    fit = _Fit(anchors, pooled, settings, good_share or {})
+    return _RULES[settings.threshold or "anchor-quantile"](fit)
 
 
-_Rule = Callable[[AnchorScores, Tensor, SelectionSettings, Mapping[str, float] | None], Threshold]
+@dataclass(frozen=True)
+class _Fit:
+    """What rules are fitted on. `pooled`: the anchor scores of all clients, clients · anchors."""
+
+    anchors: AnchorScores
+    pooled: Tensor
+    settings: SelectionSettings
+    good_share: Mapping[str, float]
 
 
-def _mean(anchors: AnchorScores, pooled: Tensor, settings: SelectionSettings, _: Any) -> Threshold:
+def _mean(fit: _Fit) -> Threshold:
     """τ = mean over clients and anchors (the paper)."""
-    return Threshold("anchor-mean", float(pooled.mean()))
+    return Threshold("anchor-mean", float(fit.pooled.mean()))
 
 
-def _quantile(anchors: AnchorScores, pooled: Tensor, settings: SelectionSettings, _: Any) -> Threshold:
-    """τ = the q-quantile over clients and anchors: about 1 − q of samples like the anchors are kept."""
-    return Threshold("anchor-quantile", float(pooled.quantile(settings.quantile)))
+def _quantile(fit: _Fit) -> Threshold:
+    """τ = the q-quantile over clients and anchors: keeps about 1 − q of samples like the anchors."""
+    return Threshold("anchor-quantile", float(fit.pooled.quantile(fit.settings.quantile)))
 
 
-def _deviation(anchors: AnchorScores, pooled: Tensor, settings: SelectionSettings, _: Any) -> Threshold:
+def _deviation(fit: _Fit) -> Threshold:
     """τ = mean minus k standard deviations over clients and anchors."""
-    return Threshold("anchor-deviation", float(pooled.mean() - settings.deviations * pooled.std(correction=0)))
+    return Threshold(
+        "anchor-deviation", float(fit.pooled.mean() - fit.settings.deviations * fit.pooled.std(correction=0))
+    )
 
 
-def _normalised(anchors: AnchorScores, pooled: Tensor, settings: SelectionSettings, _: Any) -> Threshold:
-    """Scores divided by the client's own anchor mean first; τ is the mean of the anchors so divided."""
-    scale = {client: abs(float(scores.double().mean())) for client, scores in anchors.items()}
+def _normalised(fit: _Fit) -> Threshold:
+    """Scores are divided by the absolute anchor mean of their client; τ is the mean of the anchors so divided."""
+    scale = {client: abs(float(scores.double().mean())) for client, scores in fit.anchors.items()}
     if not all(scale.values()):
         raise SelectionError("threshold: a client's anchor scores average to 0; use anchor-mean or anchor-quantile.")
-    divided = torch.cat([scores.double() / scale[client] for client, scores in anchors.items()])
+    divided = torch.cat([scores.double() / scale[client] for client, scores in fit.anchors.items()])
     return Threshold("anchor-normalised", float(divided.mean()), scale=scale)
 
 
-def _posterior(anchors: AnchorScores, pooled: Tensor, settings: SelectionSettings, _: Any) -> Threshold:
-    """Rather good than not: for scores that are log-odds of being good (`auto`)."""
+def _posterior(fit: _Fit) -> Threshold:
+    """τ = 0, for scores that are log-odds of being good (`auto`): keeps what is more likely good than not."""
     return Threshold("posterior", 0.0)
 
 
-def _ratio(anchors: AnchorScores, pooled: Tensor, settings: SelectionSettings, _: Any) -> Threshold:
+def _ratio(fit: _Fit) -> Threshold:
     """The best share of every client."""
-    return Threshold("ratio", share={client: settings.ratio for client in anchors})
+    return Threshold("ratio", share={client: fit.settings.ratio for client in fit.anchors})
 
 
-def _score(anchors: AnchorScores, pooled: Tensor, settings: SelectionSettings, _: Any) -> Threshold:
-    """A number fixed beforehand."""
-    return Threshold("score", settings.score)
+def _score(fit: _Fit) -> Threshold:
+    """A fixed τ."""
+    return Threshold("score", fit.settings.score)
 
 
-def _oracle_ratio(
-    anchors: AnchorScores, pooled: Tensor, settings: SelectionSettings, good_share: Mapping[str, float] | None
-) -> Threshold:
-    """The best share of every client, the share being its true one: a reference for benchmarks."""
-    missing = [client for client in anchors if not good_share or client not in good_share]
-    if good_share is None or missing:
+def _oracle_ratio(fit: _Fit) -> Threshold:
+    """The true share of good samples of every client: a reference for benchmarks."""
+    missing = [client for client in fit.anchors if client not in fit.good_share]
+    if missing:
         raise SelectionError(f"threshold: oracle-ratio needs labels of {', '.join(missing)}; give them or use another.")
-    return Threshold("oracle-ratio", share=dict(good_share))
+    return Threshold("oracle-ratio", share=dict(fit.good_share))
 
 
-_RULES: dict[str, _Rule] = {
+_RULES: dict[str, Callable[[_Fit], Threshold]] = {
     "anchor-mean": _mean,
     "anchor-quantile": _quantile,
     "anchor-deviation": _deviation,

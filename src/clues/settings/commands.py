@@ -1,4 +1,4 @@
-"""What each command takes: the tables it uses, and what only it knows."""
+"""The settings of each command: the tables it uses, and its own keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from clues.settings.tables import (
 
 
 class SiloSettings(Settings):
-    """What one data owner does with a base model and its samples."""
+    """The work of one data owner: training, scoring and selecting."""
 
     seed: int = 1
     lora: LoraSettings = LoraSettings()
@@ -44,7 +44,7 @@ class SiloSettings(Settings):
 
 
 class RunSettings(Settings):
-    """A whole collaboration: `clues run CONFIG.toml`."""
+    """A collaboration: `clues run CONFIG.toml`."""
 
     seed: int = 1
     out: str = "runs/run"
@@ -98,7 +98,7 @@ class RunSettings(Settings):
 
 
 class VariantSettings(BaseModel):
-    """A name, and beside it whatever settings of a run it changes: `merging = { method = "exact" }`."""
+    """A named change of a run's settings: `{ name = "exact", merging = { method = "exact" } }`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -114,7 +114,7 @@ class VariantSettings(BaseModel):
 
 
 class CompareSettings(Settings):
-    """What `clues compare` runs: every method in every mode with every seed, and each of these in every variant."""
+    """The runs of `clues compare`: every combination of method, mode, seed and variant."""
 
     methods: Annotated[list[str], Field(min_length=1)]
     modes: Annotated[list[Literal["merging", "federated"]], Field(min_length=1)] = ["merging"]
@@ -122,7 +122,7 @@ class CompareSettings(Settings):
     variants: list[VariantSettings] = []
 
     @model_validator(mode="after")
-    def _told_apart(self) -> CompareSettings:
+    def _consistent(self) -> CompareSettings:
         names = [variant.name for variant in self.variants]
         if len(set(names)) != len(names):
             raise ValueError("compare.variants.name: two variants share a name; give each its own.")
@@ -138,20 +138,20 @@ class CompareSettings(Settings):
 
 
 class PartitionSettings(Settings):
-    """An experiment's data out of one clean file: `clues partition`."""
+    """An experiment's data from one clean file: `clues partition`."""
 
     seed: int = 1
     samples: Source
     data: DataSettings = DataSettings()
     clients: Annotated[list[str], Field(min_length=1)]  # names; with `by`, values of that field
     by: str | None = None
-    domain: str | None = None  # the field that names a domain; none: all samples are of one
-    shares: Annotated[list[Share], Field(min_length=1)] = [0.5]  # of low quality: one for all, or one a client
+    domain: str | None = None  # the field that names the domain; without it, there is one domain
+    shares: Annotated[list[Share], Field(min_length=1)] = [0.5]  # of low quality: one for all clients, or one for each
     dirichlet: Positive | None = None  # β: spreads the one share unevenly over the clients
     kinds: list[str] = ["cut", "delete", "exchange"]
     severity: float = 0.5
     per_client: Annotated[int, Field(ge=2)] = 40
-    max_words: Count | None = None  # longer responses are left out
+    max_words: Count | None = None  # longer responses are omitted
     validation: Count = 16
     anchors: Count = 10
     tests: Count = 20
@@ -193,14 +193,14 @@ class TrainSettings(Settings):
 
 
 class SelectSettings(Settings):
-    """Selecting from what was scored: `clues select`. The model and the data are those of the scored run."""
+    """Selecting scored samples: `clues select`. Model and data are those of the scored run."""
 
     labels: Source | None = None
     selection: SelectionSettings = SelectionSettings()
 
 
 class EvaluateSettings(Settings):
-    """A model on held-out tests: `clues evaluate`."""
+    """Evaluating a model on held-out tests: `clues evaluate`."""
 
     tests: Annotated[list[Source], Field(min_length=1)]
     adapter: Source | None = None
@@ -210,7 +210,7 @@ class EvaluateSettings(Settings):
 
 
 class MergeSettings(Settings):
-    """Several adapters into one: `clues merge`. `public`: samples that weights are learned on."""
+    """Merging adapters: `clues merge`. `public`: samples to learn weights on."""
 
     seed: int = 1
     adapters: Annotated[list[Source], Field(min_length=1)]
@@ -221,7 +221,7 @@ class MergeSettings(Settings):
 
 
 class CorruptSettings(Settings):
-    """Known damage to a clean file: `clues corrupt`."""
+    """Corrupting a share of a clean file: `clues corrupt`."""
 
     seed: int = 1
     samples: Source

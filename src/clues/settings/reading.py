@@ -1,4 +1,4 @@
-"""From a file and from `key=value` to validated settings: all errors at once, each with its remedy."""
+"""Reading and validating settings from files and `key=value` overrides; all errors are reported at once."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def validated(kind: type[S], values: Mapping[str, Any], overrides: Sequence[str]
     """Build settings of `kind`, applying `key=value` overrides first.
 
     Args:
-        folder: where files that the settings name are looked for first: that of the file of settings.
+        folder: the folder of the settings file, where files named in the settings are looked up first.
 
     Raises:
-        ConfigError: every wrong key at once, each with its remedy.
+        ConfigError: settings are wrong; lists every key with its remedy.
     """
     tree, wrong = _with_overrides(values, overrides)
     try:
@@ -38,17 +38,17 @@ def validated(kind: type[S], values: Mapping[str, Any], overrides: Sequence[str]
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file. Raises ConfigError when it is missing or broken."""
+    """Read a TOML file. Raises ConfigError if it is missing or broken."""
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; give the path of a TOML file of settings.")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start}); convert it to UTF-8.") from None
-    except ValueError as error:  # not TOML, or a number of thousands of digits
-        raise ConfigError(f"{path}: is not valid TOML ({error}); mend that place.") from None
+    except ValueError as error:  # not TOML, or a number with thousands of digits
+        raise ConfigError(f"{path}: is not valid TOML ({error}); fix it.") from None
     except RecursionError:
-        raise ConfigError(f"{path}: is nested too deeply for a file of settings; mend it.") from None
+        raise ConfigError(f"{path}: is nested too deeply for a settings file; flatten it.") from None
 
 
 def _with_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -80,8 +80,8 @@ def _toml_value(text: str) -> Any:
 def _sentence(kind: type[Settings], error: dict[str, Any]) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        near = _near(kind, error["loc"][:-1], str(error["loc"][-1]))
-        hint = f"did you mean '{near}'?" if near else "remove it."
+        similar = _similar_key(kind, error["loc"][:-1], name=str(error["loc"][-1]))
+        hint = f"did you mean '{similar}'?" if similar else "remove it."
         return f"{key}: unknown setting; {hint}"
     if error["type"] == "missing":
         return f"{key}: is required; add it."
@@ -95,12 +95,12 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
-def _near(kind: type[Settings], location: Sequence[Any], name: str) -> str | None:
-    """A key of the table like the name; or at the top a key of any table that has the name."""
+def _similar_key(kind: type[Settings], location: Sequence[Any], *, name: str) -> str | None:
+    """A similar key of the table; at the top level preferably a key of that name in any table."""
     keys = _keys(kind, location)
-    near = difflib.get_close_matches(name, keys, n=1)
+    similar = difflib.get_close_matches(name, keys, n=1)
     inside = [] if location else [f"{table}.{name}" for table in keys if name in _keys(kind, [table])]
-    return next(iter(inside + near), None)
+    return next(iter(inside + similar), None)
 
 
 def _keys(kind: Any, location: Sequence[Any]) -> list[str]:

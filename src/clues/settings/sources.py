@@ -1,4 +1,4 @@
-"""Names of files in settings: found beside the file of settings, or where the command was started."""
+"""File names in settings: looked up in the folder of the settings file, then in the working directory."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ EMBEDDED = "smollm2-135m"  # the model that needs no file
 
 
 def _located(value: str, info: ValidationInfo) -> str:
-    """The absolute path of the file, folder or pattern of that name; as it stands where there is none.
+    """The absolute path of an existing file, folder or pattern, so that settings mean the same wherever they are read.
 
-    So a run's settings mean the same wherever they are read. What is not found is told by whoever reads it.
+    Other names are returned unchanged; reading them raises the error.
     """
     if value == EMBEDDED:
         return value
@@ -25,7 +25,7 @@ def _located(value: str, info: ValidationInfo) -> str:
         try:
             if Path(path).exists() or (glob.has_magic(value) and glob.glob(path)):
                 return path
-        except (OSError, ValueError):  # no name of a file at all
+        except (OSError, ValueError):  # not a valid file name
             return value
     return value
 

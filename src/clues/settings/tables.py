@@ -1,4 +1,4 @@
-"""The tables of settings: one class a table, every key with its default."""
+"""The tables of settings: one class per table, with the default of every key."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Settings(BaseModel):
 
 
 class ModelSettings(Settings):
-    """Which base model, and how it is loaded."""
+    """The base model and how it is loaded."""
 
     id: Source = EMBEDDED
     revision: str | None = None
@@ -52,7 +52,7 @@ class ModelSettings(Settings):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = "auto"
     quantization: Literal["none", "8bit", "4bit"] = "none"
-    any_base: bool = False  # take adapters too whose base cannot be compared with this model
+    any_base: bool = False  # accept adapters of other or unknown bases
 
 
 class LoraSettings(Settings):
@@ -61,7 +61,7 @@ class LoraSettings(Settings):
     r: Count = 8
     alpha: Positive = 16.0
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    # Names of modules; or all-linear, or a regular expression of whole names.
+    # Names of modules, or all-linear, or a regular expression that matches full names.
     target_modules: Annotated[list[str], Field(min_length=1)] | str = ["q_proj", "v_proj"]
 
 
@@ -70,16 +70,16 @@ class DataSettings(Settings):
 
     dialect: Dialect = "auto"
     max_tokens: Annotated[int, Field(ge=8)] = 512
-    # Which of the assistant's turns carry loss: the last, which is judged, or all of them.
+    # Which assistant turns carry loss: only the last, or all of them.
     responses: Literal["last", "all"] = "last"
-    template: Source | None = None  # the name of one of the model's chat templates, or a file that holds one
+    template: Source | None = None  # the name of one of the model's chat templates, or a file with one
 
 
 class TrainingSettings(Settings):
-    """Fine-tuning of an adapter, and how often its trajectory is recorded."""
+    """Fine-tuning of an adapter; `checkpoints` is the number of recorded points of its trajectory."""
 
     epochs: Positive = 2.0
-    steps: Count | None = None  # optimizer steps instead of epochs: every arm then trains equally long
+    steps: Count | None = None  # optimizer steps; replaces epochs, so that every arm trains equally long
     batch_size: Count = 4
     gradient_accumulation: Count = 1
     learning_rate: Positive = 1e-3
@@ -95,24 +95,24 @@ class ScoringSettings(Settings):
 
     method: str = "auto"
     walk: Literal["checkpoint", "in-run"] = "checkpoint"
-    refreshes: Count = 4  # in-run: how often the validation direction is computed anew
+    refreshes: Count = 4  # in-run: how often the validation direction is recomputed
     similarity: Literal["dot", "cosine"] = "cosine"
     preconditioner: Literal["none", "adam-frozen", "adam"] = "none"
     apply_to: Literal["both", "train"] = "both"
     loss_reduction: Literal["mean", "sum"] = "mean"
     projection: Annotated[int, Field(ge=0)] = 0  # dimensions that Adam directions are projected to; 0: exact
-    contrast: Annotated[int, Field(ge=0)] = 0  # own samples whose mean gradient is taken off; 0: none, the paper
+    contrast: Annotated[int, Field(ge=0)] = 0  # private samples whose mean gradient is subtracted; 0: none (the paper)
     modules: str = "*"
     domain_weights: dict[str, float] = {}
-    by: Literal["none", "layer", "module"] = "none"  # one more column for each: what it contributes to `dot`
+    by: Literal["none", "layer", "module"] = "none"  # adds a column for the contribution of each to `dot`
     batch_size: Count = 16  # on a graphics card, both defaults grow with its free memory
     batch_tokens: Count = 4096
-    keep_passes: bool = False  # keep the scalars of every batch, for other methods on the same gradients
+    keep_passes: bool = False  # keep the results of passes for other methods that use the same gradients
 
     @model_validator(mode="before")
     @classmethod
     def _in_run_is_clues(cls, values: Any) -> Any:
-        """In-run scoring is method clues: naming the one is enough."""
+        """In-run scoring implies method clues."""
         in_run = isinstance(values, Mapping) and values.get("walk") == "in-run"
         return {"method": "clues", **values} if in_run else values
 
@@ -121,7 +121,9 @@ class ScoringSettings(Settings):
         wrong: list[str] = []
         others = self.preconditioner != "none" or self.contrast or self.by != "none"
         if self.walk == "in-run" and (self.method != "clues" or others):
-            wrong.append("scoring.walk: in-run is method clues without preconditioner, contrast and by; leave these.")
+            wrong.append(
+                "scoring.walk: in-run is method clues without preconditioner, contrast and by; leave these out."
+            )
         if self.projection and self.method != "less" and (self.method, self.preconditioner) != ("clues", "adam"):
             wrong.append("scoring.projection: is for method less, or clues with preconditioner adam; use 0 elsewhere.")
         if self.projection and self.by != "none":
@@ -132,9 +134,9 @@ class ScoringSettings(Settings):
 
 
 class SelectionSettings(Settings):
-    """The rule that turns anchor scores into a threshold."""
+    """The rule that derives a threshold from anchor scores."""
 
-    threshold: Rule | None = None  # none named: the scoring method's own
+    threshold: Rule | None = None  # default: the scoring method's own
     quantile: Share = 0.1
     deviations: float = 2.0
     ratio: Share = 0.5
@@ -142,18 +144,20 @@ class SelectionSettings(Settings):
 
 
 class MergingSettings(Settings):
-    """How K adapters become one."""
+    """How adapters are merged."""
 
     method: Literal["linear", "ties", "dare-linear", "dare-ties", "svd", "exact"] = "exact"
     density: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
-    weights: Literal["equal", "samples", "learned"] = "equal"  # learned: on the public samples (the paper's adaptive)
-    weight_steps: Count = 30  # learned: steps of Adam, each a pass over the public samples
+    weights: Literal["equal", "samples", "learned"] = (
+        "equal"  # learned: on public samples (the paper's adaptive weights)
+    )
+    weight_steps: Count = 30  # learned: Adam steps, each over all public samples
     weight_learning_rate: Positive = 0.1
     scale: Positive = 1.0
 
 
 class CollaborationSettings(Settings):
-    """How the clients make one model together; where `train` is false they select, and train none."""
+    """How the clients train one model together. If `train` is false, they only select."""
 
     engine: Literal["in-process"] = "in-process"
     train: bool = True
@@ -164,7 +168,7 @@ class CollaborationSettings(Settings):
 
 
 class ClientSettings(Settings):
-    """One data owner. `labels` (id, quality, kind) is for benchmarks, where the truth is known."""
+    """One data owner. `labels` (id, quality, kind) is for benchmarks."""
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     data: Source
@@ -177,5 +181,5 @@ class EvaluationSettings(Settings):
     tests: list[Source] = []
     arms: list[Literal["base", "mixed", "selected", "oracle", "ratio"]] = ["base", "mixed", "selected"]
     batch_tokens: Count = 4096
-    generate: Annotated[int, Field(ge=0)] = 0  # most tokens of a generated answer; 0: none, as it costs time
-    generate_samples: Count | None = None  # tests of each domain that are answered, the first; all where not given
+    generate: Annotated[int, Field(ge=0)] = 0  # maximum tokens of a generated answer; 0: generate none
+    generate_samples: Count | None = None  # answer only the first tests of each domain; default: all

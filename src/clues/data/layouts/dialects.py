@@ -1,4 +1,4 @@
-"""The record layouts in use for fine-tuning data, and how each becomes prompt messages and a response."""
+"""Record layouts of fine-tuning data, and how each becomes prompt messages and a response."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _PASSAGE = ("context", "passage")
 
 @dataclass(frozen=True)
 class Dialect:
-    """A layout. `fields` are those by which it is known, `also` those that are used where a record has them.
+    """A layout. `fields` identify it; `also` are optional fields.
 
-    `read` turns a record into (prompt messages, response); `write` returns it with another response.
+    `read` turns a record into (prompt messages, response); `write` returns the record with another response.
     """
 
     name: str
@@ -39,19 +39,19 @@ class Dialect:
     write: Callable[[Mapping[str, Any], str], dict[str, Any]]
 
     def unused(self, record: Mapping[str, Any]) -> list[str]:
-        """The fields that hold something and play no part in prompt or response, in lists of messages too."""
+        """The fields with a value that prompt and response do not use, including those of messages."""
         known = {*self.fields, *self.also}
-        found = [name for name, value in record.items() if name not in known and not blank(value)]
+        unused = [name for name, value in record.items() if name not in known and not blank(value)]
         for field in self.fields:
             turns = record.get(field)
             for turn in turns if isinstance(turns, list) else []:
                 if isinstance(turn, Mapping):
-                    found += [f"{field}[].{name}" for name, value in turn.items() if not _used(name, value)]
+                    unused += [f"{field}[].{name}" for name, value in turn.items() if not _used(name, value)]
             last = turns[-1] if isinstance(turns, list) and turns else None
-            if field == self.fields[-1] and isinstance(last, Mapping):  # the response is its text alone
+            if field == self.fields[-1] and isinstance(last, Mapping):  # only the text is the response
                 names = ("reasoning_content", "thinking", "name")
-                found += [f"{field}[-1].{name}" for name in names if not blank(last.get(name))]
-        return list(dict.fromkeys(str(name) for name in found))
+                unused += [f"{field}[-1].{name}" for name in names if not blank(last.get(name))]
+        return list(dict.fromkeys(str(name) for name in unused))
 
 
 def _used(name: Any, value: Any) -> bool:
@@ -59,7 +59,7 @@ def _used(name: Any, value: Any) -> bool:
 
 
 def _pair(name: str, prompt: str, response: str, *also: str) -> Dialect:
-    """Two fields; beside them what stands before the prompt (system, earlier turns, a passage) or follows it."""
+    """A layout of two fields, and optional ones before the prompt (system, earlier turns, a passage) or after it."""
 
     def read(record: Mapping[str, Any]) -> Pair:
         history = history_of(record.get("history"), "history")
@@ -85,7 +85,7 @@ def _conversation(name: str, field: str) -> Dialect:
 
 
 def _opened(record: Mapping[str, Any], turns: list[Message]) -> list[Message]:
-    """The turns, behind what a field of the record says as the system, where it is not the first of them already."""
+    """The turns after the system prompt of the record's fields, unless they already begin with it."""
     texts = [text_of(record, field) for field in _SYSTEM if not blank(record.get(field))]
     opening = [{"role": "system", "content": "\n\n".join(dict.fromkeys(texts))}] if texts else []
     if opening and turns[:1] == opening:
@@ -96,25 +96,25 @@ def _opened(record: Mapping[str, Any], turns: list[Message]) -> list[Message]:
 
 
 def _split(turns: list[Message], field: str) -> Pair:
-    """(all turns but the last, the text of the last). Raises FieldError where that is no answer in words."""
+    """(all turns but the last, text of the last). Raises FieldError if the last is not an answer in words."""
     *context, last = turns
     if last["role"] != "assistant":
         raise FieldError(field, "does not end with a message of the assistant; that one is the response")
     if last.get("tool_calls"):
         raise FieldError(field, "ends with a call of a tool, which cannot be scored; end it with an answer in words")
     if not any(turn["role"] != "system" for turn in context):
-        raise FieldError(field, "holds no prompt before the response")
+        raise FieldError(field, "contains no prompt before the response")
     return context, last["content"]
 
 
 def _writer(field: str) -> Callable[[Mapping[str, Any], str], dict[str, Any]]:
-    """Put a text in the place of the response, in the form that this had."""
+    """A function that replaces the response by a text, keeping its form."""
 
     def write(record: Mapping[str, Any], text: str) -> dict[str, Any]:
-        held = record.get(field)
-        if not isinstance(held, list) or not held:
+        turns = record.get(field)
+        if not isinstance(turns, list) or not turns:
             return {**record, field: text}
-        *context, last = held
+        *context, last = turns
         key = "value" if "content" not in last and "value" in last else "content"
         content: Any = [{"type": "text", "text": text}] if isinstance(last.get(key), list) else text
         return {**record, field: [*context, {**last, key: content}]}
@@ -138,7 +138,7 @@ DIALECTS: dict[str, Dialect] = {
 
 _ADVICE = {
     ("chosen",): "pairs of preferences: rename 'chosen' to completion and give each record a prompt",
-    ("text",): "whole texts, of which nobody can tell the response: write a prompt and a response for each",
+    ("text",): "whole texts without a separate response: write a prompt and a response for each",
     ("answers",): "answers to choose from: write one of them as the field answer",
     ("conversation",): "conversations: rename that field to messages (role, content) or conversations (from, value)",
     ("dialogue",): "conversations: write them as messages (role, content)",
@@ -147,29 +147,29 @@ _ADVICE = {
 
 
 def detect(record: Mapping[str, Any]) -> Dialect | None:
-    """The first dialect whose fields the record has, or None."""
+    """The first dialect whose fields the record has, if any."""
     return next((d for d in DIALECTS.values() if all(field in record for field in d.fields)), None)
 
 
 def tools(record: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """The tools that a record describes for its conversation. Raises FieldError where they cannot be used."""
+    """The tools that a record describes for its conversation. Raises FieldError if they cannot be used."""
     return tools_of(record.get("tools"))
 
 
 def unknown_layout(record: Mapping[str, Any]) -> str:
-    """What to tell of a record that no dialect fits: what it has, what that looks like, and what would do."""
+    """The error message for a record that fits no dialect: its fields, the closest layout, and the known ones."""
     names = shown_names(record).replace("'", "")
-    found = f"fields {names} fit no known dialect" if record else "its first record has no fields"
+    problem = f"fields {names} fit no known dialect" if record else "its first record has no fields"
     known = "; ".join(f"{d.name} ({', '.join(d.fields)})" for d in DIALECTS.values())
-    advice = _near(record)
+    advice = _closest(record)
     if advice:
-        return f"{found}. They look like {advice}. Known are: {known}."
-    return f"{found}; rename them to one of: {known}."
+        return f"{problem}. They look like {advice}. Known are: {known}."
+    return f"{problem}; rename them to one of: {known}."
 
 
-def _near(record: Mapping[str, Any]) -> str:
+def _closest(record: Mapping[str, Any]) -> str:
     plain = {str(name).strip().lower(): str(name) for name in record}
-    for dialect in DIALECTS.values():  # the same names but for blanks and capitals
+    for dialect in DIALECTS.values():  # names that differ only in blanks and capitals
         if all(field in plain for field in dialect.fields):
             renamed = [f"{shown_names([plain[f]])} to {f}" for f in dialect.fields if plain[f] != f]
             return f"{dialect.name}: rename {', '.join(renamed)}"

@@ -1,4 +1,4 @@
-"""What a sample is called, which domain it belongs to, and how names that clash between files are told apart."""
+"""Ids and domains of samples, and unique labels for files."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ RESERVED_DOMAINS |= {"agreement", "trained loss", "peak", "end", "gain", "peak g
 
 
 def own_id(record: Mapping[str, Any]) -> str | None:
-    """The id that a record has of its own; None where it has none. Raises FieldError."""
+    """The record's id, or None if it has none. Raises FieldError."""
     return _label(record, "id")
 
 
-def domain_of(record: Mapping[str, Any], otherwise: str) -> str:
-    """A record's domain without blanks around it; `otherwise` where it names none. Raises RecordError."""
-    domain = _label(record, "domain") or otherwise
+def domain_of(record: Mapping[str, Any], default: str) -> str:
+    """A record's domain, stripped, or `default` if it has none. Raises RecordError."""
+    domain = _label(record, "domain") or default
     if domain in RESERVED_DOMAINS:
-        raise RecordError(f"domain '{domain}' is the name of a column of ours; choose another name")
+        raise RecordError(f"domain '{domain}' is reserved for a column of scores.parquet; choose another name")
     return domain
 
 
@@ -35,7 +35,7 @@ def _label(record: Mapping[str, Any], field: str) -> str | None:
     if blank(value):
         return None
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        value = int(value)  # pandas writes whole numbers beside missing ones as floats
+        value = int(value)  # pandas writes integers as floats in columns with missing values
     if isinstance(value, list | tuple | dict | bytes):
         raise FieldError(field, "is not a text or a number; write one of the two")
     text = str(value)
@@ -46,7 +46,7 @@ def _label(record: Mapping[str, Any], field: str) -> str | None:
 
 
 def similar_names(names: Iterable[str]) -> list[list[str]]:
-    """Groups of names that differ in capitals, blanks or hyphens alone."""
+    """Groups of names that differ only in capitals, blanks or hyphens."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in dict.fromkeys(names):
         groups[re.sub(r"[\s_-]+", " ", name).casefold()].append(name)
@@ -54,7 +54,7 @@ def similar_names(names: Iterable[str]) -> list[list[str]]:
 
 
 def file_labels(files: Iterable[Path]) -> dict[Path, str]:
-    """A name for each file that no other has: its stem, with as many of its folders as that takes."""
+    """A unique label for each file: its stem, with as many of its folders as necessary."""
     paths = list(dict.fromkeys(files))
     labels = {path: stem(path) for path in paths}
     for depth in range(1, max((len(path.parts) for path in paths), default=1)):

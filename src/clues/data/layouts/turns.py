@@ -1,4 +1,4 @@
-"""Messages of a conversation out of the forms they come in: OpenAI's, ShareGPT's, pairs, parts of text, tool calls."""
+"""Normalising messages of a conversation: OpenAI's and ShareGPT's forms, pairs, parts of text, tool calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from clues.data.records.values import blank, missing, pruned, shown_names, text_flaw, value_flaw
 
-# role and content, and where present tool_calls, tool_call_id, name, reasoning_content
+# role and content; optionally tool_calls, tool_call_id, name, reasoning_content
 Message = dict[str, Any]
 
 _ROLES = {
@@ -23,14 +23,14 @@ _ROLES = {
     "tool_response": "tool",
 }
 _KNOWN_ROLES = {"system", "developer", "user", "assistant", "tool", "ipython"}
-_CALLS = ("function_call", "tool_call")  # ShareGPT's role of a turn whose text is a call, as JSON
+_CALLS = ("function_call", "tool_call")  # ShareGPT's roles of turns whose text is a call in JSON
 _ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value")
 _CARRIED = ("name", "tool_call_id", "reasoning_content", "thinking")
 USED_KEYS = {*_ROLE_KEYS, *_CONTENT_KEYS, *_CARRIED, "tool_calls", "function_call"}
 
 
 class RecordError(ValueError):
-    """Why a record cannot be used, as the rest of a sentence without its point."""
+    """Why a record cannot be used, as the rest of a sentence without its full stop."""
 
 
 class FieldError(RecordError):
@@ -41,12 +41,12 @@ class FieldError(RecordError):
 
 
 def text_of(record: Mapping[str, Any], field: str) -> str:
-    """The text of a field that must have one. Raises FieldError."""
+    """The text of a required field. Raises FieldError."""
     value = record.get(field)
     if missing(value):
         raise FieldError(field, "is missing; add it or name another dialect")
     if isinstance(value, bytes):
-        raise FieldError(field, "holds bytes and is not a text; decode it before it is written")
+        raise FieldError(field, "contains bytes, not text; decode it before writing the file")
     if not isinstance(value, str):
         raise FieldError(field, f"is not a text ({_kind(value)}); write it as one string")
     if not value.strip():
@@ -55,7 +55,7 @@ def text_of(record: Mapping[str, Any], field: str) -> str:
 
 
 def sound(text: str, field: str) -> str:
-    """The text itself. Raises FieldError where it holds what no tokenizer or file takes."""
+    """Return the text. Raises FieldError if it contains characters that no tokenizer or file accepts."""
     flaw = text_flaw(text)
     if flaw:
         raise FieldError(field, flaw)
@@ -63,10 +63,10 @@ def sound(text: str, field: str) -> str:
 
 
 def messages_of(value: Any, field: str) -> list[Message]:
-    """The turns of a list of messages; blank system turns count as none.
+    """The turns of a list of messages, without blank system turns.
 
     Raises:
-        FieldError: it is no such list, or a message cannot be used.
+        FieldError: the value is not a list of messages, or a message cannot be used.
     """
     if isinstance(value, str):
         raise FieldError(field, "is one text and not a list of messages; write such records as JSON Lines")
@@ -78,12 +78,12 @@ def messages_of(value: Any, field: str) -> list[Message]:
         if turn["role"] != "system" or turn["content"]:
             turns.append(turn)
     if not turns:
-        raise FieldError(field, "holds no message but an empty one of the system")
+        raise FieldError(field, "contains no message other than an empty system message")
     return turns
 
 
 def history_of(value: Any, field: str) -> list[Message]:
-    """Earlier turns: pairs of what was asked and answered, or messages. Raises FieldError."""
+    """Earlier turns, from pairs of question and answer or from messages. Raises FieldError."""
     if blank(value):
         return []
     if not isinstance(value, list | tuple):
@@ -96,7 +96,7 @@ def history_of(value: Any, field: str) -> list[Message]:
     for position, pair in enumerate(value):
         where = f"{field}[{position}]"
         if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise FieldError(where, "is not a pair of texts, what was asked and what was answered")
+            raise FieldError(where, "is not a pair of texts, question and answer")
         for role, text, index in (("user", pair[0], 0), ("assistant", pair[1], 1)):
             name = f"{where}[{index}]"
             turns.append({"role": role, "content": text_of({name: text}, name)})
@@ -104,7 +104,7 @@ def history_of(value: Any, field: str) -> list[Message]:
 
 
 def tools_of(value: Any, field: str = "tools") -> list[dict[str, Any]] | None:
-    """The descriptions of tools that a template is given; None where there are none. Raises FieldError."""
+    """The tool descriptions for the template, or None. Raises FieldError."""
     if blank(value):
         return None
     if isinstance(value, str):
@@ -120,7 +120,7 @@ def tools_of(value: Any, field: str = "tools") -> list[dict[str, Any]] | None:
 
 
 def parts_of_text(value: Sequence[Any], field: str) -> str:
-    """The text of content that comes in parts, in their order. Raises FieldError where a part is not text."""
+    """The joined text of content given in parts. Raises FieldError if a part is not text."""
     texts = []
     for position, part in enumerate(value):
         name = f"{field}[{position}]"
@@ -135,16 +135,16 @@ def parts_of_text(value: Sequence[Any], field: str) -> str:
 def _turn(message: Any, field: str) -> Message:
     if not isinstance(message, Mapping):
         raise FieldError(field, "is not an object with role and content")
-    held = {key: value for key, value in message.items() if not missing(value)}
-    role_key = next((key for key in _ROLE_KEYS if key in held), None)
+    present = {key: value for key, value in message.items() if not missing(value)}
+    role_key = next((key for key in _ROLE_KEYS if key in present), None)
     if role_key is None:
         raise FieldError(field, f"has no role; it has the fields {shown_names(message)}")
-    role = held[role_key]
+    role = present[role_key]
     if not isinstance(role, str):
         raise FieldError(f"{field}.{role_key}", f"is not a text ({_kind(role)}); write the role of the speaker")
     plain = role.strip().lower().replace("-", "_")
-    content = _content(held, field)
-    calls = _calls(held, field)
+    content = _content(present, field)
+    calls = _calls(present, field)
     if plain in _CALLS:
         role, content, calls = "assistant", *_call_of_text(content, field)
     elif plain in _ROLES or plain in _KNOWN_ROLES:
@@ -159,18 +159,18 @@ def _turn(message: Any, field: str) -> Message:
     if calls:
         turn["tool_calls"] = calls
     for key in _CARRIED:
-        if not blank(held.get(key)):
-            turn[key] = text_of({f"{field}.{key}": held[key]}, f"{field}.{key}")
+        if not blank(present.get(key)):
+            turn[key] = text_of({f"{field}.{key}": present[key]}, f"{field}.{key}")
     return turn
 
 
-def _content(held: Mapping[str, Any], field: str) -> str:
-    key = next((key for key in _CONTENT_KEYS if key in held), None)
-    if key is None:  # beside tool calls there need not be a text, and an empty turn of the system counts as none
-        if held.get("tool_calls") or held.get("function_call") or held.get("role") == "system":
+def _content(message: Mapping[str, Any], field: str) -> str:
+    key = next((key for key in _CONTENT_KEYS if key in message), None)
+    if key is None:  # tool calls need no text, and empty system turns are dropped
+        if message.get("tool_calls") or message.get("function_call") or message.get("role") == "system":
             return ""
         raise FieldError(field, "is unusable: field 'content' is missing; add it or name another dialect")
-    value, name = held[key], f"{field}.{key}"
+    value, name = message[key], f"{field}.{key}"
     if isinstance(value, list | tuple):
         return parts_of_text(value, name)
     if not isinstance(value, str):
@@ -178,9 +178,9 @@ def _content(held: Mapping[str, Any], field: str) -> str:
     return sound(value, name)
 
 
-def _calls(held: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
-    """Calls of tools as templates expect them: arguments as an object, which files often hold as its JSON."""
-    calls, legacy = held.get("tool_calls"), held.get("function_call")
+def _calls(message: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
+    """Tool calls as templates expect them: arguments as an object, where files often have JSON text."""
+    calls, legacy = message.get("tool_calls"), message.get("function_call")
     if blank(calls) and not blank(legacy):
         calls = [{"type": "function", "function": legacy}]
     if blank(calls):
@@ -188,13 +188,13 @@ def _calls(held: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
     name = f"{field}.tool_calls"
     if not isinstance(calls, list) or not all(isinstance(call, Mapping) for call in calls):
         raise FieldError(name, "is not a list of calls, each an object with a function")
-    found = pruned(calls)
-    for call in found:
+    result = pruned(calls)
+    for call in result:
         function = call.get("function", call)
         if not isinstance(function, dict):
-            raise FieldError(name, "holds a call whose function is not an object with name and arguments")
+            raise FieldError(name, "contains a call whose function is not an object with name and arguments")
         function["arguments"] = _arguments(function.get("arguments", {}))
-    return list(_json_value(found, name))  # again: arguments may have held anything in their JSON
+    return list(_json_value(result, name))  # pruned again: the JSON of the arguments is now part of it
 
 
 def _arguments(value: Any) -> Any:
@@ -208,7 +208,7 @@ def _arguments(value: Any) -> Any:
 
 
 def _call_of_text(text: str, field: str) -> tuple[str, list[dict[str, Any]]]:
-    """A call that is the text of a turn: its JSON as a call; what is no such JSON stays the turn's text."""
+    """(text, calls) of a turn whose text is a call in JSON; other text is returned unchanged, without calls."""
     value = _arguments(text)
     if not isinstance(value, dict) or "name" not in value:
         return text, []

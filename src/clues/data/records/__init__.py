@@ -1,1 +1,1 @@
-"""From files to records: CSV, JSON, Parquet, folders, patterns, data sets of the Hub."""
+"""Reading records: CSV, JSON, Parquet, folders, glob patterns, data sets of the Hub."""

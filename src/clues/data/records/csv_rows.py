@@ -1,6 +1,6 @@
-"""Records out of CSV and its kin, strictly: what is quoted wrongly is told, and never swallows the next record.
+"""Reading CSV and TSV strictly: a wrong quote is an error and never swallows the next record.
 
-Arrow's reader is not used: it names no line where quotes are wrong, and makes numbers of ids and answers.
+Arrow's reader is not used: it names no line for wrong quotes, and converts ids and answers to numbers.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from clues.data.layouts.dialects import detect
 from clues.data.records.rows import Row
@@ -22,12 +22,12 @@ _NOT_CLOSED = "a quote that opens a field here is not closed before the end of t
 
 
 def csv_rows(file: Path) -> Iterator[Row]:
-    """Every record below the header; the header tells the delimiter.
+    """Every record below the header, which determines the delimiter.
 
     Raises:
-        DataError: there is no usable header, or from a certain line on nobody can say where a record ends.
+        DataError: the header is unusable, or from some line on the ends of records cannot be determined.
     """
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a text may be longer than the 131,072 characters of csv
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # csv's default is 131,072 characters
     feed = _Feed(lines(file, newline=""))
     first = feed.peek()
     while first is not None and not first.strip():
@@ -35,69 +35,75 @@ def csv_rows(file: Path) -> Iterator[Row]:
         first = feed.peek()
     if first is None:
         return
-    told = re.fullmatch(r"sep=(.)\s*", first)  # how Excel names its delimiter
-    if told:
+    excel = re.fullmatch(r"sep=(.)\s*", first)  # how Excel names its delimiter
+    if excel:
         feed.skip()
-    delimiter = told.group(1) if told else _delimiter(first)
+    delimiter = excel.group(1) if excel else _delimiter(first)
     reader = csv.reader(feed, delimiter=delimiter, strict=True)
     header: list[str] = []
     while True:
-        start = feed.number + 1
-        feed.held.clear()
+        place = f"line {feed.number + 1}"
+        feed.consumed.clear()
         try:
             fields = next(reader, None)
-        except csv.Error as error:
-            raise DataError(f"{file}, line {start}: {_problem(error)}.") from None
-        if fields is None:
-            return
-        if not any(field.strip() for field in fields):
-            continue  # a blank line, or a row of nothing, as spreadsheets leave them at the end
-        if not header:
-            header = _header(file, start, fields)
-            continue
-        yield _row(file, start, header, fields, feed.held, delimiter)
+            if fields is None:
+                return
+            if not any(field.strip() for field in fields):
+                continue  # a blank line or an empty row, as spreadsheets leave them at the end
+            if header:
+                record, problem = _record(header, fields, consumed=feed.consumed, delimiter=delimiter)
+                raw = feed.consumed[0].rstrip("\r\n") if problem and feed.consumed else ""
+                yield Row(file, place, record, problem, raw)
+                continue
+            if len(set(fields)) < len(fields):
+                raise _Unreadable("the header names a column twice; name each once")
+            header = fields
+        except (csv.Error, _Unreadable) as error:
+            raise DataError(f"{file}, {place}: {_problem(error)}.") from None
 
 
-def _row(file: Path, start: int, header: list[str], fields: list[str], held: list[str], delimiter: str) -> Row:
-    if len(held) > 1 and _swallowed(header, fields, held, delimiter):
-        raise DataError(f"{file}, line {start}: {_NOT_CLOSED}.")
+class _Unreadable(ValueError):
+    """Why the rest of a file cannot be read, as the rest of a sentence without its full stop."""
+
+
+def _record(
+    header: list[str], fields: list[str], *, consumed: Sequence[str], delimiter: str
+) -> tuple[dict[str, Any] | None, str]:
+    """(record, problem): one of the two. Raises _Unreadable if the ends of records cannot be determined."""
+    if len(consumed) > 1 and _swallowed(header, fields, consumed=consumed, delimiter=delimiter):
+        raise _Unreadable(_NOT_CLOSED)
     if len(fields) == len(header):
-        return Row(file, f"line {start}", dict(zip(header, fields, strict=True)))
+        return dict(zip(header, fields, strict=True)), ""
     counts = f"has {len(fields)} fields where the header has {len(header)}"
-    problem = f"{counts}; mend it, or quote texts that hold {delimiter!r}"
-    if len(held) > 1:  # nobody can say how many records this is
-        raise DataError(f"{file}, line {start}: {problem}, or a quote before it is not closed.")
-    return Row(file, f"line {start}", None, problem, held[0].rstrip("\r\n") if held else "")
-
-
-def _header(file: Path, start: int, fields: Sequence[str]) -> list[str]:
-    repeated = [name for name, count in Counter(fields).items() if count > 1]
-    if repeated:
-        raise DataError(f"{file}, line {start}: the header names a column twice; name each once.")
-    return list(fields)
+    problem = f"{counts}; fix it, or quote texts that contain {delimiter!r}"
+    if len(consumed) > 1:  # an unknown number of records
+        raise _Unreadable(f"{problem}, or a quote before it is not closed")
+    return None, problem
 
 
 def _delimiter(line: str) -> str:
-    """The delimiter under which the header names a known layout, or else most columns; a comma where none does."""
-    columns = {each: next(csv.reader([line.rstrip("\r\n")], delimiter=each), []) for each in DELIMITERS}
-    known = [each for each, names in columns.items() if detect(dict.fromkeys(names))]
-    return known[0] if known else max(DELIMITERS, key=lambda each: len(columns[each]))
+    """The delimiter with which the header names a known layout, or else the most columns; a comma in case of a tie."""
+    columns = {delimiter: next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), []) for delimiter in DELIMITERS}
+    known = [delimiter for delimiter, names in columns.items() if detect(dict.fromkeys(names))]
+    return known[0] if known else max(DELIMITERS, key=lambda delimiter: len(columns[delimiter]))
 
 
-def _swallowed(header: Sequence[str], fields: Sequence[str], held: Sequence[str], delimiter: str) -> bool:
-    """Whether the further lines of a record are records of their own, by count of fields and a number that goes on."""
+def _swallowed(header: Sequence[str], fields: Sequence[str], *, consumed: Sequence[str], delimiter: str) -> bool:
+    """Whether the further lines of a record look like records: same number of fields, and consecutive numbers."""
     if len(header) < 2 or not fields[0].strip().isdecimal():
         return False
     first = int(fields[0]) if len(fields[0]) < 20 else 0
-    below = [line.rstrip("\r\n").split(delimiter) for line in held[1:]]
+    below = [line.rstrip("\r\n").split(delimiter) for line in consumed[1:]]
     return all(
         len(parts) == len(header) and parts[0].strip() == str(first + number)
         for number, parts in enumerate(below, start=1)
     )
 
 
-def _problem(error: csv.Error) -> str:
+def _problem(error: Exception) -> str:
     text = str(error)
+    if isinstance(error, _Unreadable):
+        return text
     if "unexpected end of data" in text:
         return "a quote that opens a field of this record is never closed; close it, and double quotes within a text"
     if "expected after" in text:
@@ -106,13 +112,13 @@ def _problem(error: csv.Error) -> str:
 
 
 class _Feed:
-    """Lines for csv, with how many were given out and which belong to the record under way."""
+    """Lines for csv, with the number of lines consumed so far and the lines of the current record."""
 
     def __init__(self, source: Iterable[str]) -> None:
         self._source = iter(source)
         self._ahead: list[str] = []
         self.number = 0
-        self.held: list[str] = []
+        self.consumed: list[str] = []
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -120,7 +126,7 @@ class _Feed:
     def __next__(self) -> str:
         line = self._ahead.pop() if self._ahead else next(self._source)
         self.number += 1
-        self.held.append(line)
+        self.consumed.append(line)
         return line
 
     def peek(self) -> str | None:
@@ -132,5 +138,5 @@ class _Feed:
         return self._ahead[-1]
 
     def skip(self) -> None:
-        """Pass over a line that is no record."""
+        """Skip a line that is not part of a record."""
         next(self, None)

@@ -1,4 +1,4 @@
-"""A record as it came out of a file, and what is wrong with it where it cannot be used."""
+"""A record as read from a file, or the reason why it cannot be used."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _MOST = 10
 class Row:
     """One record of a file.
 
-    `at` is where it stands (`line 3`), `record` what it holds. Where it holds no usable record, `problem` says why as
-    the rest of a sentence without its point, and `raw` is the text that stands there instead.
+    `at`: its place in the file (`line 3`). `record`: its content, None if it is unusable. Then `problem` says why, as
+    the rest of a sentence without its full stop, and `raw` is the text at that place.
     """
 
     file: Path
@@ -33,20 +33,20 @@ class Row:
 
 
 def listed(problems: Iterable[str], most: int = _MOST) -> str:
-    """Problems as one message, a line each; a long list is cut, and how much of it is told."""
-    found = list(problems)
-    if len(found) > most + 1:
-        return "\n".join([*found[:most], f"and {len(found) - most} more."])
-    return "\n".join(found)
+    """Join problems into one message, a line each. A long list is cut, and the rest counted."""
+    sentences = list(problems)
+    if len(sentences) > most + 1:
+        return "\n".join([*sentences[:most], f"and {len(sentences) - most} more."])
+    return "\n".join(sentences)
 
 
-def numbered(file: Path, values: Iterable[Any], unit: str) -> Iterable[Row]:
+def numbered(file: Path, values: Iterable[Any], *, unit: str) -> Iterable[Row]:
     """The rows of a list whose items are records, counted from 1."""
     for number, value in enumerate(values, start=1):
-        yield of_value(file, f"{unit} {number}", value)
+        yield of_value(value, file=file, at=f"{unit} {number}")
 
 
-def of_value(file: Path, at: str, value: Any, raw: str = "") -> Row:
+def of_value(value: Any, *, file: Path, at: str, raw: str = "") -> Row:
     """The row of a value that should be a record."""
     if not isinstance(value, dict):
         return Row(file, at, None, "is not a JSON object; write one object for each record", raw or _as_text(value))

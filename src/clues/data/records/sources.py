@@ -1,4 +1,4 @@
-"""From the name of a source to its records: a file, a folder, a pattern, or a data set of the Hub."""
+"""Reading the records of a source: a file, a folder, a glob pattern, or a data set of the Hub."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _TEXTS: dict[str, Callable[[Path], Iterable[Row]]] = {
     ".tsv": csv_rows,
 }
 KINDS = (*_TEXTS, ".parquet")
-# What a folder of shards is read as: the first kind that it holds. A .json beside others is a description of them.
+# A folder of shards is read as the first of these kinds that it contains. A .json next to another kind is metadata.
 _SHARDS = (".parquet", ".jsonl", ".ndjson", ".csv", ".tsv", ".json")
 
 
 def rows(source: str | Path) -> Iterator[Row]:
-    """Every row of a source, as it is read.
+    """Yield every row of a source, lazily.
 
-    Lines of text and rows of CSV are read one by one, rows of Parquet and of saved data sets in batches, a row group
-    at a time at most. Only a list in a JSON file is read as a whole.
+    JSON Lines and CSV are read line by line, Parquet and saved data sets in batches of at most a row group. Only a list
+    in a JSON file is read as a whole.
 
     Raises:
         DataError: a file as a whole cannot be read.
@@ -41,28 +41,28 @@ def rows(source: str | Path) -> Iterator[Row]:
 
 
 def files(source: str | Path) -> list[tuple[Path, Callable[[Path], Iterable[Row]]]]:
-    """The files of a source, each with what reads it.
+    """The files of a source, each with its reader.
 
     Raises:
-        DataError: there is no such file, or it is of no known kind, or a folder holds several kinds or splits.
+        DataError: there is no such file, its kind is unknown, or a folder contains several kinds or splits.
     """
     path = Path(source)
     try:
         folder, file = path.is_dir(), path.is_file()
     except (OSError, ValueError):
-        raise DataError("a name of a file: is none; check the path.") from None
+        raise DataError("a file name is invalid; check the path.") from None
     if folder:
         return _of_folder(path)
     if file:
         return [(path, _reader(path))]
     if has_magic(str(source)):
-        found = sorted(Path(name) for name in glob(str(source), recursive=True))
-        found = [each for each in found if each.is_file()]
-        if not found:
-            raise DataError(f"{source}: no file has such a name; check the pattern.")
-        return [(each, _reader(each)) for each in found]
+        matches = sorted(Path(name) for name in glob(str(source), recursive=True))
+        matches = [match for match in matches if match.is_file()]
+        if not matches:
+            raise DataError(f"{source}: no file matches; check the pattern.")
+        return [(match, _reader(match)) for match in matches]
     if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and not (kind(path) in KINDS or path.suffix in COMPRESSED):
-        if path.suffix and not path.suffix[1:].isdigit():  # a version number may end the name of a data set
+        if path.suffix and not path.suffix[1:].isdigit():  # names of data sets may end in a version number
             raise DataError(f"{source}: no such file or folder; check the path.")
         return [(path, _hub)]
     if path.exists():
@@ -75,36 +75,35 @@ def _reader(path: Path) -> Callable[[Path], Iterable[Row]]:
         return _parquet
     if kind(path) not in _TEXTS:
         known = ", ".join(KINDS)
-        raise DataError(
-            f"{path}: unknown kind of file; use {known} (texts also with .gz or .zst), or a folder of them."
-        )
+        raise DataError(f"{path}: unknown file type; use {known} (text also with .gz or .zst), or a folder of them.")
     return _TEXTS[kind(path)]
 
 
 def _of_folder(path: Path) -> list[tuple[Path, Callable[[Path], Iterable[Row]]]]:
     if any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
         return [(path, _saved)]
-    held = sorted(each for each in path.iterdir() if each.is_file() and each.name[0] not in "._")
-    by_kind = {kind(each): [other for other in held if kind(other) == kind(each)] for each in held}
-    kinds = [each for each in _SHARDS if each in by_kind]
+    by_kind: dict[str, list[Path]] = {}
+    for file in sorted(file for file in path.iterdir() if file.is_file() and file.name[0] not in "._"):
+        by_kind.setdefault(kind(file), []).append(file)
+    kinds = [suffix for suffix in _SHARDS if suffix in by_kind]
     if not kinds:
         known = ", ".join(KINDS)
         raise DataError(
-            f"{path}: is not a folder saved by datasets and holds no file of a known kind ({known}); "
+            f"{path}: is not a folder saved by datasets and contains no file of a known kind ({known}); "
             "name a file, or a pattern such as 'folder/**/*.jsonl'."
         )
-    if [each for each in kinds[1:] if each != ".json"]:
-        raise DataError(f"{path}: holds files of several kinds ({', '.join(kinds)}); name one: {path}/*{kinds[0]}.")
+    if any(suffix != ".json" for suffix in kinds[1:]):
+        raise DataError(f"{path}: contains files of several kinds ({', '.join(kinds)}); name one: {path}/*{kinds[0]}.")
     shards = by_kind[kinds[0]]
-    splits = {found.group(1) for each in shards if (found := re.match(r"(\w+)-\d{5}-of-\d{5}", each.name))}
+    splits = {match.group(1) for shard in shards if (match := re.match(r"(\w+)-\d{5}-of-\d{5}", shard.name))}
     if len(splits) > 1:
         named = ", ".join(sorted(splits))
-        raise DataError(f"{path}: holds several splits ({named}); name one by a pattern: {path}/{min(splits)}-*.")
-    return [(each, _reader(each)) for each in shards]
+        raise DataError(f"{path}: contains several splits ({named}); name one by a pattern: {path}/{min(splits)}-*.")
+    return [(shard, _reader(shard)) for shard in shards]
 
 
 def _guarded(file: Path, read: Callable[[Path], Iterable[Row]]) -> Iterator[Row]:
-    """Whatever goes wrong in a reader is one sentence, with the place as far as it is known."""
+    """Turn any error of a reader into one sentence, with the place if it is known."""
     last = ""
     try:
         for row in read(file):
@@ -113,21 +112,21 @@ def _guarded(file: Path, read: Callable[[Path], Iterable[Row]]) -> Iterator[Row]
     except DataError:
         raise
     except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise DataError(f"{file}{last}: is not a whole gzip file; copy or pack it again.") from None
+        raise DataError(f"{file}{last}: is not a complete gzip file; copy or compress it again.") from None
     except RecursionError:
         raise DataError(f"{file}{last}: is nested too deeply; flatten it.") from None
     except MemoryError:
         raise DataError(f"{file}{last}: does not fit into memory; split it into files.") from None
     except OSError as error:
-        reason = error.strerror or "it is cut off or damaged"
-        raise DataError(f"{file}{last}: cannot be read ({reason}); check the file and who may read it.") from None
+        reason = error.strerror or "it is truncated or damaged"
+        raise DataError(f"{file}{last}: cannot be read ({reason}); check the file and its permissions.") from None
     except Exception as error:
         raise DataError(f"{file}{last}: cannot be read ({type(error).__name__}); check how it was written.") from None
 
 
 def _parquet(path: Path) -> Iterator[Row]:
-    """The rows of a Parquet file, a batch at a time. Arrow converts whole columns: of a value that it cannot
-    convert only the batch is known, not the row."""
+    """The rows of a Parquet file, read in batches. Arrow converts whole columns, so for a value that it cannot convert
+    only the batch is known, not the row."""
     import pyarrow
     import pyarrow.parquet
 
@@ -135,11 +134,11 @@ def _parquet(path: Path) -> Iterator[Row]:
     try:
         file = pyarrow.parquet.ParquetFile(path)
     except (pyarrow.ArrowInvalid, OSError):
-        raise DataError(f"{path}: is not a Parquet file, or not a whole one; check how it was written.") from None
+        raise DataError(f"{path}: is not a Parquet file, or not a complete one; check how it was written.") from None
     names = file.schema_arrow.names
     if len(set(names)) < len(names):
         raise DataError(f"{path}: names a column twice; name each once.")
-    yield from numbered(path, (row for batch in file.iter_batches(1024) for row in batch.to_pylist()), "row")
+    yield from numbered(path, (row for batch in file.iter_batches(1024) for row in batch.to_pylist()), unit="row")
 
 
 def _saved(path: Path) -> Iterable[Row]:
@@ -148,10 +147,10 @@ def _saved(path: Path) -> Iterable[Row]:
     try:
         loaded = datasets.load_from_disk(str(path))
     except FileNotFoundError:
-        raise DataError(f"{path}: is not a whole folder saved by datasets; save it again, or name a file.") from None
+        raise DataError(f"{path}: is not a complete folder saved by datasets; save it again, or name a file.") from None
     if isinstance(loaded, datasets.DatasetDict):
-        raise DataError(f"{path}: holds several splits ({', '.join(loaded)}); name the folder of one of them.")
-    return numbered(path, (dict(row) for row in loaded), "row")
+        raise DataError(f"{path}: contains several splits ({', '.join(loaded)}); name the folder of one of them.")
+    return numbered(path, (dict(row) for row in loaded), unit="row")
 
 
 def _hub(path: Path) -> Iterable[Row]:
@@ -162,6 +161,6 @@ def _hub(path: Path) -> Iterable[Row]:
         loaded = datasets.load_dataset(name, split="train")
     except Exception as error:
         raise DataError(
-            f"{name}: is no file here and could not be loaded from the Hub ({type(error).__name__}); check the name."
+            f"{name}: is not a file and could not be loaded from the Hub ({type(error).__name__}); check the name."
         ) from None
-    return numbered(path, (dict(row) for row in loaded), "row")
+    return numbered(path, (dict(row) for row in loaded), unit="row")

@@ -1,4 +1,4 @@
-"""Opening text: plain, gzip or zstd, in UTF-8 or UTF-16; what is neither is refused with the place of the fault."""
+"""Opening text files: plain, gzip or zstd, in UTF-8, UTF-16 or UTF-32. Errors name the place of the fault."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OTHER_KINDS = {
     b"\xfd7zXZ": "is compressed by xz; unpack it, or use gzip",
     b"ARROW1": "is an Arrow file; name the folder that datasets saved, or write Parquet",
 }
-# Longer marks first: that of UTF-32 begins like that of UTF-16.
+# Longest first: the byte order mark of UTF-32 begins with that of UTF-16.
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -42,30 +42,30 @@ def stem(source: str | Path) -> str:
 
 
 def kind(path: Path) -> str:
-    """The ending that tells how a file is laid out, without that of its compression: `b.jsonl.gz` → `.jsonl`."""
+    """The suffix of a file's format, without that of its compression: `b.jsonl.gz` → `.jsonl`."""
     return Path(path.stem).suffix.lower() if path.suffix.lower() in COMPRESSED else path.suffix.lower()
 
 
 def check_pointer(path: Path) -> None:
-    """Raises DataError where the file only points to what a repository keeps elsewhere."""
+    """Raises DataError if the file is a pointer of Git LFS or git-annex."""
     with path.open("rb") as stream:
         head = stream.read(32)
-    _refuse(path, head, _POINTERS)
+    _refuse(path, head, kinds=_POINTERS)
 
 
 def open_text(path: Path, newline: str | None = None) -> TextIO:
-    """Open for reading, in the encoding that the file's own mark names, or UTF-8.
+    """Open for reading, in the encoding of the file's byte order mark, or else UTF-8.
 
     Args:
         newline: as of `open`; None ends lines at `\\n`, `\\r\\n` and `\\r`.
 
     Raises:
-        DataError: the file is a pointer, of another kind, or UTF-16 without its mark.
+        DataError: the file is a pointer, of another kind, or UTF-16 without a byte order mark.
     """
     check_pointer(path)
     with _binary(path) as stream:
         head = stream.read(64)
-    _refuse(path, head, _OTHER_KINDS)
+    _refuse(path, head, kinds=_OTHER_KINDS)
     encoding = next((name for mark, name in _MARKS.items() if head.startswith(mark)), "utf-8")
     if encoding == "utf-8" and b"\0" in head[:4]:
         raise DataError(f"{path}: looks like UTF-16 without a byte order mark; save it as UTF-8.")
@@ -73,10 +73,10 @@ def open_text(path: Path, newline: str | None = None) -> TextIO:
 
 
 def lines(path: Path, newline: str | None = None) -> Iterator[str]:
-    """Every line of a file as it stands, its end included; nothing is held but the line.
+    """Yield the lines of a file unchanged, with their line ends, one at a time.
 
     Raises:
-        DataError: as `open_text`, or the text is in another encoding: names line and byte.
+        DataError: as `open_text`, or the text is in another encoding; names line and byte.
     """
     try:
         with open_text(path, newline) as stream:
@@ -85,8 +85,8 @@ def lines(path: Path, newline: str | None = None) -> Iterator[str]:
         raise _not_decodable(path) from None
 
 
-def whole(path: Path) -> str:
-    """The text of a file. Raises DataError as `lines` does."""
+def read_text(path: Path) -> str:
+    """The full text of a file. Raises DataError as `lines` does."""
     try:
         with open_text(path) as stream:
             return stream.read()
@@ -95,7 +95,7 @@ def whole(path: Path) -> str:
 
 
 def _binary(path: Path) -> Any:
-    """The bytes of a file, unpacked; how it is compressed its first bytes tell, whatever its name says."""
+    """Open the uncompressed bytes of a file. The compression is that of its first bytes, not of its name."""
     with path.open("rb") as stream:
         head = stream.read(4)
     if head.startswith(_GZIP):
@@ -108,18 +108,18 @@ def _binary(path: Path) -> Any:
     return path.open("rb")
 
 
-def _refuse(path: Path, head: bytes, kinds: dict[bytes, str]) -> None:
+def _refuse(path: Path, head: bytes, *, kinds: dict[bytes, str]) -> None:
     for mark, problem in kinds.items():
         if head.startswith(mark):
             raise DataError(f"{path}: {problem}.")
 
 
 def _not_decodable(path: Path) -> DataError:
-    """The error that names the first place which is no text; reads the file again, line by line."""
+    """The error that names the first undecodable byte; reads the file again."""
     with _binary(path) as stream:
         head = stream.read(4)
     if any(head.startswith(mark) for mark in _MARKS if mark != codecs.BOM_UTF8):
-        return DataError(f"{path}: its text breaks off or is not what its byte order mark says; save it as UTF-8.")
+        return DataError(f"{path}: its text is truncated or does not match its byte order mark; save it as UTF-8.")
     with _binary(path) as stream:
         for number, line in enumerate(stream, start=1):
             try:

@@ -1,4 +1,4 @@
-"""What counts as a value: missing ones, texts that cannot be written, and names that may be shown."""
+"""Checks of values: missing ones, texts that cannot be written, and names that may be shown."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ _NAME = re.compile(r"[\w.\-/:]{1,40}")
 
 
 def missing(value: Any) -> bool:
-    """Whether there is no value: null, or a number that is none, as pandas writes what is missing."""
+    """Whether a value is null or not a finite number, as pandas writes missing values."""
     return value is None or (isinstance(value, float) and not math.isfinite(value))
 
 
 def blank(value: Any) -> bool:
-    """Whether a field says nothing: missing, an empty list or object, or white space alone."""
+    """Whether a value is missing, an empty list or object, or only white space."""
     return missing(value) or (isinstance(value, str) and not value.strip()) or value in ([], {}, ())
 
 
 def text_flaw(text: str) -> str:
-    """What keeps a text from being written or tokenized, as the end of a sentence; empty where nothing does."""
+    """Why a text cannot be written or tokenized, as the end of a sentence; empty if it can."""
     if "\0" in text:
-        return f"holds a NUL character, at character {text.index(chr(0)) + 1}; remove it"
+        return f"contains a NUL character at character {text.index(chr(0)) + 1}; remove it"
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         return (
-            f"holds half of a surrogate pair, which is no character, at character {error.start + 1}; write the "
-            "character whole or remove it"
+            f"contains half of a surrogate pair at character {error.start + 1}; write the full character or remove it"
         )
     return ""
 
 
 def value_flaw(value: Any) -> str:
-    """`text_flaw` of the first text with one in a JSON-like value; another remedy where it is none."""
+    """The first `text_flaw` in a JSON-like value, or the flaw of a value that JSON cannot represent."""
     if isinstance(value, str):
         return text_flaw(value)
     if isinstance(value, Mapping):
@@ -44,12 +43,14 @@ def value_flaw(value: Any) -> str:
     if isinstance(value, list | tuple):
         return next((flaw for item in value if (flaw := value_flaw(item))), "")
     return (
-        "" if value is None or isinstance(value, bool | int | float) else "holds what JSON has no form for; use texts"
+        ""
+        if value is None or isinstance(value, bool | int | float)
+        else "contains a value that JSON cannot represent; use texts"
     )
 
 
 def too_deep(value: Any, left: int = _DEEPEST) -> bool:
-    """Whether lists and objects lie so deep within each other that nothing can handle them safely."""
+    """Whether lists and objects are nested too deeply to be handled safely."""
     if not isinstance(value, Mapping | list | tuple):
         return False
     inner: Iterable[Any] = value.values() if isinstance(value, Mapping) else value
@@ -57,14 +58,14 @@ def too_deep(value: Any, left: int = _DEEPEST) -> bool:
 
 
 def pruned(value: Any) -> Any:
-    """A JSON-like value without the keys whose value is missing: Arrow gives every object of a column the same keys."""
+    """A JSON-like value without missing entries: Arrow gives all objects of a column the same keys."""
     if isinstance(value, Mapping):
         return {key: pruned(item) for key, item in value.items() if not missing(item)}
     return [pruned(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def shown_names(names: Iterable[Any], most: int = 10) -> str:
-    """Names of fields for a message. What does not look like a name may be private text in its place: not shown."""
+    """Field names for a message. What does not look like a name may be private text and is not shown."""
     listed = list(names)
     shown = [f"'{name}'" if _NAME.fullmatch(str(name)) else f"a name of {len(str(name))} characters" for name in listed]
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
