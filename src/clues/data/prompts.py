@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from clues.data.cutting import cut_pair
@@ -15,6 +16,8 @@ from clues.data.tokens import Span, Tokens, TokenTable
 from clues.errors import DataError
 from clues.models.base import Base
 from clues.settings import DataSettings
+
+_CHUNK = 256  # texts that are tokenized in one call
 
 
 def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSettings()) -> TokenTable:
@@ -28,23 +31,27 @@ def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSet
     table = TokenTable()
     problems: dict[str, list[str]] = {}  # problem: places of the samples
     source, counts = "", Counter[str]()
-    for sample in samples:
-        source = source or sample.place.rpartition(", ")[0]
-        try:
-            rendered = render(sample, apply)
-        except TemplateRefusal as refusal:
-            problems.setdefault(f"{refusal}.", []).append(sample.place)
-            continue
-        has_control_tokens = encode.finds_control_tokens(rendered)
-        encoded = encode(rendered, split_contents=has_control_tokens)
-        row = _row(sample, rendered, encoded=encoded, bos=encode.bos, limit=limit)
-        counts += Counter(control=has_control_tokens, cut=row.truncated, ended=row.ends or row.truncated)
-        if row.response_tokens < 1:
-            problem = (
-                f"no response token is left within data.max_tokens = {limit}; raise that setting or remove the sample."
-            )
-            problems.setdefault(problem, []).append(sample.place)
-        table.append(row)
+    remaining = iter(samples)
+    while chunk := list(islice(remaining, _CHUNK)):
+        source = source or chunk[0].place.rpartition(", ")[0]
+        rendered: list[tuple[Sample, Rendered]] = []
+        for sample in chunk:
+            try:
+                rendered.append((sample, render(sample, apply)))
+            except TemplateRefusal as refusal:
+                problems.setdefault(f"{refusal}.", []).append(sample.place)
+        for (sample, text), encoded in zip(rendered, encode([text for _, text in rendered]), strict=True):
+            row = _row(sample, text, encoded=encoded, bos=encode.bos, limit=limit)
+            counts["cut"] += row.truncated
+            counts["ended"] += row.ends or row.truncated
+            if row.response_tokens < 1:
+                problem = (
+                    f"no response token is left within data.max_tokens = {limit}; raise that setting or remove the "
+                    "sample."
+                )
+                problems.setdefault(problem, []).append(sample.place)
+            table.append(row)
+    counts["control"] = encode.with_control_tokens
     if problems:
         raise DataError(listed(f"{_places(places)}: {problem}" for problem, places in problems.items()))
     if len(table):
@@ -87,26 +94,36 @@ _Encoded = list[tuple[int, Span]]
 class _Encoder:
     """A tokenizer, whose properties are looked up once and not for every sample.
 
-    `bos`: the token it prepends to a text, if any.
+    `bos`: the token it prepends to a text, if any. `with_control_tokens`: how many texts contained some so far.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer, self._special = tokenizer, [token for token in tokenizer.all_special_tokens if token]
         bos = tokenizer.bos_token_id
         self.bos = bos if bos is not None and tokenizer("a").input_ids[:1] == [bos] else None
+        self.with_control_tokens = 0
 
-    def finds_control_tokens(self, rendered: Rendered) -> bool:
-        """Whether text written by people contains a control token."""
-        return any(token in rendered.text[start:end] for start, end in rendered.contents for token in self._special)
-
-    def __call__(self, rendered: Rendered, *, split_contents: bool) -> _Encoded:
+    def __call__(self, texts: Sequence[Rendered]) -> list[_Encoded]:
         """Tokenize prompt and response in one go, as the model sees them.
 
-        Args:
-            split_contents: tokenize text written by people separately from the template's, without control tokens.
+        Text written by people that contains a control token is tokenized separately from the template's, as text.
         """
-        if not split_contents:
-            return self._piece(rendered, (0, len(rendered.text)), plain=False)
+        split = [self._finds_control_tokens(text) for text in texts]
+        self.with_control_tokens += sum(split)
+        joined = iter(self._joined([text for text, control in zip(texts, split, strict=True) if not control]))
+        return [self._split(text) if control else next(joined) for text, control in zip(texts, split, strict=True)]
+
+    def _finds_control_tokens(self, rendered: Rendered) -> bool:
+        return any(token in rendered.text[start:end] for start, end in rendered.contents for token in self._special)
+
+    def _joined(self, texts: Sequence[Rendered]) -> list[_Encoded]:
+        if not texts or not self._tokenizer.is_fast:
+            return [self._piece(text, (0, len(text.text)), plain=False) for text in texts]
+        options: dict[str, Any] = {"add_special_tokens": False, "split_special_tokens": False}
+        fast = self._tokenizer([text.text for text in texts], return_offsets_mapping=True, **options)
+        return [list(zip(*pair, strict=True)) for pair in zip(fast.input_ids, fast.offset_mapping, strict=True)]
+
+    def _split(self, rendered: Rendered) -> _Encoded:
         encoded: _Encoded = []
         place = 0
         for start, end in rendered.contents:

@@ -62,15 +62,26 @@ class Renderer:
         Raises:
             TemplateRefusal: the template raises an error of any kind.
         """
+        return self._rendered(list(messages), tools, prompt=prompt, first=messages)
+
+    def with_probe(self, messages: Sequence[Message], tools: Any) -> tuple[str, str]:
+        """The messages rendered, and once more with a placeholder for the last; a call costs more than a rendering."""
+        probe = _with_placeholder(messages, len(messages) - 1)
         try:
-            text: str = self.tokenizer.apply_chat_template(
-                list(messages),
+            text, probed = self._rendered([list(messages), probe], tools, prompt=False, first=messages)
+        except TemplateRefusal:  # of which of the two
+            return self(messages, tools), self(probe, tools)
+        return text, probed
+
+    def _rendered(self, conversations: Any, tools: Any, *, prompt: bool, first: Sequence[Message]) -> Any:
+        try:
+            return self.tokenizer.apply_chat_template(
+                conversations,
                 tools=tools,
                 tokenize=False,
                 add_generation_prompt=prompt,
                 chat_template=_with_fixed_date(self.tokenizer.get_chat_template(self.template, tools)),
             )
-            return text
         except Exception as error:  # a template is code and can raise anything
             templates = self.tokenizer.chat_template
             if isinstance(error, ValueError) and isinstance(templates, Mapping):
@@ -80,7 +91,7 @@ class Renderer:
                 ) from None
             lines = str(error).strip().splitlines() if isinstance(error, TemplateError) else []
             reason = lines[0][:200] if lines else type(error).__name__
-            raise TemplateRefusal(f"the model's chat template refuses it ({reason}); {_remedy(messages)}") from None
+            raise TemplateRefusal(f"the model's chat template refuses it ({reason}); {_remedy(first)}") from None
 
     @property
     def has_clock(self) -> bool:
@@ -116,9 +127,9 @@ def render(sample: Sample, apply: Renderer) -> Rendered:
         return _without_template(sample, eos)
     messages, tools = [*sample.context, {"role": "assistant", "content": sample.response}], sample.tools
     render_messages = functools.partial(apply, tools=tools)
-    text = render_messages(messages)
+    text, probe = apply.with_probe(messages, tools)
     _refuse_omissions(messages, text, apply=render_messages)
-    start, tail = _locate_response(messages, text, apply=render_messages)
+    start, tail = _locate_response(messages, text, probe=probe, apply=render_messages)
     body = text[start:].rstrip("\n")
     if not tail:
         body += eos
@@ -168,9 +179,8 @@ def _with_placeholder(messages: Sequence[Message], number: int) -> list[Message]
     return [*messages[:number], {**messages[number], "content": _PLACEHOLDER}, *messages[number + 1 :]]
 
 
-def _locate_response(messages: Sequence[Message], text: str, *, apply: Render) -> tuple[int, str]:
+def _locate_response(messages: Sequence[Message], text: str, *, probe: str, apply: Render) -> tuple[int, str]:
     """(start of the response, what the template writes after a response without line ends)."""
-    probe = apply(_with_placeholder(messages, len(messages) - 1))
     place = probe.rfind(_PLACEHOLDER)
     if place < 0:
         raise TemplateRefusal("the model's chat template changes the response; name another by data.template")

@@ -52,7 +52,7 @@ def _losses(base: Base, batch: Batch) -> list[Tensor]:
     """The losses of every sample's response tokens, in reading order."""
     moved = batch.to(base.device)
     rows, losses = token_losses(base.model, moved.input_ids, moved.attention_mask, moved.labels)
-    return [losses[rows == row] for row in range(len(batch.rows))]
+    return list(losses.split(torch.bincount(rows, minlength=len(batch.rows)).tolist()))
 
 
 def _statistics(given: Tensor, swapped: Tensor, ends: bool) -> Tensor:
