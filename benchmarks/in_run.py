@@ -11,19 +11,19 @@ from setting import Setting, prepare
 from tables import ratio, table
 
 from clues.settings import ScoringSettings, TrainingSettings
-from clues.training.fit import fit
+from clues.training.fit import Training, fit
 from clues.training.in_run import InRunScorer
 
 
 def in_run(setting: Setting, epochs: float, repeats: int) -> None:
     data = prepare(setting)
-    training = TrainingSettings(epochs=epochs, checkpoints=1)
+    training = Training(lora=data.lora, settings=TrainingSettings(epochs=epochs, checkpoints=1), seed=1)
     scoring = ScoringSettings(walk="in-run", refreshes=4)
     anchors = data.validation[: max(1, len(data.validation) // 6)]
     refreshing: list[float] = []
 
     def watch(trainer: Any) -> InRunScorer:
-        scorer = InRunScorer(trainer, data.validation, anchors, scoring)
+        scorer = InRunScorer(trainer, validation=data.validation, anchors=anchors, settings=scoring)
         refresh = scorer._refresh
 
         def timed(steps: float) -> None:
@@ -36,8 +36,8 @@ def in_run(setting: Setting, epochs: float, repeats: int) -> None:
 
     seconds = alternate(
         {
-            "training": lambda: fit(data.base, data.lora, data.samples, training, 1),
-            "training with in-run scoring": lambda: fit(data.base, data.lora, data.samples, training, 1, watch=watch),
+            "training": lambda: fit(data.base, data.samples, training),
+            "training with in-run scoring": lambda: fit(data.base, data.samples, training, watch=watch),
         },
         repeats,
     )

@@ -61,6 +61,10 @@ class Data:
     scoring: ScoringSettings
     batch_size: int
 
+    @property
+    def limits(self) -> dict[str, int]:
+        return self.scoring.model_dump(include={"batch_size", "batch_tokens"})
+
 
 def prepare(setting: Setting) -> Data:
     torch.set_num_threads(setting.threads)

@@ -21,7 +21,7 @@ from clues.data.tokens import Tokens
 from clues.models.adapters import lora_modules
 from clues.models.likelihood import sample_losses
 from clues.passes.directions import weighted_gradients
-from clues.passes.gradients import batch_products
+from clues.passes.gradients import Gradients, batch_products
 
 Score = Callable[[], Tensor]
 Way = Callable[[Data, Path], AbstractContextManager[Score]]
@@ -33,9 +33,7 @@ def forward_only(data: Data, _: Path) -> Iterator[Score]:
 
         def run() -> Tensor:
             with torch.no_grad():
-                for batch in batches(
-                    [*data.validation, *data.samples], data.scoring.batch_size, data.scoring.batch_tokens
-                ):
+                for batch in batches([*data.validation, *data.samples], **data.limits):
                     sample_losses(model, batch.input_ids, batch.attention_mask, batch.labels)
             return torch.zeros(0)
 
@@ -45,13 +43,13 @@ def forward_only(data: Data, _: Path) -> Iterator[Score]:
 @contextmanager
 def ours(data: Data, _: Path) -> Iterator[Score]:
     with frozen(data) as model:
-        modules = lora_modules(model)
+        gradients = Gradients(model, lora_modules(model))
 
         def run() -> Tensor:
-            directions = weighted_gradients(model, modules, data.validation, data.shares, data.scoring)
+            directions = weighted_gradients(gradients, data.validation, shares=data.shares, settings=data.scoring)
             products = torch.zeros(len(data.samples), data.shares.shape[1])
-            for batch in batches(data.samples, data.scoring.batch_size, data.scoring.batch_tokens):
-                products[batch.rows] = batch_products(model, modules, batch, directions).dot
+            for batch in batches(data.samples, **data.limits):
+                products[batch.rows] = batch_products(gradients, batch, directions).dot
             return products
 
         yield run

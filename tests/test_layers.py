@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import clues
@@ -51,3 +52,36 @@ def test_the_numerical_heart_touches_no_files_and_no_flower():
 
 def test_no_file_is_long():
     assert [p.name for p in SOURCE.rglob("*.py") if len(p.read_text().splitlines()) > 400] == []
+
+
+def functions(path: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """(name, positional parameters, keyword-only ones) of every function, without self."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            positional = [a.arg for a in (*node.args.posonlyargs, *node.args.args) if a.arg not in ("self", "cls")]
+            yield f"{path.name}: {node.name}", positional, [a.arg for a in node.args.kwonlyargs]
+
+
+def test_argument_lists_are_short():
+    """A command line lists its options; everything else takes at most five arguments."""
+    long = [
+        name
+        for path in SOURCE.rglob("*.py")
+        if path.name != "cli.py"
+        for name, positional, keywords in functions(path)
+        if len(positional) + len(keywords) > 5
+    ]
+    assert long == []
+
+
+def test_samples_of_several_kinds_are_never_told_apart_by_their_place():
+    """Swapping validation set and anchors would pass every type check."""
+    kinds = {"samples", "private", "validation", "anchors"}
+    mixed = [
+        name
+        for path in SOURCE.rglob("*.py")
+        if path.name != "cli.py"
+        for name, positional, _ in functions(path)
+        if len(kinds & set(positional)) > 1
+    ]
+    assert mixed == []

@@ -94,7 +94,7 @@ def test_files_that_number_from_zero_go_together(write):
     one, two = write("a.jsonl", pair(1, id=0), pair(2, id=1)), write("b.jsonl", pair(3, id=0), pair(4, id=2))
     samples = read_many([str(one), str(two)])
     assert [sample.id for sample in samples] == ["a:0", "1", "b:0", "2"]
-    validation, anchors = read_public([str(one)], [str(two)])
+    validation, anchors = read_public(validation=[str(one)], anchors=[str(two)])
     assert [sample.id for sample in validation + anchors] == ["a:0", "1", "b:0", "2"]
     assert [sample.id for sample in read_samples(one)] == ["0", "1"]
 
@@ -120,9 +120,9 @@ def test_a_record_in_two_public_files_is_told_as_such(write):
 
 def test_anchors_that_stand_in_the_validation_set_are_told(write, said):
     a, b = str(write("a.jsonl", pair(1), pair(2))), str(write("b.jsonl", pair(3), pair(2)))
-    validation, anchors = read_public([a], [a])
+    validation, anchors = read_public(validation=[a], anchors=[a])
     assert [sample.id for sample in validation] == [sample.id for sample in anchors]
-    read_public([a], [b])
+    read_public(validation=[a], anchors=[b])
     assert [line.split(";")[0] for line in said] == [
         f"Warning: 2 of 2 anchors are also in the validation set ({a} is given for both)",
         f"Warning: 1 of 2 anchors are also in the validation set ({validation[1].id})",

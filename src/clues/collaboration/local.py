@@ -72,7 +72,7 @@ def check(settings: RunSettings) -> None:
     """
     data = settings.data
     public, tests, _, base, *clients = all_of(
-        lambda: read_public(settings.validation, settings.anchors, data),
+        lambda: read_public(validation=settings.validation, anchors=settings.anchors, data=data),
         lambda: read_many(settings.evaluation.tests, data) if settings.evaluation.tests else [],
         lambda: checked_method(settings.scoring),
         lambda: load_base(settings.model),

@@ -26,7 +26,7 @@ from clues.collaboration.messages import (
 )
 from clues.collaboration.rounds import federate, fit_facts
 from clues.data.prompts import tokenize
-from clues.data.samples import as_rows, read_many, read_public
+from clues.data.samples import PublicSamples, as_rows, read_many, read_public
 from clues.errors import ProtocolError
 from clues.evaluation.held_out import evaluate_tests
 from clues.evaluation.tests import Tests
@@ -137,7 +137,7 @@ def _ask(grid: Grid, kind: str, content: RecordDict, nodes: Sequence[int] | None
 
 def _select(grid: Grid, settings: RunSettings, clients: list[Client], rounds: Sequence[AdapterState]) -> None:
     """Let every client score; keep what it answers of the anchors."""
-    validation, anchors = read_public(settings.validation, settings.anchors, settings.data)
+    validation, anchors = _public(settings)
     facts = {
         "settings": settings.model_dump(mode="json"),
         "validation": as_rows(validation),
@@ -212,7 +212,7 @@ def _weights(settings: RunSettings, base: Base, adapters: Sequence[Adapter], cou
         return counts
     if settings.merging.weights == "equal" or len(adapters) == 1:
         return [1.0] * len(adapters)
-    validation, anchors = read_public(settings.validation, settings.anchors, settings.data)
+    validation, anchors = _public(settings)
     tokens = tokenize([*anchors, *validation], base, settings.data)
     limit = settings.evaluation.batch_tokens
     return learn_weights(base, adapters, tokens=tokens, settings=settings.merging, batch_tokens=limit)
@@ -246,6 +246,10 @@ def _evaluate(settings: RunSettings, base: Base, models: Mapping[str, Adapter], 
 def _ratio(settings: RunSettings, clients: list[Client]) -> Threshold:
     ratio = SelectionSettings(threshold="ratio", ratio=settings.selection.ratio)
     return fit_threshold(_anchors(clients, "score"), ratio)
+
+
+def _public(settings: RunSettings) -> PublicSamples:
+    return read_public(validation=settings.validation, anchors=settings.anchors, data=settings.data)
 
 
 def _anchors(clients: list[Client], column: str) -> dict[str, Tensor]:

@@ -48,7 +48,7 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     _, own, public, base = all_of(
         lambda: checked_method(settings.scoring),
         lambda: read_private(settings.samples, settings.data),
-        lambda: read_public(settings.validation, settings.anchors, settings.data),
+        lambda: read_public(validation=settings.validation, anchors=settings.anchors, data=settings.data),
         lambda: load_base(settings.model),
     )
     tell_overlap(overlap(own.samples, [*public.validation, *public.anchors]), settings.samples)

@@ -85,7 +85,7 @@ def read_many(sources: Sequence[str], data: DataSettings = DataSettings()) -> li
 
 
 def read_public(
-    validation: Sequence[str], anchors: Sequence[str], data: DataSettings = DataSettings()
+    *, validation: Sequence[str], anchors: Sequence[str], data: DataSettings = DataSettings()
 ) -> PublicSamples:
     """Read validation samples and anchors strictly. Ids that clash between files are prefixed with the file's name.
 

@@ -199,7 +199,7 @@ class Silo:
             split = len(job.private)
             samples, anchors = (scores.rows(rows).columns for rows in (slice(0, split), slice(split, None)))
             total = sum(gathered(sum(passes.earlier, cost)), Cost())
-            once(lambda: self._write(part, samples, anchors))
+            once(lambda: self._write(part, samples=samples, anchors=anchors))
             once(lambda: write_json(part / COSTS, asdict(total)))
 
         choices = job.scoring.model_dump(exclude={"batch_size", "batch_tokens", "keep_passes"})
@@ -217,14 +217,14 @@ class Silo:
             scorers: list[InRunScorer] = []
 
             def watch(trainer: Any) -> InRunScorer:
-                public, kept = job.public, part / ".in-run"
-                scorers.append(InRunScorer(trainer, public.validation, public.anchors, job.scoring, kept))
+                public = {"validation": job.public.validation, "anchors": job.public.anchors}
+                scorers.append(InRunScorer(trainer, **public, settings=job.scoring, keep=part / ".in-run"))
                 return scorers[0]
 
             self._fit(job.private, training, trajectory=part / "trajectory", watch=watch)
             samples, anchors = scorers[0].columns()
             check_numbers(samples, job.private.id)
-            self._write(part, samples, anchors)
+            self._write(part, samples=samples, anchors=anchors)
             shutil.rmtree(part / ".in-run", ignore_errors=True)
 
         inputs = [*self._data_digests(), training.facts, job.scoring]
@@ -234,7 +234,7 @@ class Silo:
         job = self.job
         return [job.base.digest, job.private.digest, job.public.anchors.digest, job.public.validation.digest]
 
-    def _write(self, folder: Path, samples: Columns, anchors: Columns) -> None:
+    def _write(self, folder: Path, *, samples: Columns, anchors: Columns) -> None:
         write_table(folder / SAMPLES, self.job.private.ids, samples)
         write_table(folder / ANCHORS, self.job.public.anchors.ids, anchors)
 

@@ -2,7 +2,7 @@
 
 Prior art for the idea: In-Run Data Shapley (arXiv 2406.11011). Works on any transformers Trainer of a LoRA model:
 
-    scorer = InRunScorer(trainer, validation, anchors, settings)
+    scorer = InRunScorer(trainer, validation=validation, anchors=anchors, settings=settings)
     trainer.add_callback(scorer)
     trainer.train()
     samples, anchors = scorer.columns()
@@ -64,6 +64,7 @@ class InRunScorer(TrainerCallback):
     def __init__(
         self,
         trainer: Any,
+        *,
         validation: Sequence[Tokens],
         anchors: Sequence[Tokens],
         settings: ScoringSettings,

@@ -58,10 +58,11 @@ class Rows:
         return (self.corruption < 0) & (np.arange(len(self.corruption)) >= self.private)
 
 
-def rows_of(samples: Sequence[Tokens], anchors: Sequence[Tokens], validation: Sequence[Tokens]) -> Rows:
+def rows_of(samples: Sequence[Tokens], *, anchors: Sequence[Tokens], validation: Sequence[Tokens]) -> Rows:
     """The rows to measure, with `COPIES` corrupted copies of each public sample that tells what is good here."""
     private, groups = as_table(samples), halves(validation)
-    needed = needed_domains(private.domain_names, (t.domain for t in anchors), (t.domain for t in validation))
+    public_domains = {"anchors": (t.domain for t in anchors), "validation": (t.domain for t in validation)}
+    needed = needed_domains(private.domain_names, **public_domains)
     public = [(tokens, -1) for tokens in anchors]
     public += [(t, half) for t, (_, half) in zip(validation, groups, strict=True) if t.domain in needed]
     told = [(tokens, half) for tokens, half in public if tokens.domain in needed]
@@ -93,7 +94,7 @@ def halves(validation: Sequence[Tokens]) -> list[Group]:
     return groups
 
 
-def needed_domains(samples: Iterable[str], anchors: Iterable[str], validation: Iterable[str]) -> set[str]:
+def needed_domains(samples: Iterable[str], *, anchors: Iterable[str], validation: Iterable[str]) -> set[str]:
     """Of domains, those whose public samples tell what is good here: the samples' own, or all where one is not known.
 
     Anchors of a domain that the validation set does not know (their file's name, mostly) always do.

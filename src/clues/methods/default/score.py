@@ -39,7 +39,7 @@ def score(job: Job, trained: Trained, passes: Passes) -> Scores:
         and `peak gain` of the base model (`likelihood_features`); minus the `trained loss` along the trajectory.
         By domain: the gradient's cosine with it. Beside: `dot`, `cosine` and `paper` of the gradient method.
     """
-    rows = rows_of(job.private, job.public.anchors, job.public.validation)
+    rows = rows_of(job.private, anchors=job.public.anchors, validation=job.public.validation)
     target = Target(samples=job.public.validation, groups=rows.groups, weights=dict.fromkeys(rows.groups, 1.0))
     gradients = agreement(trained, rows.tokens, target=target, settings=job.scoring, passes=passes)
     domains = nearest_domains(rows, gradients)
