@@ -92,7 +92,13 @@ def agreement(
         for column, name in enumerate(dict.fromkeys(compute.part_of.values())):
             parts[name] = parts.get(name, torch.zeros(count)) + rate * made["parts"][:, column]
     return Agreement(
-        groups=target.names, dot=_total(dot), cosine=_total(cosine), paper=dot[:, 1], loss=loss, norm=norm, parts=parts
+        groups=target.names,
+        dot=_total(dot),
+        cosine=_total(cosine),
+        paper=dot[:, 1].clone(),
+        loss=loss,
+        norm=norm,
+        parts=parts,
     )
 
 

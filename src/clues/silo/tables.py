@@ -72,5 +72,6 @@ def write_table(path: Path, ids: Iterator[str], columns: Mapping[str, Tensor]) -
                     *(values[rows].double().numpy() for values in columns.values()),
                 ]
                 writer.write_table(pyarrow.table(arrays, schema=schema))
+                pyarrow.default_memory_pool().release_unused()
 
     replace_whole(path, write)

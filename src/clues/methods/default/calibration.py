@@ -12,7 +12,7 @@ from torch import Tensor
 
 Odds = Callable[[Tensor], Tensor]  # samples × signals → samples × ways of damage
 FAR = 4.0  # standard deviations beyond which a signal tells no more
-_BLOCK = 2**16  # samples whose terms are in memory at once
+BLOCK = 2**16  # samples whose temporary values are in memory at once
 PENALTY = 10.0  # of the squares of weights, where public samples are few
 
 
@@ -24,11 +24,12 @@ def standardised(signals: Tensor, domains: Sequence[Any] | np.ndarray, clean: Te
     Args:
         signals: samples × signals. domains: of each sample, one that has clean samples. clean: samples, bool.
     """
-    centred = signals.double().clone()
-    names = np.asarray(domains)
-    for domain in np.unique(names):
-        own = torch.from_numpy(names == domain)
-        centred[own] -= centred[own & clean].nanmean(0)
+    codes, centred = torch.from_numpy(np.unique(domains, return_inverse=True)[1]), signals.double()
+    if centred is signals:
+        centred = signals.clone()
+    centres = torch.stack([centred[clean & (codes == code)].nanmean(0) for code in range(int(codes.max()) + 1)])
+    for rows, own in zip(centred.split(BLOCK), codes.split(BLOCK), strict=True):
+        rows -= centres[own]
     measured = centred[clean].nan_to_num() if centred.isnan().any() else centred[clean]
     scale = measured.std(0, correction=0).clamp(min=torch.finfo(torch.float32).tiny)
     return centred.div_(scale).nan_to_num_()
@@ -41,7 +42,19 @@ def fitted(signals: Tensor, good: Tensor, damages: Sequence[Tensor]) -> Odds:
         signals: samples × signals, standardised, more is better. good: samples, bool. damages: the same, of each way.
     """
     weights = np.stack([_weights(signals, good, damaged) for damaged in damages])
-    return lambda signals: torch.cat([torch.from_numpy(_features(part) @ weights.T) for part in signals.split(_BLOCK)])
+    return lambda signals: in_blocks(lambda part: torch.from_numpy(_features(part) @ weights.T), signals)
+
+
+def in_blocks(compute: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """`compute` of rows, a block at a time."""
+    if len(rows) <= BLOCK:
+        return compute(rows)
+    first = compute(rows[:BLOCK])
+    result = first.new_empty(len(rows), *first.shape[1:])
+    result[:BLOCK] = first
+    for start in range(BLOCK, len(rows), BLOCK):
+        result[start : start + BLOCK] = compute(rows[start : start + BLOCK])
+    return result
 
 
 def against_all(odds: Tensor, shares: Tensor) -> Tensor:
@@ -52,7 +65,7 @@ def against_all(odds: Tensor, shares: Tensor) -> Tensor:
     Args:
         odds: samples × ways. shares: ways, of sum 1.
     """
-    return -(shares.log() - odds).logsumexp(1)
+    return in_blocks(lambda part: -(shares.log() - part).logsumexp(1), odds)
 
 
 def _weights(signals: Tensor, good: Tensor, damaged: Tensor) -> np.ndarray:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clues.methods.default.calibration import FAR, Odds, against_all
+from clues.methods.default.calibration import BLOCK, FAR, Odds, against_all, in_blocks
 
 # How many samples the public distributions, of each kind, and the public centre count as, in shares of the client's own
 # number. Were it a fixed number, a large client would fit both to itself, and find low quality where there is none.
@@ -49,6 +49,9 @@ class Mixture:
 
     def log_odds(self, scores: Tensor) -> Tensor:
         """Of being good: samples. It rises with the score: better than good ones mostly are is good, and so below."""
+        return in_blocks(self._log_odds, scores)
+
+    def _log_odds(self, scores: Tensor) -> Tensor:
         good = torch.where(scores > self.good.mean, self.good.at_mean, self.good.log_density(scores))
         low = torch.where(scores < self.low.mean, self.low.at_mean, self.low.log_density(scores))
         return good - low + math.log(self.share / (1 - self.share))
@@ -81,14 +84,19 @@ class PublicOdds:
 
 def log_odds_at_client(signals: Tensor, public: PublicOdds) -> Tensor:
     """Of being good, at the client whose samples these are: samples × signals → samples."""
-    near = signals.clamp(-FAR, FAR)
     centre, shares = torch.zeros_like(signals[0]), public.equal_shares
     for _ in range(ROUNDS):
-        odds = public.odds(signals - centre)
+        odds = _odds(signals, centre, public)
         good = _log_odds(odds, public, shares).sigmoid()
         shares = _shares(odds, shares, 1 - good)
-        centre = (centre + good @ near / (good.sum() + CENTRE_STRENGTH * len(signals))) / 2
-    return _log_odds(public.odds(signals - centre), public, shares)
+        del odds  # the largest of what a large client holds here
+        moved = sum(g @ part.clamp(-FAR, FAR) for g, part in zip(good.split(BLOCK), signals.split(BLOCK), strict=True))
+        centre = (centre + moved / (good.sum() + CENTRE_STRENGTH * len(signals))) / 2
+    return _log_odds(_odds(signals, centre, public), public, shares)
+
+
+def _odds(signals: Tensor, centre: Tensor, public: PublicOdds) -> Tensor:
+    return in_blocks(lambda part: public.odds(part - centre), signals)
 
 
 def _log_odds(odds: Tensor, public: PublicOdds, shares: Tensor) -> Tensor:
@@ -98,15 +106,16 @@ def _log_odds(odds: Tensor, public: PublicOdds, shares: Tensor) -> Tensor:
 
 def _shares(odds: Tensor, shares: Tensor, low: Tensor) -> Tensor:
     """The ways' shares of the samples that are of low quality with probability `low`; one more is counted of each."""
-    found = low @ (shares.log() - odds).softmax(1) + 1
-    return found / found.sum()
+    parts = zip(low.split(BLOCK), odds.split(BLOCK), strict=True)
+    counts = sum((part @ (shares.log() - each).softmax(1) for part, each in parts), torch.zeros(())) + 1
+    return counts / counts.sum()
 
 
 def fitted_mixture(scores: Tensor, public: Mixture) -> Mixture:
     """The mixture that scores are of: samples. One sample more of each kind is counted for the share."""
     mixture = public
     for _ in range(STEPS):
-        good = mixture.log_odds(scores).sigmoid()
+        good = mixture.log_odds(scores).sigmoid_()
         share = (float(good.sum()) + 1) / (len(scores) + 2)
         mixture = Mixture(share, _moved(public.good, scores, good), _moved(public.low, scores, 1 - good))
     return mixture

@@ -64,7 +64,7 @@ def combined(rows: Rows, gradients: Agreement[Group], likelihood: Columns) -> Sc
         "peak gain": likelihood["peak gain"],
     }
     clean = torch.from_numpy(rows.clean)
-    comparable = standardised(torch.stack([features[name] for name in FEATURES], dim=1), domains.codes, clean)
+    comparable = standardised(torch.stack([features.pop(name) for name in FEATURES], dim=1), domains.codes, clean)
     known = torch.tensor([name in rows.needed for name in domains.names])[torch.from_numpy(domains.codes).long()]
     values = {
         "dot": gradients.dot[scored, 0],
