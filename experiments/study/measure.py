@@ -92,7 +92,7 @@ def point(base: Base, checkpoint: Checkpoint, lora: Lora, *, every: Sequence[Tok
     squares = {name: torch.zeros(len(every)) for name in MAPS}
     tensors: dict[str, tuple[Tensor, Tensor]] = {}
     gradients, losses = all_gradients(base, checkpoint, lora, every)
-    maps = {name: preconditioner(name, checkpoint, base.device) for name in ("none", "adam-frozen", "adam")}
+    maps = {name: preconditioner(name, checkpoint, device=base.device) for name in ("none", "adam-frozen", "adam")}
     for tensor, plain in gradients.items():
         mapped = {name: (map_(tensor, plain) if map_ else plain).flatten(1) for name, map_ in maps.items()}
         for name, (own, other) in MAPS.items():

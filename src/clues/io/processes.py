@@ -68,7 +68,7 @@ def main_first(work: Callable[[], R]) -> R:
         return work()
 
 
-def spread(items: Sequence[T], compute: Callable[[T], R], seconds: float = math.inf) -> list[R]:
+def spread(items: Sequence[T], compute: Callable[[T], R], *, seconds: float = math.inf) -> list[R]:
     """`compute` of every item, in every process: each computes every n-th, and all have all results.
 
     Args:

@@ -39,7 +39,8 @@ def score(job: Job, trained: Trained, passes: Passes) -> Scores:
         products = torch.zeros(len(job.scored))
 
         def against(batch: Batch) -> None:
-            products[batch.rows] = batch_products(gradients, batch.to(gradients.device), inverse).dot[:, 0].cpu()
+            on_device = batch.to(gradients.device)
+            products[batch.rows] = batch_products(gradients, on_device, directions=inverse).dot[:, 0].cpu()
 
         for batch in _batches(job.scored, settings, "DataInf, pass 3 of 3"):
             in_halves(against, batch)

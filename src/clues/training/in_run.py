@@ -112,7 +112,7 @@ class InRunScorer(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step:
             self._resume(state.global_step)
-        self._capture = capturing(self._trainer.model, self._modules, self._receive)
+        self._capture = capturing(self._trainer.model, self._modules, receive=self._receive)
         self._capture.__enter__()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -172,8 +172,8 @@ class InRunScorer(TrainerCallback):
         device = next(iter(self._directions.values())).device
         dot, norm = torch.zeros_like(self._state["anchor_sum"]), torch.zeros(len(self._anchors))
         for batch in batches(self._anchors, batch_size=settings.batch_size, batch_tokens=settings.batch_tokens):
-            found = batch_products(self._gradients, batch.to(device), self._directions)
-            dot[batch.rows], norm[batch.rows] = found.dot.cpu(), found.squared_norm.sqrt().cpu()
+            products = batch_products(self._gradients, batch.to(device), directions=self._directions)
+            dot[batch.rows], norm[batch.rows] = products.dot.cpu(), products.squared_norm.sqrt().cpu()
         model.train(was_training)
         for parameter in trained:
             parameter.requires_grad_(True)
