@@ -60,7 +60,7 @@ def main(data: Path, out: Path) -> None:
         samples = read(base, data / f"{client}.jsonl")
         fit(base, samples, Training(lora=LoraSettings(), settings=TRAINING, seed=1), trajectory=trajectory)
         trained = load_trajectory(trajectory, base)
-        rows = rows_of(samples, first[0], learnt[0])
+        rows = rows_of(samples, anchors=first[0], validation=learnt[0])
         by_id = read_labels(str(labels), [tokens.id for tokens in samples])
         kinds = [by_id[tokens.id] for tokens in samples]
         further = [[tokens for tokens in part if tokens.domain in rows.needed] for part in others]

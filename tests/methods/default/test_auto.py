@@ -27,8 +27,8 @@ def test_auto_is_the_same_for_any_batch_size_and_scores_anchors_too(base):
 
 
 def test_public_samples_of_other_domains_tell_nothing_here():
-    assert needed_domains(["a"], ["a", "b"], ["a", "b"]) == {"a"}
-    assert needed_domains(["mine"], ["anchors"], ["a", "b"]) == {"a", "b", "anchors"}
+    assert needed_domains(["a"], anchors=["a", "b"], validation=["a", "b"]) == {"a"}
+    assert needed_domains(["mine"], anchors=["anchors"], validation=["a", "b"]) == {"a", "b", "anchors"}
 
 
 def test_agreement_is_the_cosine_with_the_half_a_sample_is_not_in():
@@ -36,12 +36,12 @@ def test_agreement_is_the_cosine_with_the_half_a_sample_is_not_in():
     sizes = Counter(halves(validation))
     assert len(sizes) == 2
     assert max(sizes.values()) - min(sizes.values()) <= 1
-    rows = rows_of(tokens(1, 1), [], validation)
+    rows = rows_of(tokens(1, 1), anchors=[], validation=validation)
     groups, cosine = [("d", 0), ("d", 1)], torch.zeros(len(rows.tokens), 3)
     cosine[:, 1:] = torch.tensor([0.2, 0.4])
     nothing = torch.zeros(len(rows.tokens))
     found = Agreement(groups=groups, dot=cosine, cosine=cosine, paper=nothing, loss=nothing, norm=nothing, parts={})
-    values = _agreement(rows, nearest_domains(rows, found), found)
+    values = _agreement(rows, nearest_domains(rows, found), gradients=found)
     assert values[0].item() == pytest.approx(0.3)
     for half in (0, 1):
         inside = values[torch.from_numpy(rows.half == half)]
