@@ -23,7 +23,7 @@ def in_run(setting: Setting, epochs: float, repeats: int) -> None:
     refreshing: list[float] = []
 
     def watch(trainer: Any) -> InRunScorer:
-        scorer = InRunScorer(trainer, data.validation, anchors, scoring)
+        scorer = InRunScorer(trainer, validation=data.validation, anchors=anchors, settings=scoring)
         refresh = scorer._refresh
 
         def timed(steps: float) -> None:

@@ -58,7 +58,8 @@ def main(data: Path, out: Path) -> None:
             continue
         say(f"{client} goes to {file}")
         samples = read(base, data / f"{client}.jsonl")
-        fit(base, samples, Training(lora=LoraSettings(), settings=TRAINING, seed=1), trajectory=trajectory)
+        training = Training(lora=LoraSettings(), settings=TRAINING, seed=1)
+        fit(base, samples, training=training, trajectory=trajectory)
         trained = load_trajectory(trajectory, base)
         rows = rows_of(samples, anchors=first[0], validation=learnt[0])
         by_id = read_labels(str(labels), [tokens.id for tokens in samples])

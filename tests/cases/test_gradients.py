@@ -154,7 +154,12 @@ def in_run(base: Base, lora: LoraSettings, size: int, **options) -> torch.Tensor
         if options.get("gradient_checkpointing"):
             model.enable_input_require_grads()
         trainer = Trainer(model=model, args=arguments, train_dataset=_Dataset(samples), data_collator=_collate)
-        scorer = InRunScorer(trainer, public, public, ScoringSettings(walk="in-run", similarity="dot", refreshes=1))
+        scorer = InRunScorer(
+            trainer,
+            validation=public,
+            anchors=public,
+            settings=ScoringSettings(walk="in-run", similarity="dot", refreshes=1),
+        )
         trainer.add_callback(scorer)
         trainer.train()
         return scorer.columns()[0]["score"]

@@ -49,7 +49,7 @@ def test_each_contribution_is_the_inner_product_of_plain_autograd(base, parts):
     scorers = []
 
     def watch(trainer):
-        scorers.append(InRunScorer(trainer, validation, anchors, SETTINGS))
+        scorers.append(InRunScorer(trainer, validation=validation, anchors=anchors, settings=SETTINGS))
         return scorers[0]
 
     fit(base, LORA, samples, once, seed=1, initial=start, watch=watch)
@@ -77,8 +77,8 @@ class CompareWithBatchGradient(TrainerCallback):
         settle = scorer._settle
 
         def observed() -> None:
-            if scorer._open is not None:
-                self.seen += float(scorer._open.dot[:, 0].sum())
+            if scorer._current is not None:
+                self.seen += float(scorer._current.dot[:, 0].sum())
             settle()
 
         scorer._settle = observed
@@ -122,7 +122,7 @@ def test_on_any_trainer_the_contributions_add_up_to_its_gradient(base, parts, va
     with attached(base, lora, start) as model:
         fitting._trainable_adapter(model)
         trainer = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=collate)
-        scorer = InRunScorer(trainer, validation, anchors, SETTINGS)
+        scorer = InRunScorer(trainer, validation=validation, anchors=anchors, settings=SETTINGS)
         compare = CompareWithBatchGradient(scorer)
         trainer.add_callback(scorer)
         trainer.add_callback(compare)
@@ -136,7 +136,14 @@ def test_watching_changes_nothing_of_the_training(base, parts):
     samples, validation, anchors = parts
     lora = LORA.model_copy(update={"dropout": 0.1})
     alone = fit(base, lora, samples, TRAINING, seed=1)
-    watched = fit(base, lora, samples, TRAINING, seed=1, watch=lambda t: InRunScorer(t, validation, anchors, SETTINGS))
+    watched = fit(
+        base,
+        lora,
+        samples,
+        TRAINING,
+        seed=1,
+        watch=lambda t: InRunScorer(t, validation=validation, anchors=anchors, settings=SETTINGS),
+    )
     assert all(torch.equal(alone[name], watched[name]) for name in alone)
 
 
@@ -187,7 +194,7 @@ def test_a_training_that_resumes_without_its_scores_is_refused(base, parts):
 
     def watch(trainer):
         trainer.add_callback(Resumed())
-        scorers.append(InRunScorer(trainer, validation, anchors, SETTINGS))
+        scorers.append(InRunScorer(trainer, validation=validation, anchors=anchors, settings=SETTINGS))
         return scorers[0]
 
     with pytest.raises(ScoringError, match="the scores up to step 2, from which the training resumes, are not there"):
@@ -199,7 +206,7 @@ def test_samples_that_no_step_used_are_told(base, parts):
     scorers = []
 
     def watch(trainer):
-        scorers.append(InRunScorer(trainer, validation, anchors, SETTINGS))
+        scorers.append(InRunScorer(trainer, validation=validation, anchors=anchors, settings=SETTINGS))
         return scorers[0]
 
     fit(base, LORA, samples, TRAINING.model_copy(update={"steps": 1}), seed=1, watch=watch)

@@ -174,7 +174,7 @@ class Silo:
 
     def _fit(self, tokens: Sequence[Tokens], training: Training, **options: Any) -> AdapterState:
         with at_rest(self.job.base):
-            return fit(self.job.base, tokens, training, **options)
+            return fit(self.job.base, tokens, training=training, **options)
 
     def _training(self) -> Training:
         settings = self.job.settings
@@ -217,8 +217,8 @@ class Silo:
             scorers: list[InRunScorer] = []
 
             def watch(trainer: Any) -> InRunScorer:
-                public, kept = job.public, part / ".in-run"
-                scorers.append(InRunScorer(trainer, public.validation, public.anchors, job.scoring, kept))
+                samples = {"validation": job.public.validation, "anchors": job.public.anchors}
+                scorers.append(InRunScorer(trainer, **samples, settings=job.scoring, keep=part / ".in-run"))
                 return scorers[0]
 
             self._fit(job.private, training, trajectory=part / "trajectory", watch=watch)
