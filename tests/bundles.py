@@ -68,4 +68,4 @@ def fit(
     places = {name: options.pop(name) for name in ("trajectory", "watch") if name in options}
     assert isinstance(lora, LoraSettings)
     training = fitting.Training(lora=lora, settings=settings, seed=seed, **options)
-    return fitting.fit(base, tokens, training, **places)
+    return fitting.fit(base, tokens, training=training, **places)

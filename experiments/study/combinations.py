@@ -80,4 +80,4 @@ def as_auto(
         loss=halves.loss[kept] * ("trained loss" not in without),
     )
     likelihood = {name: values[kept] * (name not in without) for name, values in found.likelihood.items()}
-    return combined(smaller, chosen, likelihood).score
+    return combined(smaller, chosen, likelihood=likelihood).score

@@ -58,7 +58,8 @@ def main(data: Path, out: Path) -> None:
             continue
         say(f"{client} goes to {file}")
         samples = read(base, data / f"{client}.jsonl")
-        fit(base, samples, Training(lora=LoraSettings(), settings=TRAINING, seed=1), trajectory=trajectory)
+        training = Training(lora=LoraSettings(), settings=TRAINING, seed=1)
+        fit(base, samples, training=training, trajectory=trajectory)
         trained = load_trajectory(trajectory, base)
         rows = rows_of(samples, anchors=first[0], validation=learnt[0])
         by_id = read_labels(str(labels), [tokens.id for tokens in samples])
@@ -92,7 +93,7 @@ def point(base: Base, checkpoint: Checkpoint, lora: Lora, *, every: Sequence[Tok
     squares = {name: torch.zeros(len(every)) for name in MAPS}
     tensors: dict[str, tuple[Tensor, Tensor]] = {}
     gradients, losses = all_gradients(base, checkpoint, lora, every)
-    maps = {name: preconditioner(name, checkpoint, base.device) for name in ("none", "adam-frozen", "adam")}
+    maps = {name: preconditioner(name, checkpoint, device=base.device) for name in ("none", "adam-frozen", "adam")}
     for tensor, plain in gradients.items():
         mapped = {name: (map_(tensor, plain) if map_ else plain).flatten(1) for name, map_ in maps.items()}
         for name, (own, other) in MAPS.items():

@@ -80,7 +80,7 @@ def test_nothing_that_is_made_of_samples_is_longer_than_the_limit():
     samples, public = rows(4, 40, 48), rows(4, 30, 48)
     long = [replace(item, response_start=30) for item in rows(4, 48, 48)]
     prompts = [item.input_ids[: item.response_start] for item in long]
-    everything = [after_other_prompt(sample, long, prompts) for sample in samples]
+    everything = [after_other_prompt(sample, long, prompts=prompts) for sample in samples]
     everything += [copy.tokens for copy in corrupted([*samples, *long], 5)]
     assert max(len(item.input_ids) for item in everything) <= 48
     base = family_base("gpt2")  # 48 learned positions: more is an index error

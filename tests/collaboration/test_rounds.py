@@ -17,7 +17,7 @@ def answers(count: int, failed: bool = False) -> list[SimpleNamespace]:
     generator = torch.Generator().manual_seed(0)
     return [
         SimpleNamespace(
-            content=pack(None, {"w": torch.randn(1000, generator=generator)}, {"num-examples": 3 + node}),
+            content=pack(arrays={"w": torch.randn(1000, generator=generator)}, numbers={"num-examples": 3 + node}),
             metadata=SimpleNamespace(src_node_id=node),
             has_error=lambda: failed,
             has_content=lambda: not failed,

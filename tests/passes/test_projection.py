@@ -49,8 +49,8 @@ def test_batch_size_changes_nothing(base):
 def test_the_matrix_is_drawn_in_blocks_and_differs_by_tensor(monkeypatch):
     vectors = torch.eye(50)
     monkeypatch.setattr(projection, "_BLOCK", 8 * 7)
-    matrix = project("a", vectors, 8)
+    matrix = project("a", vectors, dimension=8)
     assert torch.equal(matrix.abs(), torch.full((50, 8), 8**-0.5))
     assert len({tuple(row) for row in matrix.tolist()}) > 40  # no block repeats another's columns
-    assert torch.equal(matrix, project("a", vectors, 8))
-    assert not torch.equal(matrix, project("b", vectors, 8))
+    assert torch.equal(matrix, project("a", vectors, dimension=8))
+    assert not torch.equal(matrix, project("b", vectors, dimension=8))

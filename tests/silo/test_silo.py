@@ -119,10 +119,10 @@ def test_a_batch_is_halved_where_memory_runs_out(tables, tmp_path, monkeypatch):
     whole = tables(tmp_path / "whole")
     original = scoring.batch_products
 
-    def small(gradients, batch, *arguments):
+    def small(gradients, batch, **options):
         if len(batch.rows) > 1:
             raise torch.OutOfMemoryError
-        return original(gradients, batch, *arguments)
+        return original(gradients, batch, **options)
 
     monkeypatch.setattr(scoring, "batch_products", small)
     for one, two in zip(whole, tables(tmp_path / "small"), strict=True):

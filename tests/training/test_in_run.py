@@ -77,8 +77,8 @@ class CompareWithBatchGradient(TrainerCallback):
         settle = scorer._settle
 
         def observed() -> None:
-            if scorer._open is not None:
-                self.seen += float(scorer._open.dot[:, 0].sum())
+            if scorer._current is not None:
+                self.seen += float(scorer._current.dot[:, 0].sum())
             settle()
 
         scorer._settle = observed

@@ -11,7 +11,7 @@ from clues.training.walk import round_rows
 
 
 def walked(samples: int, settings: TrainingSettings, rounds: int, seed: int = 1) -> list[list[int]]:
-    return [round_rows(samples, settings, seed, number, rounds) for number in range(1, rounds + 1)]
+    return [round_rows(samples, settings, seed=seed, number=number, rounds=rounds) for number in range(1, rounds + 1)]
 
 
 def test_rounds_that_pass_over_the_samples_once_see_every_sample_once():

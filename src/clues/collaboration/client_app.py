@@ -1,7 +1,7 @@
 """The client's side of the protocol, as a Flower ClientApp.
 
-A client answers with adapter tensors, anchor scores and counts, nothing else; every answer is written to the
-client's ledger before it is sent, and an error travels as its kind alone, its text stays in the client's log.
+A client answers with adapter tensors, anchor scores and counts only. Every answer is written to the client's ledger
+before it is sent; of an error only the type is sent, the text stays in the client's log.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _Answer = Callable[[Message, Context], RecordDict]
 
 
 def _answers(function: _Answer) -> Callable[[Message, Context], Message]:
-    """Turn what a function returns into a reply: recorded in the ledger, and sanitised where it fails."""
+    """Turn a function's result into a reply that is recorded in the ledger, and its errors into sanitised ones."""
 
     @functools.wraps(function)
     def reply(message: Message, context: Context) -> Message:
@@ -66,7 +66,7 @@ def _answers(function: _Answer) -> Callable[[Message, Context], Message]:
 @app.query("describe")
 @_answers
 def describe(message: Message, context: Context) -> RecordDict:
-    """Who is here, how many samples there are, and how many records cannot be used."""
+    """The client's id, the number of its samples, and the number of unusable records."""
     client = _Client(context)
     private, kinds = client.private, client.kinds
     share = None if kinds is None else sum(not kind for kind in kinds) / len(kinds)
@@ -82,18 +82,18 @@ def select(message: Message, context: Context) -> RecordDict:
     settings = RunSettings.model_validate(facts["settings"])
     public = PublicSamples(*(parse_samples(facts[part], part) for part in ("validation", "anchors")))
     silo = client.silo(settings, public)
-    received = _received(arrays_of(message.content), facts["learning_rates"], settings.lora)
+    received = _received(arrays_of(message.content), facts["learning_rates"], lora=settings.lora)
     trained = received or silo.trajectory()
     anchors = silo.score(trained).anchors
     scores = {name: anchors[name].tolist() for name in anchors.names if name in ANCHOR_COLUMNS}
     adapter = None if received else trained.state
-    return pack({"id": client.id}, adapter, {"num-examples": len(silo.job.private), **scores})
+    return pack({"id": client.id}, arrays=adapter, numbers={"num-examples": len(silo.job.private), **scores})
 
 
 @app.query("judge")
 @_answers
 def judge(message: Message, context: Context) -> RecordDict:
-    """Apply several thresholds, each to the column it was fitted on; counts, and metrics where labels are.
+    """Apply several thresholds, each to the column it was fitted on; answer with counts, and with metrics given labels.
 
     What the chosen one keeps is the client's selection: kept.jsonl, dropped.jsonl and selection.json.
     """
@@ -105,8 +105,8 @@ def judge(message: Message, context: Context) -> RecordDict:
         verdict = counts(selection)
         if entry["chosen"]:
             write_selection(private, selection, client.folder)
-            held = {**selection.threshold.as_dict(), **verdict, "unusable": len(private.unusable)}
-            write_json(client.folder / "selection.json", held)
+            facts = {**selection.threshold.as_dict(), **verdict, "unusable": len(private.unusable)}
+            write_json(client.folder / "selection.json", facts)
         if kinds is not None:
             verdict |= selection_metrics(selection.scores.tolist(), selection.kept, kinds)
         verdicts.append(verdict)
@@ -116,31 +116,31 @@ def judge(message: Message, context: Context) -> RecordDict:
 @app.train()
 @_answers
 def fit_round(message: Message, context: Context) -> RecordDict:
-    """Train on the part of the data that the arm names; the adapter goes back."""
+    """Train on the part of the data that the arm names, and answer with the adapter."""
     client, facts = _Client(context), facts_of(message.content)
     settings = RunSettings.model_validate(facts["settings"])
     initial = arrays_of(message.content)
     silo = client.silo(settings)
     rows = client.rows(facts, len(silo.job.private))
-    kept = len(rows)
-    if facts["rounds"] and kept:
-        number = int(strategy_number(message.content, "server-round", 1))
-        walked = round_rows(kept, settings.training, settings.seed, number, facts["rounds"])
-        rows = [rows[place] for place in walked]
-    if not rows:  # nothing here is good enough (the answer counts for nothing), or too little for every round
-        return pack(None, initial, {"num-examples": kept})
+    count = len(rows)
+    if facts["rounds"] and count:
+        number = int(strategy_number(message.content, "server-round", default=1))
+        places = round_rows(count, settings.training, seed=settings.seed, number=number, rounds=facts["rounds"])
+        rows = [rows[place] for place in places]
+    if not rows:  # nothing was selected (the answer has weight 0), or too little for every round
+        return pack(arrays=initial, numbers={"num-examples": count})
     state = silo.train(
         rows,
         initial=initial or None,
         in_order=bool(facts["rounds"]),
-        proximal_mu=strategy_number(message.content, "proximal-mu", 0.0),
-        what=f"training on {facts['arm']} ({kept} samples)",
+        proximal_mu=strategy_number(message.content, "proximal-mu", default=0.0),
+        what=f"training on {facts['arm']} ({count} samples)",
     )
-    return pack(None, state, {"num-examples": kept})
+    return pack(arrays=state, numbers={"num-examples": count})
 
 
 class _Client:
-    """What the client's own machine is configured with."""
+    """The configuration of the client's machine."""
 
     def __init__(self, context: Context) -> None:
         config = context.node_config
@@ -154,20 +154,20 @@ class _Client:
 
     @cached_property
     def kinds(self) -> list[str] | None:
-        """Of each sample its corruption type, empty for good ones; None where there are no labels."""
+        """The corruption type of each sample, empty for good ones; None without labels."""
         if not self.labels:
             return None
         labels = read_labels(self.labels, [sample.id for sample in self.private.samples])
         return [labels[sample.id] for sample in self.private.samples]
 
     def silo(self, settings: RunSettings, public: PublicSamples | None = None) -> Silo:
-        """To score, with public samples; to train, without."""
-        base, chosen, samples = load_base(settings.model), SiloSettings.of(settings), self.private.samples
+        """With public samples to score, without them to train."""
+        base, silo_settings, samples = load_base(settings.model), SiloSettings.of(settings), self.private.samples
         if public:
-            job = make_job(base, samples, public, settings=chosen)
+            job = make_job(base, samples, public, settings=silo_settings)
         else:
             tokens = tokenize(samples, base, settings.data)
-            job = Job(base=base, private=tokens, public=Public.none(), settings=chosen)
+            job = Job(base=base, private=tokens, public=Public.none(), settings=silo_settings)
         return Silo(job, store=self.store, folder=self.folder, name=self.id)
 
     def rows(self, facts: dict[str, Any], samples: int) -> Sequence[int]:
@@ -180,8 +180,8 @@ class _Client:
         return [row for row, keep in enumerate(selection.kept) if keep]
 
 
-def _received(arrays: dict[str, torch.Tensor], rates: list[float], lora: LoraSettings) -> Trained | None:
-    """The trajectory in one message, where tensor names carry the number of the round; None where there is none."""
+def _received(arrays: dict[str, torch.Tensor], rates: list[float], *, lora: LoraSettings) -> Trained | None:
+    """The trajectory in a message, whose tensor names start with the number of the round; None where there is none."""
     states: list[AdapterState] = [{} for _ in rates]
     for name, tensor in arrays.items():
         number, _, key = name.partition("/")

@@ -1,7 +1,7 @@
 """The in-process engine: a Flower Grid that calls the ClientApp directly, one client after the other.
 
-No server, no Ray: the base model is loaded once and the numbers are those of the other engines. The two
-places that need internals of Flower (marked below) are kept in this file alone.
+It needs no server and no Ray, loads the base model once, and gives the same numbers as the other engines. Flower
+internals are used in two places, marked below, and in no other file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class InProcessGrid(Grid):
     """Carries messages to clients in this process.
 
     Args:
-        node_configs: what each client's own machine would be configured with, by node id.
+        node_configs: the configuration that each client's machine would have, by node id.
     """
 
     def __init__(self, app: ClientApp, node_configs: Mapping[int, dict[str, Any]]) -> None:
@@ -52,11 +52,11 @@ class InProcessGrid(Grid):
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         ids = []
         for message in messages:
-            own = copy.deepcopy(message)  # clients must not share the content object of a broadcast
+            delivered = copy.deepcopy(message)  # clients must not share the content object of a broadcast
             identity = f"message-{len(self._replies)}"
-            own.metadata.__dict__["_message_id"] = identity  # internal: set by a SuperLink otherwise
+            delivered.metadata.__dict__["_message_id"] = identity  # internal: set by a SuperLink otherwise
             node = message.metadata.dst_node_id
-            self._replies[identity] = self._app(own, self._contexts[node])
+            self._replies[identity] = self._app(delivered, self._contexts[node])
             ids.append(identity)
         return ids
 

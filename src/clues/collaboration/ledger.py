@@ -1,4 +1,4 @@
-"""A client's own record of everything it sent, written before it is sent."""
+"""A client's record of everything it sends, written before it is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Ledger:
-    """Append-only JSON lines: time, kind, and of every item its name, shape, bytes and SHA-256."""
+    """Append-only JSON lines: time, kind, and the name, shape, bytes and SHA-256 of every item."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

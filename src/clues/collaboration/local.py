@@ -1,4 +1,4 @@
-"""A whole collaboration in this process: everything is checked first, then server and clients talk."""
+"""A collaboration in one process: settings and data are checked first, then server and clients run."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from clues.selection.metrics import read_labels
 from clues.settings import ClientSettings, DataSettings, RunSettings
 
 
-def collaborate(settings: RunSettings, out: Path, stores: Path | None = None) -> dict[str, Any]:
-    """Run the protocol and return what metrics.json holds; a killed run goes on where it was.
+def collaborate(settings: RunSettings, out: Path, *, stores: Path | None = None) -> dict[str, Any]:
+    """Run the protocol and return the content of metrics.json; an interrupted run resumes.
 
     Args:
-        stores: where finished work is remembered, a folder a party; in their own folders where not given.
+        stores: the folder of finished work, with a subfolder per party; by default, it is in each party's own folder.
 
     Raises:
-        CluesError: settings or data are wrong (before anything heavy), or a client failed.
+        CluesError: settings or data are wrong (before any long work), or a client failed.
     """
     refuse_other_run(out, settings.model_dump(mode="json"))
     check(settings)
@@ -65,10 +65,10 @@ def collaborate(settings: RunSettings, out: Path, stores: Path | None = None) ->
 
 
 def check(settings: RunSettings) -> None:
-    """Read and render every file, and try the adapter on the base, before anything heavy: here all of it is at hand.
+    """Read and render every file, and try the adapter on the base, before any long work.
 
     Raises:
-        CluesError: whatever is wrong with settings, files, model or template, all of it together.
+        CluesError: lists all that is wrong with settings, files, model or template.
     """
     data = settings.data
     public, tests, _, base, *clients = all_of(

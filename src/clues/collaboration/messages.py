@@ -1,6 +1,6 @@
-"""What crosses between server and clients: kinds of messages, and their content to and from Flower records.
+"""The messages between server and clients: their kinds, and their content to and from Flower records.
 
-query.describe   → id, samples, unusable records, labels  (counts, nothing of the data)
+query.describe   → id, samples, unusable records, labels  (counts only)
 train.select     public samples, settings [, checkpoints] → anchor scores [, adapter]
 query.judge      thresholds, the chosen one first → kept and dropped counts [, metrics where the client has labels]
 train            arm, threshold [, adapter] → adapter, number of samples
@@ -16,16 +16,17 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from torch import Tensor
 
 DESCRIBE, SELECT, JUDGE, FIT = "query.describe", "train.select", "query.judge", "train"
-ANCHOR_COLUMNS = ("score", "paper", "dot", "cosine")  # what a client tells of each anchor
+ANCHOR_COLUMNS = ("score", "paper", "dot", "cosine")  # what a client sends for each anchor
 _CONFIG, _ARRAYS, _METRICS = "config", "arrays", "metrics"
 
 
 def pack(
     facts: Mapping[str, Any] | None = None,
+    *,
     arrays: Mapping[str, Tensor] | None = None,
     numbers: Mapping[str, int | float | list[float]] | None = None,
 ) -> RecordDict:
-    """Records under the keys that Flower's strategies expect; tensors must be float32 or float16."""
+    """Records under the keys that Flower's strategies expect. Tensors must be float32 or float16."""
     records: dict[str, Any] = {}
     if facts is not None:
         records[_CONFIG] = strategy_facts(facts)
@@ -42,12 +43,12 @@ def facts_of(content: RecordDict) -> dict[str, Any]:
 
 
 def strategy_facts(facts: Mapping[str, Any]) -> ConfigRecord:
-    """Facts as the `train_config` of a Flower strategy, which adds its own keys beside them."""
+    """Facts as the `train_config` of a Flower strategy, which adds its own keys."""
     return ConfigRecord({"facts": json.dumps(facts)})
 
 
-def strategy_number(content: RecordDict, name: str, default: float) -> float:
-    """A number that a Flower strategy put into the configuration of a round, such as `proximal-mu`."""
+def strategy_number(content: RecordDict, name: str, *, default: float) -> float:
+    """A number that a Flower strategy adds to the configuration of a round, such as `proximal-mu`."""
     return float(content[_CONFIG].get(name, default))
 
 
@@ -62,12 +63,12 @@ def numbers_of(content: RecordDict) -> dict[str, Any]:
 
 
 def in_order(replies: Iterable[Message]) -> list[Message]:
-    """By node: a sum of floating-point numbers must not depend on who answers first."""
+    """Sorted by node, so that floating-point sums do not depend on the order of answers."""
     return sorted(replies, key=lambda reply: reply.metadata.src_node_id)
 
 
 def ledger_items(message: Message) -> dict[str, tuple[Any, bytes]]:
-    """Every item of a message, by name: (shape, the bytes that are sent)."""
+    """Every item of a message, by name: (shape, the bytes sent)."""
     items: dict[str, tuple[Any, bytes]] = {}
     for key, record in message.content.items():
         for name, value in record.items():

@@ -1,4 +1,4 @@
-"""Federated rounds by Flower's own strategies."""
+"""Federated rounds with Flower's strategies."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from clues.settings import CollaborationSettings, RunSettings
 
 
 def federate(
-    grid: Grid, settings: RunSettings, arm: str, threshold: Threshold | None, start: AdapterState
+    grid: Grid, settings: RunSettings, *, arm: str, threshold: Threshold | None, start: AdapterState
 ) -> list[AdapterState]:
     """Rounds of local training and aggregation; the epochs or steps of `training` are spread over the rounds.
 
-    A client's samples go on from round to round (`clues.training.walk`); the learning rate's schedule starts anew in
-    each.
+    A round continues where the last one ended in a client's samples (`clues.training.walk`), with the learning rate's
+    schedule from its start.
 
     Returns:
         The global adapter after each round.
 
     Raises:
-        ProtocolError: a client failed in a round; the rest is not averaged without it.
+        ProtocolError: a client failed in a round; the other clients' adapters are not averaged.
     """
     logging.getLogger("flwr").setLevel(logging.ERROR)
     states: list[AdapterState] = []
@@ -40,7 +40,7 @@ def federate(
             say(f"Round {server_round} of {settings.collaboration.rounds} on '{arm}' is done.")
 
     strategy = _strategy(settings.collaboration, len(settings.clients))
-    facts = fit_facts(settings, arm, threshold, settings.collaboration.rounds)
+    facts = fit_facts(settings, arm, threshold=threshold, rounds=settings.collaboration.rounds)
     strategy.start(
         grid=grid,
         initial_arrays=ArrayRecord(start),
@@ -52,10 +52,7 @@ def federate(
 
 
 class _Complete:
-    """Refuses a round in which a client failed, where Flower would average the rest; averages in one order.
-
-    Flower asks clients in random order.
-    """
+    """Raises where a client failed, as Flower would average the rest, and averages in an order that is not random."""
 
     min_available_nodes: int
 
@@ -92,9 +89,9 @@ def _strategy(settings: CollaborationSettings, clients: int) -> Any:
 
 
 def fit_facts(
-    settings: RunSettings, arm: str, threshold: Threshold | None, rounds: int | None = None
+    settings: RunSettings, arm: str, *, threshold: Threshold | None, rounds: int | None = None
 ) -> dict[str, Any]:
-    """What a client is told for training on an arm: to the end, or in one of `rounds`."""
+    """The message that asks a client to train on an arm: fully, or in one of `rounds`."""
     return {
         "settings": settings.model_dump(mode="json"),
         "arm": arm,

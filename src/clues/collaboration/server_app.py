@@ -50,12 +50,13 @@ SHOWN_RULES = ("anchor-mean", "anchor-quantile", "anchor-deviation", "anchor-nor
 def main(grid: Grid, context: Context) -> None:
     """Run one collaboration; `run_config` holds the settings as JSON and the output folder."""
     settings = RunSettings.model_validate_json(str(context.run_config["settings"]))
-    coordinate(grid, settings, Path(str(context.run_config["out"])), Store(Path(str(context.run_config["store"]))))
+    out, store = (Path(str(context.run_config[key])) for key in ("out", "store"))
+    coordinate(grid, settings, out=out, store=Store(store))
 
 
 @dataclass
 class Client:
-    """What the server knows of a client: counts and anchor scores."""
+    """What the server knows about a client: counts, anchor scores and its adapter."""
 
     node: int
     id: str
@@ -66,17 +67,17 @@ class Client:
     adapter: AdapterState = field(default_factory=dict)
 
 
-def coordinate(grid: Grid, settings: RunSettings, out: Path, store: Store) -> dict[str, Any]:
-    """The whole protocol. Returns what metrics.json holds.
+def coordinate(grid: Grid, settings: RunSettings, *, out: Path, store: Store) -> dict[str, Any]:
+    """Run the protocol and return the content of metrics.json.
 
     Raises:
-        ProtocolError: a client failed; names it, its own log says why.
+        ProtocolError: a client failed; names the client, whose log holds the reason.
     """
     server = out / "server"
     say(f"{len(settings.clients)} clients, {settings.collaboration.mode}; results go to {out}")
     clients = [
         Client(reply.metadata.src_node_id, facts["id"], facts["samples"], facts["unusable"], facts["good_share"])
-        for reply in _ask(grid, DESCRIBE, pack({}))
+        for reply in _ask(grid, DESCRIBE, content=pack({}))
         for facts in [facts_of(reply.content)]
     ]
     base = load_base(settings.model)
@@ -85,15 +86,15 @@ def coordinate(grid: Grid, settings: RunSettings, out: Path, store: Store) -> di
     rounds: list[AdapterState] = []
     if settings.collaboration.mode == "federated":
         say("Phase 1: rounds on all data; the global model of every round is a checkpoint of the trajectory.")
-        rounds = federate(grid, settings, "mixed", None, _start(base, settings))
+        rounds = federate(grid, settings, arm="mixed", threshold=None, start=_start(base, settings))
         models["mixed"] = rounds[-1], settings.lora
-    _select(grid, settings, clients, rounds)
+    _select(grid, settings, clients=clients, rounds=rounds)
     _write_anchors(clients, server / "anchors.parquet")
     selecting = with_rule(settings.selection, settings.scoring)
     threshold = fit_threshold(_anchors(clients, "score"), selecting, _good_shares(clients))
     write_json(server / "threshold.json", threshold.as_dict())
-    selection, variants = _judge(grid, settings, clients, threshold)
-    # What is selected is the product: it is trained on whether or not the model is evaluated.
+    selection, variants = _judge(grid, settings, clients=clients, threshold=threshold)
+    # The model of the selected samples is the result: it is trained whether or not it is evaluated.
     product = ["selected"] if settings.collaboration.train else []
     for arm in dict.fromkeys([*settings.evaluation.arms, *product]):
         if arm == "base" or arm in models:
@@ -101,12 +102,15 @@ def coordinate(grid: Grid, settings: RunSettings, out: Path, store: Store) -> di
         rule = _ratio(settings, clients) if arm == "ratio" else threshold
         if settings.collaboration.mode == "federated":
             say(f"Phase 2: rounds on '{arm}'.")
-            models[arm] = federate(grid, settings, arm, rule, _start(base, settings))[-1], settings.lora
+            states = federate(grid, settings, arm=arm, threshold=rule, start=_start(base, settings))
+            models[arm] = states[-1], settings.lora
         else:
-            state, lora, weights[arm] = _train_and_merge(grid, settings, clients, base, arm, rule)
-            models[arm] = state, lora
+            say(f"Phase 2: training on '{arm}', then merging.")
+            trained = _train(grid, settings, clients=clients, arm=arm, threshold=rule)
+            models[arm], weights[arm] = _merge(settings, base, trained=trained)
     for name, (state, lora) in models.items():
-        _write_adapter(state, lora, base, server / "global" if name == "selected" else server / "adapters" / name)
+        folder = server / "global" if name == "selected" else server / "adapters" / name
+        _write_adapter(state, lora, base=base, folder=folder)
     metrics = {
         "version": __version__,
         "clients": {
@@ -116,27 +120,27 @@ def coordinate(grid: Grid, settings: RunSettings, out: Path, store: Store) -> di
         "threshold": threshold.as_dict(),
         "variants": variants,
         "merge_weights": weights,
-        "evaluation": _evaluate(settings, base, models, store),
+        "evaluation": _evaluate(settings, base, models=models, store=store),
     }
     write_json(out / "metrics.json", metrics)
     return metrics
 
 
-def _ask(grid: Grid, kind: str, content: RecordDict, nodes: Sequence[int] | None = None) -> list[Message]:
-    """Send one message to every client (or to `nodes`) and wait for all answers, in the order of the nodes."""
-    asked = list(nodes if nodes is not None else grid.get_node_ids())
-    messages = [Message(content, message_type=kind, dst_node_id=node) for node in asked]
+def _ask(grid: Grid, kind: str, *, content: RecordDict, nodes: Sequence[int] | None = None) -> list[Message]:
+    """Send a message to every client (or to `nodes`) and wait for all answers, in the order of the nodes."""
+    nodes = list(nodes if nodes is not None else grid.get_node_ids())
+    messages = [Message(content, message_type=kind, dst_node_id=node) for node in nodes]
     replies = list(grid.send_and_receive(messages))
     failed = [reply.error.reason for reply in replies if reply.has_error()]
     if failed:
         raise ProtocolError("a client failed in " + kind + ": " + "; ".join(failed) + ".")
-    if len(replies) < len(asked):
-        raise ProtocolError(f"{len(asked) - len(replies)} clients did not answer {kind}; start them, then run again.")
+    if len(replies) < len(nodes):
+        raise ProtocolError(f"{len(nodes) - len(replies)} clients did not answer {kind}; start them, then run again.")
     return in_order(replies)
 
 
-def _select(grid: Grid, settings: RunSettings, clients: list[Client], rounds: Sequence[AdapterState]) -> None:
-    """Let every client score; keep what it answers of the anchors."""
+def _select(grid: Grid, settings: RunSettings, *, clients: list[Client], rounds: Sequence[AdapterState]) -> None:
+    """Let every client score; store its anchor scores and its adapter."""
     validation, anchors = _public(settings)
     facts = {
         "settings": settings.model_dump(mode="json"),
@@ -146,23 +150,23 @@ def _select(grid: Grid, settings: RunSettings, clients: list[Client], rounds: Se
     }
     arrays = {f"{number}/{name}": t for number, state in enumerate(rounds) for name, t in state.items()}
     by_node = {client.node: client for client in clients}
-    for reply in _ask(grid, SELECT, pack(facts, arrays or None), list(by_node)):
+    for reply in _ask(grid, SELECT, content=pack(facts, arrays=arrays or None), nodes=list(by_node)):
         client = by_node[reply.metadata.src_node_id]
         numbers = numbers_of(reply.content)
-        told = [name for name in ANCHOR_COLUMNS if name in numbers]
-        client.anchors = {name: torch.tensor(numbers[name], dtype=torch.float64) for name in told}
+        columns = [name for name in ANCHOR_COLUMNS if name in numbers]
+        client.anchors = {name: torch.tensor(numbers[name], dtype=torch.float64) for name in columns}
         client.adapter = arrays_of(reply.content)
 
 
 def _judge(
-    grid: Grid, settings: RunSettings, clients: list[Client], chosen: Threshold
+    grid: Grid, settings: RunSettings, *, clients: list[Client], threshold: Threshold
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The chosen threshold's verdict by client, and those of every other rule and of the paper's score beside it."""
-    entries = [("chosen", "score", chosen)]
+    """The verdicts of the threshold, by client; and, for comparison, those of other rules and of the paper's score."""
+    entries = [("chosen", "score", threshold)]
     shares = _good_shares(clients)
     for column in [name for name in _shown(settings) if all(name in client.anchors for client in clients)]:
-        own = method(settings.scoring.method).rule
-        rules = [*SHOWN_RULES, *([own] if column == "score" and own not in SHOWN_RULES else [])]
+        default = method(settings.scoring.method).rule
+        rules = [*SHOWN_RULES, *([default] if column == "score" and default not in SHOWN_RULES else [])]
         for rule in [*rules, "oracle-ratio"] if shares else rules:
             variant = settings.selection.model_copy(update={"threshold": rule})
             entries.append((f"{column} {rule}", column, fit_threshold(_anchors(clients, column), variant, shares)))
@@ -172,7 +176,7 @@ def _judge(
     ]
     verdicts = {
         answer["id"]: dict(zip([name for name, _, _ in entries], answer["verdicts"], strict=True))
-        for reply in _ask(grid, JUDGE, pack({"thresholds": facts}))
+        for reply in _ask(grid, JUDGE, content=pack({"thresholds": facts}))
         for answer in [facts_of(reply.content)]
     }
     selection = {client: by_rule.pop("chosen") for client, by_rule in verdicts.items()}
@@ -181,33 +185,41 @@ def _judge(
 
 
 def _shown(settings: RunSettings) -> Sequence[str]:
-    """The scores whose thresholds are compared: beside the method's own the paper's, where it is known."""
+    """The scores on which thresholds are compared: the method's and, where it is computed, the paper's."""
     return ("paper", "score") if settings.scoring.method in ("auto", "clues") else ("score",)
 
 
-def _train_and_merge(
-    grid: Grid, settings: RunSettings, clients: list[Client], base: Base, arm: str, threshold: Threshold
-) -> tuple[AdapterState, Lora, dict[str, float]]:
-    """Every client trains on the part of its data that the arm names; (merged, its settings, weights by client)."""
-    say(f"Phase 2: training on '{arm}', then merging.")
+def _train(
+    grid: Grid, settings: RunSettings, *, clients: list[Client], arm: str, threshold: Threshold
+) -> list[tuple[str, AdapterState, int]]:
+    """Every client trains on the part of its data that the arm names: (client, adapter, number of samples)."""
     states = [client.adapter for client in clients]
     counts = [client.samples for client in clients]
-    if arm != "mixed":  # the trajectories of the selection phase end where training on everything ends
-        facts = fit_facts(settings, arm, threshold)
-        replies = _ask(grid, FIT, pack(facts), [client.node for client in clients])
+    if arm != "mixed":  # the last checkpoint of the selection phase is the result of training on all samples
+        facts = fit_facts(settings, arm, threshold=threshold)
+        replies = _ask(grid, FIT, content=pack(facts), nodes=[client.node for client in clients])
         states = [arrays_of(reply.content) for reply in replies]
         counts = [int(numbers_of(reply.content)["num-examples"]) for reply in replies]
     trained = [(client.id, state, n) for client, state, n in zip(clients, states, counts, strict=True) if n]
     if not trained:
         raise ProtocolError("training: no client kept any sample; loosen selection.threshold.")
-    pairs: list[Adapter] = [(state, settings.lora) for _, state, _ in trained]
-    weights = _weights(settings, base, pairs, [count for *_, count in trained])
-    merged, lora = merge_adapters(base, pairs, weights=weights, settings=settings.merging, seed=settings.seed)
-    return merged, lora, {who: weight / sum(weights) for (who, *_), weight in zip(trained, weights, strict=True)}
+    return trained
 
 
-def _weights(settings: RunSettings, base: Base, adapters: Sequence[Adapter], counts: Sequence[int]) -> Sequence[float]:
-    """What `merging.weights` names, one an adapter."""
+def _merge(
+    settings: RunSettings, base: Base, *, trained: Sequence[tuple[str, AdapterState, int]]
+) -> tuple[Adapter, dict[str, float]]:
+    """(The merged adapter, weights by client)."""
+    adapters: list[Adapter] = [(state, settings.lora) for _, state, _ in trained]
+    weights = _weights(settings, base, adapters=adapters, counts=[count for *_, count in trained])
+    merged = merge_adapters(base, adapters, weights=weights, settings=settings.merging, seed=settings.seed)
+    return merged, {client: weight / sum(weights) for (client, *_), weight in zip(trained, weights, strict=True)}
+
+
+def _weights(
+    settings: RunSettings, base: Base, *, adapters: Sequence[Adapter], counts: Sequence[int]
+) -> Sequence[float]:
+    """The weights that `merging.weights` names, one per adapter."""
     if settings.merging.weights == "samples":
         return counts
     if settings.merging.weights == "equal" or len(adapters) == 1:
@@ -223,13 +235,13 @@ def _start(base: Base, settings: RunSettings) -> AdapterState:
         return adapter_state(model)
 
 
-def _evaluate(settings: RunSettings, base: Base, models: Mapping[str, Adapter], store: Store) -> dict[str, Any]:
-    """By domain and arm, what is measured on the held-out tests."""
+def _evaluate(settings: RunSettings, base: Base, *, models: Mapping[str, Adapter], store: Store) -> dict[str, Any]:
+    """Results on the held-out tests, by domain and arm."""
     if not settings.evaluation.tests:
         return {}
     tests = Tests.of(base, read_many(settings.evaluation.tests, settings.data), settings.data)
-    asked = settings.evaluation.model_dump(include={"generate", "generate_samples"})
-    inputs = [base.digest, tests.tokens.digest, [sample.response for sample in tests.samples], asked]
+    options = settings.evaluation.model_dump(include={"generate", "generate_samples"})
+    inputs = [base.digest, tests.tokens.digest, [sample.response for sample in tests.samples], options]
     result: dict[str, Any] = {}
     for arm in settings.evaluation.arms:
         state, lora = models.get(arm, (None, settings.lora))
@@ -261,7 +273,7 @@ def _good_shares(clients: list[Client]) -> dict[str, float] | None:
     return shares if len(shares) == len(clients) else None
 
 
-def _write_adapter(state: AdapterState, lora: Lora, base: Base, folder: Path) -> None:
+def _write_adapter(state: AdapterState, lora: Lora, *, base: Base, folder: Path) -> None:
     replace_whole(folder, lambda part: save_adapter(state, lora, base, part))
 
 

@@ -1,1 +1,1 @@
-"""Files written whole, progress, several processes."""
+"""Atomic writes, stored results, progress, and several processes."""

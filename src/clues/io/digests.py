@@ -1,4 +1,4 @@
-"""One digest of a value with everything in it: what tells whether work is the same."""
+"""Digests of values, which identify finished work."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pydantic import BaseModel
 
 
 def value_digest(value: Any) -> str:
-    """SHA-256 of a value with everything in it, independent of the order of its keys.
+    """SHA-256 of a nested value, independent of the order of keys.
 
-    JSON-like values, dataclasses, settings, paths, sets, and tensors by dtype, shape and content.
+    It may hold JSON-like values, dataclasses, settings, paths, sets, and tensors (by dtype, shape and content).
 
     Raises:
-        TypeError: there is something else in it, which a digest would not tell apart.
+        TypeError: it holds a value of another type.
     """
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=_plain).encode()).hexdigest()
 
@@ -31,7 +31,7 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, set | frozenset):
         return sorted(value)
-    import torch  # here, as most digests are of plain values
+    import torch  # imported late, as most digests are of plain values
 
     if isinstance(value, torch.Tensor):
         content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()

@@ -1,4 +1,4 @@
-"""Writing so that a killed run loses nothing: every artefact is written beside its name, then renamed."""
+"""Atomic writes: every file is written under a temporary name beside its own, then renamed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from clues.errors import OutputError
 def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file or folder beside `path`, then rename it to `path` in one step.
 
-    The name is this call's own, so that two processes that write the same thing do not meet. Whatever `write` raises,
-    what was at `path` stays, and nothing is left beside it.
+    The temporary name is unique, so that two processes may write the same path. If `write` raises, `path` is unchanged
+    and no temporary file remains.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _beside(path, "part")
@@ -32,7 +32,7 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _move(part: Path, path: Path) -> None:
-    """Rename; a folder that is in the way is renamed first, as it cannot be replaced in one step."""
+    """Rename; an existing folder is renamed first, as it cannot be replaced in one step."""
     while True:
         try:
             os.replace(part, path)
@@ -67,7 +67,7 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def json_line(row: Mapping[str, Any]) -> str:
-    """A row as JSON; half a surrogate pair, which UTF-8 has no bytes for, makes all of it ASCII with escapes."""
+    """A row as JSON; in ASCII with escapes if it holds a lone surrogate, which UTF-8 cannot encode."""
     line = json.dumps(row, ensure_ascii=False, default=_printed)
     try:
         line.encode("utf-8")
@@ -77,7 +77,7 @@ def json_line(row: Mapping[str, Any]) -> str:
 
 
 def _printed(value: Any) -> str:
-    """What JSON has no form for: bytes as base64, all else as it prints."""
+    """A value that JSON cannot hold: bytes as base64, others as their `str`."""
     return base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else str(value)
 
 
@@ -86,8 +86,8 @@ def write_toml(path: Path, value: Mapping[str, Any]) -> None:
     replace_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def write_parquet(path: Path, columns: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> None:
-    """Write columns of equal length, by name; `notes` go into the metadata of the schema."""
+def write_parquet(path: Path, columns: Mapping[str, Any], *, notes: Mapping[str, str] | None = None) -> None:
+    """Write columns of equal length, by name; `notes` become metadata of the schema."""
     import pyarrow
     import pyarrow.parquet
 
@@ -96,13 +96,13 @@ def write_parquet(path: Path, columns: Mapping[str, Any], notes: Mapping[str, st
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows as Parquet, with a column for every name that one of them has."""
+    """Write rows as Parquet, with a column for every name in any row."""
     names = dict.fromkeys(name for row in rows for name in row)
     write_parquet(path, {name: [row.get(name) for row in rows] for name in names})
 
 
 def read_json(path: Path) -> Any:
-    """Raises OutputError where a file of ours is missing or broken."""
+    """Raises OutputError if the file is missing or broken."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

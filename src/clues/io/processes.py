@@ -1,7 +1,7 @@
-"""Several processes of one silo, as `accelerate launch` or `torchrun` starts them: batches are shared out among them.
+"""Several processes of one silo, started by `accelerate launch` or `torchrun`, which share the batches.
 
-Whatever must be done once (training, writing) the main process does while the others wait, so that all see the
-same files: they share a disk. In one process, the usual case, nothing here does anything.
+The main process does what must be done once (training, writing) while the others wait. They share a disk, so that all
+see the same files. In a single process, the usual case, these functions have no effect.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from clues.io.progress import console
 T = TypeVar("T")
 R = TypeVar("R")
 
-_LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # how a launcher tells a process its place
+_LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # a launcher sets them
 
 
 def process_count() -> int:
-    """How many processes were launched together; no library is loaded to find out."""
+    """The number of processes that were launched together, found without loading a library."""
     return int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in _LAUNCHED[:3]) else 1
 
 
@@ -37,17 +37,17 @@ def process_state() -> Any:
     from accelerate import PartialState
 
     cpu = not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
-    # The others wait as long as the main process trains.
+    # The timeout covers the main process's training, for which the others wait.
     return PartialState(cpu=cpu, timeout=timedelta(days=30))
 
 
 def mute_others() -> None:
-    """Only the main process shows progress and notes; an error is told by whoever meets it."""
+    """Only the main process shows progress and notes; every process reports its own errors."""
     console.quiet = not is_main_process()
 
 
 def once(work: Callable[[], object]) -> None:
-    """The main process does `work`, as a process of its own; all go on when it is done."""
+    """The main process does `work`, as if it were the only process, while the others wait."""
     if is_main_process():
         with _alone():
             work()
@@ -55,24 +55,24 @@ def once(work: Callable[[], object]) -> None:
 
 
 def wait() -> None:
-    """Go on when every process is here."""
+    """Wait until every process gets here."""
     if process_count() > 1:
         process_state().wait_for_everyone()
 
 
 def main_first(work: Callable[[], R]) -> R:
-    """`work` in every process, in the main process before the others: it may fill a cache."""
+    """Do `work` in every process, first in the main process, so that it can fill a cache."""
     if process_count() == 1:
         return work()
     with process_state().main_process_first():
         return work()
 
 
-def spread(items: Sequence[T], compute: Callable[[T], R], seconds: float = math.inf) -> list[R]:
-    """`compute` of every item, in every process: each computes every n-th, and all have all results.
+def spread(items: Sequence[T], compute: Callable[[T], R], *, seconds: float = math.inf) -> list[R]:
+    """`compute` of every item: each of n processes computes every n-th item, and all get all results.
 
     Args:
-        seconds: in one process, after so long no further item is begun; the results are those of the first items.
+        seconds: in a single process, the time after which no further item is started; the results are those so far.
     """
     if process_count() == 1:
         started, results = time.monotonic(), []
@@ -83,8 +83,8 @@ def spread(items: Sequence[T], compute: Callable[[T], R], seconds: float = math.
         return results
     from accelerate.utils import gather_object
 
-    own = items[process_state().process_index :: process_count()]
-    return list(gather_object([compute(item) for item in own]))
+    local = items[process_state().process_index :: process_count()]
+    return list(gather_object([compute(item) for item in local]))
 
 
 def gathered(value: R) -> list[R]:
@@ -98,7 +98,7 @@ def gathered(value: R) -> list[R]:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Hide the other processes from libraries: the Trainer would divide every batch among them."""
+    """Hide the other processes from libraries, as the Trainer would split every batch among them."""
     if process_count() == 1:
         yield
         return

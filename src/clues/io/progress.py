@@ -1,7 +1,7 @@
-"""One progress display: a bar with the time left in a terminal, plain lines in a log.
+"""The progress display: a bar with the remaining time in a terminal, plain lines in a log.
 
-A log hears of the task under way at least every `INTERVAL` seconds: from the task itself where its items are short,
-and from `heartbeat` where one takes longer.
+A log gets a line about the current task at least every `INTERVAL` seconds: from the task itself where its items are
+short, and from `heartbeat` where one takes longer.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ console = Console(stderr=True)
 
 @dataclass
 class Task:
-    """Something that takes a while; `total` is None where the number of its items is not known."""
+    """A long-running task; `total` is None where the number of its items is unknown."""
 
     what: str
     total: int | None = None
     done: int = 0
     started: float = field(default_factory=time.monotonic)
-    begun: int = 0  # items that were done before it started
+    begun: int = 0  # items done before it started
     bar: Callable[[int], object] | None = None
 
     def advance(self, done: int) -> None:
-        """Tell how many items are done."""
+        """Set the number of items done."""
         self.done = done
         if self.bar:
             self.bar(done)
@@ -56,7 +56,7 @@ _last_line = time.monotonic()
 
 
 def say(line: str) -> None:
-    """A line for the person who watches; goes to stderr, so that stdout stays for results."""
+    """Print a line to stderr, as stdout is for results."""
     global _last_line
     _last_line = time.monotonic()
     console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -64,7 +64,7 @@ def say(line: str) -> None:
 
 @contextmanager
 def acting(who: str) -> Iterator[None]:
-    """Name `who` in front of every task that begins within."""
+    """Put `who` in front of the name of every task that starts in the context."""
     _who.append(who)
     try:
         yield
@@ -73,8 +73,8 @@ def acting(who: str) -> Iterator[None]:
 
 
 @contextmanager
-def task(what: str, total: int | None = None, done: int = 0) -> Iterator[Task]:
-    """A task under way, for as long as the context is open."""
+def task(what: str, total: int | None = None, *, done: int = 0) -> Iterator[Task]:
+    """A task, shown as long as the context is open."""
     current = Task(": ".join([*_who, what]), total, done, begun=done)
     _tasks.append(current)
     try:
@@ -89,8 +89,8 @@ def task(what: str, total: int | None = None, done: int = 0) -> Iterator[Task]:
         _tasks.remove(current)
 
 
-def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Yield `items`, showing how many are done and how long the rest takes."""
+def track(items: Iterable[T], what: str, *, total: int | None = None) -> Iterator[T]:
+    """Yield `items`, showing how many are done and the remaining time."""
     count = total if total is not None else (len(items) if isinstance(items, Sized) else None)
     with task(what, count) as current:
         for done, item in enumerate(items, start=1):
@@ -100,7 +100,7 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 
 @contextmanager
 def heartbeat() -> Iterator[None]:
-    """While open, a log hears of the task under way, however long one item of it takes."""
+    """While open, a log gets lines about the current task, however long one of its items takes."""
     if sys.stderr.isatty():
         yield
         return

@@ -1,4 +1,4 @@
-"""The folder of a run: it is claimed by the settings that it holds, and never overwritten by other ones."""
+"""The folder of a run: it belongs to the settings that it holds, and is never overwritten by others."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from clues.version import __version__
 
 
 def claim_folder(folder: Path, config: Mapping[str, Any]) -> None:
-    """Make `folder` the home of the run that `config` describes, or accept that it is already.
+    """Make `folder` that of the run described by `config`, unless it is already.
 
     Raises:
-        OutputError: the folder holds the run of another configuration, or files of something else.
+        OutputError: the folder holds a run of another configuration, or other files.
     """
     refuse_other_run(folder, config)
     if not (folder / "config.toml").is_file():
@@ -27,7 +27,7 @@ def claim_folder(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def refuse_other_run(folder: Path, config: Mapping[str, Any]) -> None:
-    """The check of `claim_folder` alone, for before anything heavy; nothing is written."""
+    """The check of `claim_folder`, without writing, for use before any long work."""
     wanted = without_none(config)
     existing = folder / "config.toml"
     if existing.is_file():
@@ -46,18 +46,18 @@ def refuse_other_run(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def write_provenance(folder: Path) -> None:
-    """What made a result: versions of the packages, beside the settings that config.toml holds."""
+    """Write the versions of the packages; config.toml holds the settings."""
     packages = ("torch", "transformers", "peft", "accelerate", "flwr", "safetensors")
     facts = {"clues": __version__, "python": platform.python_version(), **{p: version(p) for p in packages}}
     write_json(folder / "versions.json", facts)
 
 
-def _differences(left: Mapping[str, Any], right: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found: list[str] = []
+def _differences(left: Mapping[str, Any], right: Mapping[str, Any], *, prefix: str = "") -> list[str]:
+    names: list[str] = []
     for key in sorted(left.keys() | right.keys()):
         one, other = left.get(key), right.get(key)
         if isinstance(one, Mapping) and isinstance(other, Mapping):
-            found += _differences(one, other, f"{prefix}{key}.")
+            names += _differences(one, other, prefix=f"{prefix}{key}.")
         elif one != other:
-            found.append(prefix + key)
-    return found
+            names.append(prefix + key)
+    return names

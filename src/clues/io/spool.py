@@ -1,4 +1,4 @@
-"""Lists that grow beyond memory: what does not fit lies in a temporary file without a name."""
+"""Lists larger than memory: what does not fit is in an anonymous temporary file."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from clues.errors import OutputError
 
 T = TypeVar("T")
 
-LIMIT = 4 << 20  # bytes that are held in memory; a list of less never touches the disk
+LIMIT = 4 << 20  # bytes held in memory; a smaller list never uses the disk
 
 
 class Spool:
-    """A growing list of byte strings, read by number; at most `LIMIT` bytes of it are in memory, and 8 for each item.
+    """A growing list of byte strings; at most `LIMIT` bytes of content, and 8 bytes per item, are in memory.
 
-    The rest lies in a temporary file (in the folder that TMPDIR names), which goes with the spool or the process. It
-    is read with `pread` and not mapped: pages of a mapping count as memory of the process, and those of the file do
-    not. Any number of threads and forked processes may read at once, and one may append while none reads.
+    The rest is in a temporary file (in the folder TMPDIR), which is removed with the spool or the process. It is read
+    with `pread` and not mapped, as mapped pages count as memory of the process and the file's cached pages do not. Any
+    number of threads and forked processes may read at once; one may append while none reads.
     """
 
     def __init__(self) -> None:
@@ -81,10 +81,9 @@ class Spool:
 
 
 class Spooled(Sequence[T]):
-    """A growing list of objects beyond memory: each is pickled, and comes back as a new object each time.
+    """A growing list of pickled objects, larger than memory; each access returns a new object.
 
-    An item may be replaced, and items may be left out; 16 bytes for each are in memory, and wholly those that pickle
-    has no form for.
+    Items may be replaced and removed. It keeps 16 bytes per item in memory, and the items that cannot be pickled.
     """
 
     def __init__(self) -> None:
@@ -117,14 +116,14 @@ class Spooled(Sequence[T]):
         return map(self._load, self._places)
 
     def keep(self, rows: Iterable[int]) -> None:
-        """Leave out all items but those of `rows`, whose order becomes that of the list."""
+        """Keep only the items of `rows`, in that order."""
         self._places = array("q", (self._places[row] for row in rows))
 
     def _store(self, item: T) -> int:
         place = len(self._spool)
         try:
             content = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
-        except Exception:  # whatever the types of others raise
+        except Exception:  # foreign types may raise anything
             content, self._held[place] = b"", item
         self._spool.append(content)
         return place

@@ -1,4 +1,4 @@
-"""Finished work by content: a digest of everything that went in names the file that holds what came out."""
+"""Finished work by content: files are named by a digest of all inputs of their value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Codec(Generic[T]):
-    """How a value becomes a file of its own, and back."""
+    """How a value is written to a file and read from it."""
 
     suffix: str
     write: Callable[[Path, T], object]
@@ -31,11 +31,10 @@ JSON: Codec[Any] = Codec(".json", write_json, read_json)
 
 
 class Store:
-    """A folder of finished work, a subfolder a kind.
+    """A folder of finished work, with a subfolder per kind.
 
-    The digest is of the inputs and of the package's version: cached results of other versions are recomputed. What is
-    here is whole, as every file is written beside its name and then renamed. Called in every process of a silo, the
-    main process writes.
+    The digest includes the package's version: cached results of other versions are recomputed. Writes are atomic, so
+    every file is complete. Methods are called in every process of a silo; the main process writes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,32 +42,32 @@ class Store:
 
     @classmethod
     def temporary(cls) -> Store:
-        """A store that goes with the object."""
+        """A store that is removed with the object."""
         scratch = tempfile.TemporaryDirectory(prefix="clues-")
         store = cls(Path(scratch.name))
         store._scratch = scratch  # type: ignore[attr-defined]
         return store
 
     def get(self, kind: str, inputs: Any, *, compute: Callable[[], T], codec: Codec[T]) -> T:
-        """What `compute` returns, computed unless it is here.
+        """What `compute` returns, computed unless it is stored.
 
         Args:
-            inputs: everything that the value depends on (`value_digest` says what it may hold).
+            inputs: everything that the value depends on, as `value_digest` accepts it.
         """
-        file = self._place(kind, inputs, codec.suffix)
-        held = file.is_file()
-        wait()  # all processes have looked before one of them writes
-        if not held:
+        file = self._place(kind, inputs, suffix=codec.suffix)
+        stored = file.is_file()
+        wait()  # all processes look before one of them writes
+        if not stored:
             value = compute()
             once(lambda: replace_whole(file, lambda part: codec.write(part, value)))
         return codec.read(file)
 
     def folder(self, kind: str, inputs: Any, *, build: Callable[[Path], object]) -> Path:
-        """A folder that `build` fills. A build that is cut off finds what it has written so far, and resumes."""
+        """A folder that `build` fills. After an interruption, `build` gets the partly filled folder again."""
         folder = self._place(kind, inputs)
-        held = folder.is_dir()
+        stored = folder.is_dir()
         wait()
-        if not held:
+        if not stored:
             part = folder.with_suffix(".part")
             once(lambda: part.mkdir(parents=True, exist_ok=True))
             build(part)
@@ -79,7 +78,7 @@ class Store:
         """Remove all work of a kind."""
         shutil.rmtree(self._folder / kind, ignore_errors=True)
 
-    def _place(self, kind: str, inputs: Any, suffix: str = "") -> Path:
+    def _place(self, kind: str, inputs: Any, *, suffix: str = "") -> Path:
         return self._folder / kind / f"{value_digest([__version__, inputs])[:16]}{suffix}"
 
 
@@ -93,7 +92,7 @@ def _finish(part: Path, folder: Path) -> None:
 
 
 def export(source: Path, target: Path) -> None:
-    """Show stored files under a name that people look for: links where the disk allows, copies elsewhere."""
+    """Put stored files at `target`, as hard links where the disk allows, else as copies."""
     if source.is_dir():
         replace_whole(target, lambda part: shutil.copytree(source, part, copy_function=_link))
     else:

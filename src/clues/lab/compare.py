@@ -151,7 +151,7 @@ def _run_once(planned: _Planned) -> dict[str, Any]:
     metrics: dict[str, Any] = read_json(finished) if finished.is_file() else {}
     if metrics.get("version") == __version__:  # results of different versions are not compared
         return metrics
-    metrics = collaborate(planned.settings, planned.out, planned.stores)
+    metrics = collaborate(planned.settings, planned.out, stores=planned.stores)
     write_run_page(planned.out / "report.html", metrics, planned.settings.model_dump(mode="json"))
     return metrics
 

@@ -21,9 +21,9 @@ def score(job: Job, trained: Trained, passes: Passes) -> Scores:
     """Score by the similarity that the settings name; memory for gradients does not depend on the number of samples.
 
     Returns:
-        Signals whichever similarity is chosen: `dot` and `cosine`; `paper`, the plain Σ_t η_t ⟨∇ℓ, v_t⟩; `loss` and
-        `norm`, the sample's loss and the norm of its gradient, averaged over the checkpoints with weights η_t. Parts:
-        what each one that `settings.by` asks for contributes to `dot`.
+        Signals, for either similarity: `dot` and `cosine`; `paper`, the plain Σ_t η_t ⟨∇ℓ, v_t⟩; `loss` and `norm`,
+        the sample's loss and gradient norm, averaged over the checkpoints with weights η_t. Parts: the contribution to
+        `dot` of each part that `settings.by` asks for.
 
     Raises:
         ConfigError: unknown module glob or domain weight, or moments that the trajectory lacks.
@@ -32,22 +32,22 @@ def score(job: Job, trained: Trained, passes: Passes) -> Scores:
     settings = job.scoring
     target = by_domain(job.public.validation, settings.domain_weights)
     target = replace(target, contrasted=_some(job.private, settings.contrast))
-    found = agreement(trained, job.scored, target=target, settings=settings, passes=passes)
-    chosen = found.dot if settings.similarity == "dot" else found.cosine
+    gradients = agreement(trained, job.scored, target=target, settings=settings, passes=passes)
+    similarity = gradients.dot if settings.similarity == "dot" else gradients.cosine
     return Scores(
-        score=chosen[:, 0],
-        by_domain={domain: chosen[:, column] for column, domain in enumerate(found.groups, start=1)},
+        score=similarity[:, 0],
+        by_domain={domain: similarity[:, column] for column, domain in enumerate(gradients.groups, start=1)},
         signals={
-            "dot": found.dot[:, 0],
-            "cosine": found.cosine[:, 0],
-            "paper": found.paper,
-            "loss": found.loss,
-            "norm": found.norm,
+            "dot": gradients.dot[:, 0],
+            "cosine": gradients.cosine[:, 0],
+            "paper": gradients.paper,
+            "loss": gradients.loss,
+            "norm": gradients.norm,
         },
-        parts=found.parts,
+        parts=gradients.parts,
     )
 
 
 def _some(tokens: Sequence[Tokens], count: int) -> list[Tokens]:
-    """At most `count` of the samples, always the same ones."""
+    """At most `count` of the samples, the same ones in every call."""
     return [tokens[row] for row in random.Random(0).sample(range(len(tokens)), min(count, len(tokens)))]

@@ -12,9 +12,9 @@ from clues.passes.passes import Passes
 
 
 def score(job: Job, trained: Trained, passes: Passes) -> Scores:
-    """−L(response | prompt) / L(response alone). Both losses are means over the response's tokens."""
+    """−L(response | prompt) / L(response). Both losses are means over the response's tokens."""
     tokenizer = job.base.tokenizer
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    given = TokenTable(replace(t, earlier=()) for t in job.scored)
-    alone = TokenTable(replace(t, input_ids=[start, *t.response], response_start=1) for t in given)
-    return Scores(score=-base_losses(given, passes) / base_losses(alone, passes))
+    with_prompt = TokenTable(replace(t, earlier=()) for t in job.scored)
+    without_prompt = TokenTable(replace(t, input_ids=[start, *t.response], response_start=1) for t in with_prompt)
+    return Scores(score=-base_losses(with_prompt, passes) / base_losses(without_prompt, passes))

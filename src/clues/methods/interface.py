@@ -1,4 +1,4 @@
-"""What a scoring method is given, and what it returns."""
+"""The input and the output of a scoring method."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from clues.settings import ScoringSettings, SiloSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Public:
-    """Samples that everybody knows: the validation set says what is good, the anchors set the threshold."""
+    """Samples known to every party: the validation set defines what is good, the anchors set the threshold."""
 
     validation: TokenTable
     anchors: TokenTable
 
     @classmethod
     def none(cls) -> Public:
-        """For work that looks at private samples alone."""
+        """For work that uses private samples only."""
         return cls(validation=TokenTable(), anchors=TokenTable())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What one data owner is to do."""
+    """The work of one data owner."""
 
     base: Base
     private: TokenTable
@@ -40,7 +40,7 @@ class Job:
 
     @cached_property
     def scored(self) -> Joined:
-        """What gets a score: the private samples, then the anchors."""
+        """The samples to score: the private ones, then the anchors."""
         return Joined(self.private, self.public.anchors)
 
     @property
@@ -55,10 +55,10 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Of the private samples, then of the anchors; every tensor holds one number a sample, and more is better.
+    """Scores of the private samples, then of the anchors; every tensor holds one number per sample, higher is better.
 
-    `by_domain`: the score against each domain of the validation set alone. `signals`: what the score is made of.
-    `parts`: what each part of the adapter contributes. `beside`: other measures that thresholds are compared on.
+    `by_domain`: the score against each validation domain alone. `signals`: what the score is computed from. `parts`:
+    the contribution of each part of the adapter. `beside`: other measures on which thresholds are compared.
     """
 
     score: Tensor
@@ -69,15 +69,15 @@ class Scores:
 
     @property
     def columns(self) -> dict[str, Tensor]:
-        """Everything by name, in the order of a file of scores."""
+        """All columns by name, in the order of a file of scores."""
         return {"score": self.score, **self.by_domain, **self.signals, **self.parts, **self.beside}
 
     def rows(self, rows: slice) -> Scores:
         """The scores of some samples."""
         fields = (self.by_domain, self.signals, self.parts, self.beside)
-        by_domain, signals, parts, beside = ({name: v[rows] for name, v in each.items()} for each in fields)
+        by_domain, signals, parts, beside = ({name: v[rows] for name, v in columns.items()} for columns in fields)
         return Scores(score=self.score[rows], by_domain=by_domain, signals=signals, parts=parts, beside=beside)
 
 
-# A method: more is better.
+# A scoring method; higher is better.
 Score = Callable[[Job, Trained, Passes], Scores]

@@ -20,8 +20,8 @@ def base_losses(samples: Sequence[Tokens], passes: Passes) -> Tensor:
     base = passes.base
 
     def compute(batch: Batch) -> Columns:
-        moved = batch.to(base.device)
-        return {"loss": sample_losses(base.model, moved.input_ids, moved.attention_mask, moved.labels)}
+        on_device = batch.to(base.device)
+        return {"loss": sample_losses(base.model, on_device.input_ids, on_device.attention_mask, on_device.labels)}
 
     with torch.no_grad():
         return passes.over(samples, compute, inputs="losses of the base model", what="losses of the base model")["loss"]

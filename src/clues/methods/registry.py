@@ -1,4 +1,4 @@
-"""The registry of scoring methods: what `scoring.method` and `clues score --method` may name."""
+"""The registry of scoring methods: the values of `scoring.method` and `clues score --method`."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ from clues.settings import Rule, ScoringSettings, SelectionSettings
 
 @dataclass(frozen=True)
 class Method:
-    """A way to score.
+    """A scoring method.
 
-    `source`: where it was published. `trajectory`: whether it looks at a trained adapter. `rule`: the threshold that
-    suits its scores, where the settings name none. `uses`: the settings of `scoring` that its scores depend on, or
-    that add columns to them.
+    `source`: its publication. `trajectory`: whether it needs a trained adapter. `rule`: the default threshold rule for
+    its scores. `uses`: the settings of `scoring` that its scores or their columns depend on.
     """
 
     title: str
@@ -40,29 +39,29 @@ def checked_method(settings: ScoringSettings) -> Method:
     """The method that the settings name.
 
     Raises:
-        ConfigError: no method has that name, or a setting that is not at its default has no effect on its scores.
+        ConfigError: no method has that name, or a setting that differs from its default has no effect.
     """
-    chosen, default = method(settings.method), ScoringSettings()
+    named, default = method(settings.method), ScoringSettings()
     wrong = []
     for key in _CHOICES:
-        if getattr(settings, key) == getattr(default, key) or key in chosen.uses:
+        if getattr(settings, key) == getattr(default, key) or key in named.uses:
             continue
         users = [name for name, other in METHODS.items() if key in other.uses]
         wrong.append(
             f"scoring.{key}: has no effect with method {settings.method}; leave it out, "
             f"or use one of {', '.join(users)}."
         )
-    if settings.apply_to != "both" and settings.preconditioner == "none" and "apply_to" in chosen.uses:
+    if settings.apply_to != "both" and settings.preconditioner == "none" and "apply_to" in named.uses:
         wrong.append("scoring.apply_to: has no effect without scoring.preconditioner; leave it out.")
     if settings.refreshes != default.refreshes and settings.walk != "in-run":
         wrong.append("scoring.refreshes: is for scoring.walk in-run; leave it out.")
     if wrong:
         raise ConfigError("\n".join(wrong))
-    return chosen
+    return named
 
 
 def only_used(settings: ScoringSettings) -> ScoringSettings:
-    """The settings with those at their defaults that have no effect on the method's scores."""
+    """The settings, with those that have no effect on the method's scores reset to their defaults."""
     unused = {key for key in _CHOICES if key not in method(settings.method).uses}
     return settings.model_copy(update=ScoringSettings().model_dump(include=unused))
 
@@ -75,7 +74,7 @@ def method(name: str) -> Method:
 
 
 def with_rule(selection: SelectionSettings, scoring: ScoringSettings) -> SelectionSettings:
-    """The selection's settings with a rule: the one they name, or the scoring method's own."""
+    """The selection settings with a rule: the one they name, or the scoring method's default."""
     return selection.model_copy(update={"threshold": selection.threshold or method(scoring.method).rule})
 
 
@@ -93,12 +92,12 @@ def _minus(signal: str) -> Score:
 
 
 def _random(job: Job, trained: Trained, passes: Passes) -> Scores:
-    # By id: by position it would be the same numbers for every client.
+    # Seeded by id; by position, every client would get the same numbers.
     return Scores(score=torch.tensor([random.Random(name).random() for name in job.scored.ids]))
 
 
 def _combined(job: Job, trained: Trained, passes: Passes) -> Scores:
-    """Gradient and loss signals together, each in standard deviations of the client's anchors."""
+    """Gradient cosine minus loss, each in standard deviations of the client's anchors."""
     scores = clues.score(job.with_scoring(similarity="cosine"), trained, passes)
     loss, start = base_losses(job.scored, passes), len(job.private)
     score = _against_anchors(scores.signals["cosine"], start) - _against_anchors(loss, start)

@@ -30,8 +30,8 @@ class Agreement(Generic[G]):
     """How gradients agree with a target, over all checkpoints.
 
     `dot` is Σ_t η_t times the inner products, `cosine` their mean with weights η_t: samples × (all, then the groups).
-    `paper`: Σ_t η_t ⟨∇ℓ, v_t⟩ with nothing contrasted; `loss`, `norm`: of the sample and its gradient, averaged with
-    weights η_t: samples. `parts`: by part of the adapter, what it contributes to the first column of `dot`: samples.
+    `paper`: Σ_t η_t ⟨∇ℓ, v_t⟩ without contrast; `loss`, `norm`: the sample's loss and gradient norm, averaged with
+    weights η_t: samples. `parts`: each adapter part's contribution to the first column of `dot`: samples.
     """
 
     groups: list[G]
@@ -45,7 +45,7 @@ class Agreement(Generic[G]):
 
 @dataclass(frozen=True, kw_only=True)
 class _Products:
-    """What a pass computes of a batch: `products` with every direction, `norm`, `loss`, and `parts`, on the CPU."""
+    """Computes a batch's columns: `products` with every direction, `norm`, `loss`, and `parts` where asked for."""
 
     gradients: Gradients
     directions: Mapping[str, Tensor]
@@ -55,9 +55,10 @@ class _Products:
     def __call__(self, batch: Batch) -> Columns:
         on_device = batch.to(self.gradients.device)
         if self.projected:
-            products = projected_products(self.gradients, on_device, self.directions)
+            products = projected_products(self.gradients, on_device, directions=self.directions)
         else:
-            products = batch_products(self.gradients, on_device, self.directions, self.part_of)
+            directions, part_of = self.directions, self.part_of
+            products = batch_products(self.gradients, on_device, directions=directions, part_of=part_of)
         columns = {"products": products.dot, "norm": products.squared_norm.sqrt(), "loss": products.loss}
         return columns | ({"parts": torch.stack([*products.parts.values()], dim=1)} if products.parts else {})
 
@@ -65,36 +66,36 @@ class _Products:
 def agreement(
     trained: Trained, samples: Sequence[Tokens], *, target: Target[G], settings: ScoringSettings, passes: Passes
 ) -> Agreement[G]:
-    """Pass over the samples at every checkpoint. No gradient of a sample outlives its batch.
+    """Pass over the samples at every checkpoint. No per-sample gradient outlives its batch.
 
     Raises:
         ConfigError: an unknown module glob, or moments that the trajectory lacks.
-        ScoringError: something that is computed is not a number; names the sample's id.
+        ScoringError: a computed value is not finite; names the sample's id.
     """
     count, columns = len(samples), 2 + len(target.names)
     dot, cosine = torch.zeros(count, columns), torch.zeros(count, columns)
     loss, norm = torch.zeros(count), torch.zeros(count)
     parts: dict[str, Tensor] = {}
-    mean = mean_shares([checkpoint.learning_rate for checkpoint in trained.checkpoints])
-    for number, (checkpoint, weight) in enumerate(zip(trained.checkpoints, mean, strict=True), start=1):
+    weights = mean_shares([checkpoint.learning_rate for checkpoint in trained.checkpoints])
+    for number, (checkpoint, weight) in enumerate(zip(trained.checkpoints, weights, strict=True), start=1):
         with attached(passes.base, trained.lora, checkpoint.state) as model:
             model.eval().requires_grad_(False)
-            compute = _products(model, checkpoint, target, settings)
+            compute = _products(model, checkpoint, target=target, settings=settings)
             what = f"scoring, checkpoint {number} of {len(trained.checkpoints)}"
             inputs = [lora_facts(trained.lora), checkpoint, target.facts, _choices(settings)]
-            made = passes.over(samples, compute, inputs=inputs, what=what)
+            result = passes.over(samples, compute, inputs=inputs, what=what)
         lengths, rate = direction_lengths(compute.directions), checkpoint.learning_rate
-        dot += rate * made["products"]
+        dot += rate * result["products"]
         # A mean over checkpoints, so that a cosine stays between −1 and 1.
-        cosine += weight * cosines(made["products"], made["norm"], lengths)
-        loss += weight * made["loss"]
-        norm += weight * made["norm"]
+        cosine += weight * cosines(result["products"], result["norm"], lengths)
+        loss += weight * result["loss"]
+        norm += weight * result["norm"]
         for column, name in enumerate(dict.fromkeys(compute.part_of.values())):
-            parts[name] = parts.get(name, torch.zeros(count)) + rate * made["parts"][:, column]
+            parts[name] = parts.get(name, torch.zeros(count)) + rate * result["parts"][:, column]
     return Agreement(
         groups=target.names,
-        dot=_total(dot),
-        cosine=_total(cosine),
+        dot=_without_plain(dot),
+        cosine=_without_plain(cosine),
         paper=dot[:, 1].clone(),
         loss=loss,
         norm=norm,
@@ -102,9 +103,9 @@ def agreement(
     )
 
 
-def _products(model: Any, checkpoint: Checkpoint, target: Target[G], settings: ScoringSettings) -> _Products:
+def _products(model: Any, checkpoint: Checkpoint, *, target: Target[G], settings: ScoringSettings) -> _Products:
     modules = lora_modules(model, settings.modules)
-    transform = preconditioner(settings.preconditioner, checkpoint, modules[0].a.weight.device)
+    transform = preconditioner(settings.preconditioner, checkpoint, device=modules[0].a.weight.device)
     of_target = transform if settings.apply_to == "both" else None
     directions = target.directions(Gradients(model, modules, of_target, settings.loss_reduction), settings)
     if settings.projection:
@@ -118,16 +119,16 @@ def _products(model: Any, checkpoint: Checkpoint, target: Target[G], settings: S
 
 
 def _choices(settings: ScoringSettings) -> dict[str, Any]:
-    """What of the settings the products depend on; the similarity is computed from them."""
+    """The settings that the products depend on. The similarity does not: it is computed from the products."""
     return settings.model_dump(include={"preconditioner", "apply_to", "loss_reduction", "modules", "by", "projection"})
 
 
-def _total(values: Tensor) -> Tensor:
-    """Without the column of the plain sum."""
+def _without_plain(values: Tensor) -> Tensor:
+    """The columns without that of the uncontrasted sum."""
     return torch.cat([values[:, :1], values[:, 2:]], dim=1)
 
 
 def mean_shares(rates: Sequence[float]) -> list[float]:
-    """How much each checkpoint counts in a mean: by its learning rate, or all alike where every rate is 0."""
+    """Each checkpoint's weight in a mean: in proportion to its learning rate, or equal where every rate is 0."""
     total = sum(rates)
     return [rate / total for rate in rates] if total else [1 / len(rates)] * len(rates)

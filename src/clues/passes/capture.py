@@ -1,12 +1,13 @@
-"""Per-sample gradients of every tensor of an adapter, caught while an ordinary backward goes by.
+"""Per-sample gradients of every adapter tensor, captured during an ordinary backward pass.
 
 For y = W x + s·B A x with h = A x and δ = ∂ℓ_i/∂(B h), the gradients of sample i are sums over its tokens,
 
     ∂ℓ_i/∂B = Σ_t δ_t h_tᵀ          ∂ℓ_i/∂A = Σ_t (Bᵀ δ_t) x_tᵀ          ∂ℓ_i/∂bias = Σ_t δ_t
 
-(LoRA, arXiv 2106.09685; the scaling s is inside δ). So every activation must say which sample each of its tokens
-belongs to. It does where its first dimension is the batch; where tokens are flattened into batch · tokens rows; and in
-the output head, which sees the gathered response tokens (`clues.models.likelihood`). Anything else is refused by name.
+(LoRA, arXiv 2106.09685; δ includes the scaling s). An activation's shape must therefore tell which sample each token
+belongs to. It does where the first dimension is the batch, where tokens are flattened into batch · tokens rows, and in
+the output head, which sees the gathered response tokens (`clues.models.likelihood`). Anything else is an error that
+names the module.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Receiver = Callable[[str, Tensor], None]
 
 @dataclass
 class _Pass:
-    """The forward under way: its batch × tokens, how often each tensor was used in it, and what is not yet whole."""
+    """The current forward: its batch × tokens, each tensor's uses, and sums of gradients that still lack some use."""
 
     batch: int = 0
     tokens: int = 0
@@ -38,11 +39,11 @@ class _Pass:
 
 
 @contextmanager
-def capturing(model: Any, modules: Sequence[LoraModule], receive: Receiver) -> Iterator[None]:
-    """While open, every backward hands each tensor's per-sample gradients to `receive`, once a backward.
+def capturing(model: Any, modules: Sequence[LoraModule], *, receive: Receiver) -> Iterator[None]:
+    """While open, every backward passes each tensor's per-sample gradients to `receive`, once per backward.
 
-    The adapter's own weights need no gradient for this; only activations do. A module that is used several times in
-    one forward has the sum over its uses.
+    The adapter's weights need no gradient for this; only activations do. Gradients of a module that is used several
+    times in one forward are summed over its uses.
     """
     current = _Pass()
 
@@ -55,7 +56,7 @@ def capturing(model: Any, modules: Sequence[LoraModule], receive: Receiver) -> I
     in_head = {id(part) for part in head.modules()} if head is not None else set()
     handles = [model.get_input_embeddings().register_forward_pre_hook(begin)]
     for module in modules:
-        handles += _hooks(module, receive, current, id(module.a) in in_head)
+        handles += _hooks(module, receive, current=current, in_head=id(module.a) in in_head)
     try:
         yield
     finally:
@@ -63,9 +64,9 @@ def capturing(model: Any, modules: Sequence[LoraModule], receive: Receiver) -> I
             handle.remove()
 
 
-def _hooks(module: LoraModule, receive: Receiver, current: _Pass, in_head: bool) -> list[Any]:
-    def whole(name: str, gradient: Tensor) -> None:
-        """Hand over what all uses in one forward add up to."""
+def _hooks(module: LoraModule, receive: Receiver, *, current: _Pass, in_head: bool) -> list[Any]:
+    def add_use(name: str, gradient: Tensor) -> None:
+        """Add the gradient of one use; the sum goes to `receive` after the last."""
         if current.uses[name] > 1:
             count, total = current.partial.pop(name, (0, torch.zeros_like(gradient)))
             if count + 1 < current.uses[name]:
@@ -74,28 +75,28 @@ def _hooks(module: LoraModule, receive: Receiver, current: _Pass, in_head: bool)
             gradient = total + gradient
         receive(name, gradient)
 
-    def watch(name: str, output: Tensor, gradient_of: Callable[[Tensor], Tensor]) -> None:
+    def watch(name: str, output: Tensor, *, gradient_of: Callable[[Tensor], Tensor]) -> None:
         inside_backward = torch._C._current_graph_task_id() != -1
         if inside_backward and name in current.uses:
-            return  # a checkpointed layer computes its activations again; the first forward's graph is used
+            return  # a checkpointed layer recomputes its activations; the first forward's graph is used
         current.uses[name] = current.uses.get(name, 0) + 1
-        output.register_hook(lambda grad: whole(name, gradient_of(grad)))
+        output.register_hook(lambda grad: add_use(name, gradient_of(grad)))
 
     def after_a(_: Any, inputs: tuple[Tensor, ...], h: Tensor) -> None:
         if not torch.is_grad_enabled():
             return
-        x, places = inputs[0].detach(), _places(module.name, inputs[0], current, in_head)
-        if not h.requires_grad:  # nothing below this module needs a gradient: the backward starts here
+        x, by_sample = inputs[0].detach(), _by_sample(module.name, inputs[0], current=current, in_head=in_head)
+        if not h.requires_grad:  # nothing below this module needs a gradient: the backward ends here
             h.requires_grad_()
-        watch(f"{module.name}.lora_A.weight", h, lambda grad: _outer(places(grad), places(x)))
+        watch(f"{module.name}.lora_A.weight", h, gradient_of=lambda grad: _outer(by_sample(grad), by_sample(x)))
 
     def after_b(_: Any, inputs: tuple[Tensor, ...], y: Tensor) -> None:
         if not torch.is_grad_enabled():
             return
-        h, places = inputs[0].detach(), _places(module.name, inputs[0], current, in_head)
-        watch(f"{module.name}.lora_B.weight", y, lambda grad: _outer(places(grad), places(h)))
+        h, by_sample = inputs[0].detach(), _by_sample(module.name, inputs[0], current=current, in_head=in_head)
+        watch(f"{module.name}.lora_B.weight", y, gradient_of=lambda grad: _outer(by_sample(grad), by_sample(h)))
         if module.b.bias is not None:
-            watch(f"{module.name}.lora_B.bias", y, lambda grad: places(grad).float().sum(1))
+            watch(f"{module.name}.lora_B.bias", y, gradient_of=lambda grad: by_sample(grad).float().sum(1))
 
     return [module.a.register_forward_hook(after_a), module.b.register_forward_hook(after_b)]
 
@@ -105,11 +106,11 @@ def _outer(grad: Tensor, activation: Tensor) -> Tensor:
     return torch.bmm(grad.float().transpose(1, 2), activation.float())
 
 
-def _places(name: str, activation: Tensor, current: _Pass, in_head: bool) -> Callable[[Tensor], Tensor]:
-    """What brings a tensor laid out like this activation to batch × tokens × width.
+def _by_sample(name: str, activation: Tensor, *, current: _Pass, in_head: bool) -> Callable[[Tensor], Tensor]:
+    """A function that reshapes a tensor laid out like this activation to batch × tokens × width.
 
     Raises:
-        ScoringError: which sample a token belongs to cannot be told.
+        ScoringError: the layout does not tell which sample a token belongs to.
     """
     rows = gathered_rows() if in_head else None
     leading = tuple(activation.shape[:-1])
@@ -126,10 +127,10 @@ def _places(name: str, activation: Tensor, current: _Pass, in_head: bool) -> Cal
 
 
 def _gathered(rows: Tensor, batch: int) -> Callable[[Tensor], Tensor]:
-    """1 × positions × width → batch × most positions of a sample × width, the rest filled with zeros.
+    """A function: 1 × positions × width → batch × most positions of a sample × width, padded with zeros.
 
     Args:
-        rows: of every position its sample, in ascending order.
+        rows: the sample of every position, in ascending order.
     """
     counts = torch.bincount(rows, minlength=batch)
     place = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]

@@ -1,4 +1,4 @@
-"""What scoring costs: seconds, and the passes that it makes through the model."""
+"""The cost of scoring: seconds, and passes through the model."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Cost:
 
 @contextmanager
 def measured(base: Base) -> Iterator[Cost]:
-    """What is done with the base within: whole once the context is left.
+    """The cost of what is done with the base inside the context; complete once it is left.
 
-    Counted where tokens enter, which every pass does once, with an adapter or without. A pass that records gradients
-    is one that goes backward: scoring makes no others.
+    Passes are counted at the input embeddings, which each uses once, with or without an adapter. A pass with gradients
+    enabled counts as a backward, as scoring enables them for nothing else.
     """
     cost, started = Cost(), time.perf_counter()
 

@@ -25,9 +25,9 @@ G = TypeVar("G", bound=Any)
 class Target(Generic[G]):
     """What gradients are compared with: the mean gradients v_m of groups of public samples, and their weighted sum.
 
-    `groups`: of each sample, the group it belongs to; `weights`: w_m of each group. `contrasted`: samples whose mean
-    gradient ḡ is taken off every v_m. While an adapter learns what all samples share, such as their form, every
-    gradient points that way; the difference is what good samples have and the mixture lacks.
+    `groups`: the group of each sample; `weights`: w_m by group. `contrasted`: samples whose mean gradient ḡ is
+    subtracted from every v_m. While an adapter still learns what all samples share, such as their format, every
+    gradient points that way; the difference leaves what distinguishes good samples from the mixture.
     """
 
     samples: Sequence[Tokens]
@@ -42,10 +42,9 @@ class Target(Generic[G]):
 
     @property
     def shares(self) -> Tensor:
-        """How much the gradient of each sample, then of each contrasted one, adds to each direction.
+        """The coefficient of each sample's gradient, then of each contrasted one's, in each direction.
 
-        The directions: Σ_m w_m (v_m − ḡ), the plain Σ_m w_m v_m, then v_m − ḡ for every group; ḡ is 0 where nothing is
-        contrasted.
+        The directions: Σ_m w_m (v_m − ḡ), the plain Σ_m w_m v_m, then v_m − ḡ for every group; ḡ = 0 without contrast.
 
         Returns:
             (samples + contrasted) × (2 + groups).
@@ -67,15 +66,15 @@ class Target(Generic[G]):
 
     @property
     def facts(self) -> list[Any]:
-        """What a digest of work with these directions is made of."""
+        """What identifies these directions, for a digest."""
         weights = [self.weights[group] for group in self.names]
         return [as_table([*self.samples, *self.contrasted]).digest, self.shares, weights]
 
 
-def by_domain(validation: Sequence[Tokens], chosen: Mapping[str, float]) -> Target[str]:
-    """The validation set, grouped by domain. Raises ConfigError for the weight of an unknown domain."""
+def by_domain(validation: Sequence[Tokens], configured: Mapping[str, float]) -> Target[str]:
+    """The validation set, grouped by domain. Raises ConfigError where a weight names an unknown domain."""
     domains = [tokens.domain for tokens in validation]
-    return Target(samples=validation, groups=domains, weights=domain_weights(sorted(set(domains)), chosen))
+    return Target(samples=validation, groups=domains, weights=domain_weights(sorted(set(domains)), configured))
 
 
 def weighted_gradients(
@@ -98,19 +97,19 @@ def weighted_gradients(
     return directions
 
 
-def domain_weights(domains: Sequence[str], chosen: Mapping[str, float]) -> dict[str, float]:
-    """w_m of every domain, 1 where none is chosen.
+def domain_weights(domains: Sequence[str], configured: Mapping[str, float]) -> dict[str, float]:
+    """w_m of every domain, 1 where none is configured.
 
     Raises:
         ConfigError: a weight names no domain of the validation set.
     """
-    unknown = sorted(set(chosen) - set(domains))
+    unknown = sorted(set(configured) - set(domains))
     if unknown:
         raise ConfigError(
             f"scoring.domain_weights: {', '.join(unknown)} is no domain of the validation set; "
             f"its domains are {', '.join(domains)}."
         )
-    return {domain: chosen.get(domain, 1.0) for domain in domains}
+    return {domain: configured.get(domain, 1.0) for domain in domains}
 
 
 def direction_lengths(directions: Mapping[str, Tensor]) -> Tensor:

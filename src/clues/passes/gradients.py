@@ -1,9 +1,9 @@
-"""Inner products of exact per-sample adapter gradients with directions, out of one batched backward.
+"""Inner products of exact per-sample adapter gradients with directions, from one batched backward.
 
-A module's gradients are small, r × in and out × r, so each module's are formed by one batched product
-(`clues.passes.capture`), contracted at once and dropped: nothing per-sample outlives its module, and any number of
-directions costs about the same as one. Samples of a batch do not touch each other, so the gradient of the summed
-losses gives every sample its own; padded tokens have none.
+A module's gradients are small, r × in and out × r, so one batched product forms them (`clues.passes.capture`); they
+are contracted at once and dropped. No per-sample gradient outlives its module, and any number of directions costs
+about the same as one. Samples of a batch are independent, so the backward of the summed losses yields each sample's own
+gradient; padding has none.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Transform = Callable[[str, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Gradients:
-    """Which per-sample gradients: of these modules of a model with an adapter, mapped by `transform` if there is one.
+    """Per-sample gradients of some modules of a model with an adapter, mapped by `transform` where there is one.
 
-    `reduction`: the loss of a sample is the mean over its response tokens, or their sum.
+    `reduction`: a sample's loss is the mean over its response tokens, or their sum.
     """
 
     model: Any
@@ -40,7 +40,7 @@ class Gradients:
 
     @property
     def names(self) -> list[str]:
-        """The adapter's tensors that gradients are of."""
+        """The names of the adapter's tensors."""
         return [name for module in self.modules for name in module.tensors]
 
     @property
@@ -48,13 +48,13 @@ class Gradients:
         return torch.device(self.modules[0].a.weight.device)
 
     def receive(self, batch: Batch, receiver: Receiver) -> Tensor:
-        """Hand every tensor's per-sample gradients of a batch to `receiver`, once each; returns the losses: samples."""
+        """Pass every tensor's per-sample gradients of a batch to `receiver`, once each; returns the losses: samples."""
         transform = self.transform
 
         def mapped(name: str, gradient: Tensor) -> None:
             receiver(name, transform(name, gradient) if transform else gradient)
 
-        with torch.enable_grad(), capturing(self.model, self.modules, mapped):
+        with torch.enable_grad(), capturing(self.model, self.modules, receive=mapped):
             losses = sample_losses(
                 self.model, batch.input_ids, batch.attention_mask, batch.labels, reduction=self.reduction
             )
@@ -66,8 +66,8 @@ class Gradients:
 class Products:
     """Inner products of per-sample gradients with directions.
 
-    `dot`: samples × directions; `squared_norm`: samples; `loss`: samples; `parts`: by name, samples: what a part of
-    the adapter contributes to the product with the first direction.
+    `dot`: samples × directions; `squared_norm`: samples; `loss`: samples; `parts`: each adapter part's contribution to
+    the product with the first direction, by name: samples.
     """
 
     dot: Tensor
@@ -77,13 +77,13 @@ class Products:
 
 
 def batch_products(
-    gradients: Gradients, batch: Batch, directions: Mapping[str, Tensor], part_of: Mapping[str, str] | None = None
+    gradients: Gradients, batch: Batch, *, directions: Mapping[str, Tensor], part_of: Mapping[str, str] | None = None
 ) -> Products:
     """⟨g_i, V_d⟩, ‖g_i‖² and ℓ_i of every sample of a batch.
 
     Args:
         directions: by tensor name, directions × parameter shape.
-        part_of: the part that each tensor belongs to, by tensor name, where parts are wanted.
+        part_of: the adapter part of each tensor, by tensor name, where parts are wanted.
     """
     size = len(batch.rows)
     count = len(next(iter(directions.values())))
@@ -104,7 +104,7 @@ def batch_products(
 
 
 def add_gradients(gradients: Gradients, batch: Batch, *, weights: Tensor, into: Mapping[str, Tensor]) -> Tensor:
-    """Add Σ_i weights[i, d] · g_i of a batch to direction d; returns the losses: samples.
+    """Add Σ_i weights[i, d] · g_i of a batch to each direction d; returns the losses: samples.
 
     Args:
         weights: batch × directions.
@@ -128,11 +128,11 @@ def zero_directions(modules: list[LoraModule], count: int) -> dict[str, Tensor]:
 
 
 def check_modules(base: Base, lora: Lora, pattern: str) -> None:
-    """Try an adapter on the base, and catch the gradients of two short sequences, before anything heavy.
+    """Attach the adapter to the base and capture the gradients of two short sequences, before any long work.
 
     Raises:
-        ConfigError, ModelError: the adapter does not fit, or something that it trains cannot be scored.
-        ScoringError: a module sees tokens that cannot be told apart by sample.
+        ConfigError, ModelError: the adapter does not fit, or it trains a module that cannot be scored.
+        ScoringError: the layout of a module's input does not tell which sample a token belongs to.
     """
     probe = pad([Tokens("probe", "", [0, 1, 2], 1, False), Tokens("probe", "", [0, 1], 1, False)])
     with attached(base, lora) as model:

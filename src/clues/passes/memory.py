@@ -1,4 +1,4 @@
-"""What is done where memory runs out: the same work on halves of a batch."""
+"""Where memory runs out, the same work is done on halves of the batch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ R = TypeVar("R")
 
 
 def in_halves(work: Callable[[Batch], R], batch: Batch) -> list[R]:
-    """What `work` returns of a batch, or of its halves, quarters … in order where it does not fit into memory.
+    """What `work` returns for a batch or, where that does not fit into memory, for its halves, quarters … in order.
 
     Args:
-        work: leaves nothing behind when it runs out of memory; it is begun again.
+        work: must have no side effects when it runs out of memory, as it is started again.
 
     Raises:
         ScoringError: one sample alone does not fit.
@@ -25,7 +25,7 @@ def in_halves(work: Callable[[Batch], R], batch: Batch) -> list[R]:
     try:
         return [work(batch)]
     except torch.OutOfMemoryError:
-        pass  # go on outside of this handler: the traceback holds on to the tensors that must go
+        pass  # continue outside this handler: the traceback keeps the tensors alive
     if len(batch.rows) == 1:
         raise ScoringError(
             "one sample alone does not fit into memory; lower data.max_tokens or use model.quantization."

@@ -1,4 +1,4 @@
-"""Which part of the adapter a score comes from: inner products add up over its modules, and so over its layers."""
+"""Contributions of the adapter's parts: inner products are sums over modules, and so over layers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from clues.models.adapters import LoraModule
 
 
 def part_names(modules: list[LoraModule], by: Literal["none", "layer", "module"]) -> dict[str, str]:
-    """The column that each tensor of the adapter adds to, by tensor name; empty where no parts are wanted.
+    """The part that each adapter tensor contributes to, by tensor name; empty where no parts are wanted.
 
-    A layer is the first number in a module's name; a module outside any layer is a part of its own.
+    A layer is the first number in a module's name; a module outside the layers is a part of its own.
     """
     if by == "none":
         return {}

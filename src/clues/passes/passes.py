@@ -1,6 +1,7 @@
-"""A pass over samples: what is computed of every batch is kept in shards of thousands of samples, never a gradient.
+"""A pass over samples: columns computed from every batch are stored in shards of thousands of samples.
 
-A pass that is cut off goes on behind the last whole shard. Other methods that need the same pass read it.
+An interrupted pass resumes after the last complete shard, and other methods that need the same pass read it. Gradients
+are never stored.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from clues.passes.memory import in_halves
 from clues.passes.numbers import check_numbers
 
 Columns = dict[str, Tensor]  # by name, samples × …
-SAMPLES, SECONDS = 8192, 60.0  # a shard is whole when it holds so many samples, or took so long
+SAMPLES, SECONDS = 8192, 60.0  # a shard is complete when it holds this many samples, or took this long
 
-PASSES = "passes"  # their kind in the store
+PASSES = "passes"  # the kind of shards in the store
 
 
 @dataclass(frozen=True)
 class _Shard:
-    """Columns of the samples `row`, and what they cost; `batches`: how many of the plan it holds."""
+    """Columns of the samples in `row`, and their cost; `batches`: how many of the plan's batches it holds."""
 
     columns: Columns
     batches: int
@@ -43,9 +44,9 @@ class _Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class Passes:
-    """Makes passes, or finds them in the store.
+    """Makes passes, or reads them from the store.
 
-    `earlier`: what the shards cost that were found, so that scoring costs the same whoever paid for it.
+    `earlier`: the cost of the shards that were read, so that the reported cost of scoring does not depend on the store.
     """
 
     base: Base
@@ -57,31 +58,31 @@ class Passes:
     def over(
         self, samples: Sequence[Tokens], compute: Callable[[Batch], Columns], *, inputs: Any, what: str
     ) -> Columns:
-        """The columns that `compute` returns of every batch, on the CPU and in float32, in the order of the samples.
+        """The columns that `compute` returns for every batch, on the CPU and in float32, in the order of the samples.
 
         Args:
             compute: batch → by name, batch × …
-            inputs: everything beside the samples that the columns depend on.
-            what: names the pass for the person who watches.
+            inputs: everything besides the samples that the columns depend on.
+            what: names the pass in the progress display.
 
         Raises:
-            ScoringError: what was computed of a sample is no number; names its id. Nothing of that shard is kept.
+            ScoringError: a computed value is not finite; names the sample's id. Nothing of that shard is stored.
         """
         table = as_table(samples)
         plan = Plan(table, batch_size=self.batch_size, batch_tokens=self.batch_tokens)
         key = value_digest([inputs, self.base.digest, table.digest, self.batch_size, self.batch_tokens])
         result: Columns = {}
         with task(what, len(plan)) as progress:
-            for shard in self._shards(table, plan, key, compute, progress):
+            for shard in self._shards(table, plan, key=key, compute=compute, progress=progress):
                 rows = shard.columns.pop("row")
                 for name, values in shard.columns.items():
                     result.setdefault(name, values.new_zeros(len(table), *values.shape[1:]))[rows] = values
         return result
 
     def _shards(
-        self, table: TokenTable | Joined, plan: Plan, key: str, compute: Callable[[Batch], Columns], progress: Task
+        self, table: TokenTable | Joined, plan: Plan, *, key: str, compute: Callable[[Batch], Columns], progress: Task
     ) -> Iterator[_Shard]:
-        def one(number: int) -> Columns:
+        def batch_columns(number: int) -> Columns:
             rows = plan[number]
             parts = in_halves(compute, pad([table[row] for row in rows], rows))
             columns = {name: torch.cat([part[name] for part in parts]).cpu() for name in parts[0]}
@@ -90,24 +91,24 @@ class Passes:
             return {"row": torch.tensor(rows), **columns}
 
         def shard(start: int) -> _Shard:
-            made.add(start)
+            computed.add(start)
             with measured(self.base) as cost:
-                found = spread(_block(plan, start), one, SECONDS)
-            columns = {name: torch.cat([each[name] for each in found]) for name in found[0]}
-            return _Shard(columns, len(found), sum(gathered(cost), Cost()))
+                parts = spread(_block(plan, start), batch_columns, seconds=SECONDS)
+            columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+            return _Shard(columns, len(parts), sum(gathered(cost), Cost()))
 
-        start, made = 0, set[int]()
+        start, computed = 0, set[int]()
         while start < len(plan):
-            whole = self.store.get(PASSES, [key, start], compute=functools.partial(shard, start), codec=_SHARD)
-            if start not in made and is_main_process():
-                self.earlier.append(whole.cost)
-            start += whole.batches
+            stored = self.store.get(PASSES, [key, start], compute=functools.partial(shard, start), codec=_SHARD)
+            if start not in computed and is_main_process():
+                self.earlier.append(stored.cost)
+            start += stored.batches
             progress.advance(start)
-            yield whole
+            yield stored
 
 
 def _block(plan: Plan, start: int) -> range:
-    """The numbers of the batches that a shard which begins at `start` holds at most."""
+    """The numbers of the batches that a shard starting at `start` holds at most."""
     stop, samples = start, 0
     while stop < len(plan) and samples < SAMPLES:
         samples += len(plan[stop])

@@ -1,4 +1,4 @@
-"""Maps from a gradient to the direction the optimizer would take (CLUES, arXiv 2507.03004, Adam form)."""
+"""Maps from a gradient to the optimizer's update direction (CLUES, arXiv 2507.03004, Adam form)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from clues.models.trajectory import Checkpoint
 from clues.passes.gradients import Transform
 
 
-def preconditioner(name: str, checkpoint: Checkpoint, device: torch.device) -> Transform | None:
+def preconditioner(name: str, checkpoint: Checkpoint, *, device: torch.device) -> Transform | None:
     """The transform of per-sample gradients at a checkpoint, or None for plain gradients.
 
     `adam-frozen`: g / (√v̂ + ε) with the stored second moment, linear in g.
-    `adam`: Γ(g), AdamW's next update direction had g been its gradient, with bias correction.
+    `adam`: Γ(g), AdamW's next update direction for gradient g, with bias correction.
 
     Raises:
         ConfigError: the trajectory holds no optimizer moments.

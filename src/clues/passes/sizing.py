@@ -1,4 +1,4 @@
-"""How large a batch is: by tokens, and on a graphics card by its free memory."""
+"""The size of a batch: from the settings and, on a GPU, from its free memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from clues.settings import ScoringSettings
 
 
 def batch_limits(base: Base, settings: ScoringSettings) -> tuple[int, int]:
-    """(`batch_size`, `batch_tokens`) of a pass: those of the settings, and on a graphics card larger defaults.
+    """(`batch_size`, `batch_tokens`) of a pass: those of the settings; on a GPU the defaults grow with its free memory.
 
-    A batch that does not fit after all is halved (`clues.passes.memory`).
+    A batch that still does not fit is halved (`clues.passes.memory`).
     """
     size, tokens = settings.batch_size, settings.batch_tokens
     default = ScoringSettings()
@@ -23,9 +23,9 @@ def batch_limits(base: Base, settings: ScoringSettings) -> tuple[int, int]:
 
 
 def growth(free: int, *, tokens: int, bytes_per_token: int) -> int:
-    """The power of two by which a batch of so many tokens may grow to take at most half of the free memory.
+    """The largest factor by which a batch may grow and still take at most half of the free memory.
 
-    A power of two, so that a little more or less free memory gives the same batches.
+    A power of two, so that small differences in free memory give the same batches.
     """
     factor = 1
     while 2 * factor * tokens * bytes_per_token <= free / 2:
@@ -34,7 +34,7 @@ def growth(free: int, *, tokens: int, bytes_per_token: int) -> int:
 
 
 def bytes_per_token(base: Base) -> int:
-    """An estimate of what a token takes in a forward and a backward pass.
+    """An estimate of the memory a token takes in a forward and a backward pass.
 
     Per layer, 34 bytes for each hidden unit in 16 bits (Korthikanti et al., arXiv 2205.05198, §4.1, without the
     attention matrix); and logits with their gradient in float32.

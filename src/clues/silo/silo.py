@@ -174,7 +174,7 @@ class Silo:
 
     def _fit(self, tokens: Sequence[Tokens], training: Training, **options: Any) -> AdapterState:
         with at_rest(self.job.base):
-            return fit(self.job.base, tokens, training, **options)
+            return fit(self.job.base, tokens, training=training, **options)
 
     def _training(self) -> Training:
         settings = self.job.settings

@@ -1,1 +1,1 @@
-"""Fine-tuning an adapter with transformers' Trainer, and recording the trajectory it takes."""
+"""Fine-tuning an adapter with transformers' Trainer, and recording its trajectory."""

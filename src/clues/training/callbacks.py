@@ -1,4 +1,4 @@
-"""What a person sees of a training."""
+"""The progress of a training."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from clues.io.progress import task
 
 
 class ShowProgress(TrainerCallback):
-    """Tells the steps of a training as those of a task, which ends with this context."""
+    """Shows the steps of a training as a task, which ends with this context."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._open = ExitStack()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._task = self._open.enter_context(task(self._what, state.max_steps, state.global_step))
+        self._task = self._open.enter_context(task(self._what, state.max_steps, done=state.global_step))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._task.advance(state.global_step)

@@ -30,11 +30,11 @@ Watch = Callable[[Trainer], TrainerCallback]
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """A fine-tuning, but for what it is of.
+    """The parameters of a fine-tuning, without base and samples.
 
-    `initial`: the adapter it starts from, a seeded one where there is none. `in_order`: pass over the samples once, as
-    they come; otherwise they are shuffled in every epoch. `proximal_mu`: the weight μ of FedProx's term
-    μ/2 ‖φ − φ_initial‖² (arXiv 1812.06127). `what`: names it for the person who watches.
+    `initial`: the adapter to start from; by default, a seeded one. `in_order`: pass over the samples once, in the given
+    order; otherwise they are shuffled in every epoch. `proximal_mu`: the weight μ of FedProx's term
+    μ/2 ‖φ − φ_initial‖² (arXiv 1812.06127). `what`: its name in the progress display.
     """
 
     lora: LoraSettings
@@ -47,7 +47,7 @@ class Training:
 
     @property
     def facts(self) -> list[Any]:
-        """What a digest of the trained adapter is made of."""
+        """What identifies this training, for a digest."""
         initial = None if self.initial is None else dict(self.initial)
         return [self.lora, self.settings, self.seed, initial, self.in_order, self.proximal_mu]
 
@@ -59,8 +59,8 @@ class Training:
 def fit(
     base: Base,
     tokens: Sequence[Tokens],
-    training: Training,
     *,
+    training: Training,
     trajectory: Path | None = None,
     watch: Watch | None = None,
 ) -> AdapterState:
@@ -68,27 +68,28 @@ def fit(
 
     Args:
         trajectory: folder for the checkpoints φ_t; an interrupted training resumes from the last of them.
-        watch: makes one more callback, once the Trainer is there.
+        watch: makes one more callback from the Trainer.
 
     Raises:
-        TrainingError: there is nothing to train on, or the loss is no longer a number.
+        TrainingError: there are no samples, or the loss is not finite.
     """
     if not tokens:
         raise TrainingError(f"{training.what}: no samples are left to train on; loosen the threshold.")
     with (
         attached(base, training.lora, training.initial, training.seed) as model,
         tempfile.TemporaryDirectory() as scratch,
-        ShowProgress(training.what) as shown,
+        ShowProgress(training.what) as progress,
     ):
         set_seed(training.seed)
         _trainable_adapter(model)
-        callbacks: list[TrainerCallback] = [shown]
+        callbacks: list[TrainerCallback] = [progress]
         if trajectory is not None:
             steps = _snapshots(len(tokens), training.length)
-            callbacks.append(RecordTrajectory(model, trajectory, training.lora, base, steps))
+            callbacks.append(RecordTrajectory(model, trajectory, lora=training.lora, base=base, snapshots=steps))
+        folder = trajectory / ".resume" if trajectory else Path(scratch)
         trainer = _LossPerSample(
             model=model,
-            args=_arguments(trajectory / ".resume" if trajectory else Path(scratch), base, training, len(tokens)),
+            args=_arguments(folder, base, training=training, samples=len(tokens)),
             train_dataset=_Dataset(tokens),
             data_collator=_collate,
             callbacks=callbacks,
@@ -104,7 +105,7 @@ def fit(
 
 
 class _LossPerSample(Trainer):
-    """Trainer with our loss: every sample counts the same, however long its response is."""
+    """Trainer with our loss: every sample has the same weight, whatever the length of its response."""
 
     proximal_mu = 0.0
     in_order = False
@@ -155,7 +156,7 @@ def _trainable_adapter(model: Any) -> None:
 
 
 def _snapshots(samples: int, settings: TrainingSettings) -> list[int]:
-    """The optimizer steps after which a checkpoint is recorded: T evenly spaced ones, the last included."""
+    """The optimizer steps after which a checkpoint is recorded: T evenly spaced ones, including the last."""
     steps = total_steps(samples, settings)
     count = min(settings.checkpoints, steps)
     return [round(steps * (index + 1) / count) for index in range(count)]
@@ -168,7 +169,7 @@ def total_steps(samples: int, settings: TrainingSettings) -> int:
     return max(1, math.ceil(settings.epochs * math.ceil(batches / settings.gradient_accumulation)))
 
 
-def _arguments(folder: Path, base: Base, training: Training, samples: int) -> TrainingArguments:
+def _arguments(folder: Path, base: Base, *, training: Training, samples: int) -> TrainingArguments:
     settings = training.length
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -195,7 +196,7 @@ def _arguments(folder: Path, base: Base, training: Training, samples: int) -> Tr
         dataloader_pin_memory=base.device.type == "cuda",
     )
     if arguments.n_gpu > 1:
-        arguments._n_gpu = 1  # one process trains on one card; Trainer would divide batches by nn.DataParallel
+        arguments._n_gpu = 1  # one process trains on one GPU; Trainer would split batches with nn.DataParallel
     return arguments
 
 
@@ -207,7 +208,7 @@ def _printer() -> type:
 
 
 def _resumable(trajectory: Path | None) -> str | None:
-    """The last whole state of an interrupted training, or None."""
+    """The last complete state of an interrupted training, or None."""
     if trajectory is None:
         return None
     states = [path.parent for path in trajectory.glob(".resume/checkpoint-*/trainer_state.json")]

@@ -1,6 +1,6 @@
-"""In-run scoring: the scores are read off the training step's own backward, without a pass over the samples.
+"""In-run scoring: scores come from the backward pass of the training itself, without a pass over the samples.
 
-Prior art for the idea: In-Run Data Shapley (arXiv 2406.11011). Works on any transformers Trainer of a LoRA model:
+The idea is that of In-Run Data Shapley (arXiv 2406.11011). It works with any transformers Trainer of a LoRA model:
 
     scorer = InRunScorer(trainer, validation=validation, anchors=anchors, settings=settings)
     trainer.add_callback(scorer)
@@ -34,8 +34,8 @@ _ROW = "clues_row"
 
 
 @dataclass
-class _Open:
-    """A micro-batch whose backward is under way; `factors`: what the loss multiplies each sample's own loss by."""
+class _MicroBatch:
+    """The micro-batch of the current backward; `factors`: the factor of each sample's loss in the training loss."""
 
     rows: Tensor
     factors: Tensor
@@ -45,20 +45,20 @@ class _Open:
 
 
 class InRunScorer(TrainerCallback):
-    """Scores every sample in each step that uses it, relative to the anchors of the same moment.
+    """Scores every sample in each step that uses it, relative to the anchors at that time.
 
-    The gradient of a sample is that of its mean response loss at the weights (and under the dropout) of the step;
-    whatever the loss is divided by (batch, accumulation steps, tokens of all micro-batches, fp16's loss scale) is
-    taken out again. A contribution is (s − mean_a s_a) / std_a s_a, with s the similarity to the latest validation
-    direction and s_a that of the anchors when that direction was computed: samples seen early and late compare.
-    Contributions are averaged with weights that grow with the step, because the first gradients tell little.
+    A sample's gradient is that of its mean response loss at the weights (and under the dropout) of the step; any
+    scaling of the loss (batch, accumulation steps, tokens of all micro-batches, fp16's loss scale) is undone. A
+    contribution is (s − mean_a s_a) / std_a s_a, with s the similarity to the latest validation direction and s_a that
+    of the anchors when that direction was computed, so that samples seen early and late are comparable. Contributions
+    are averaged with weights that grow with the step, because early gradients carry little information.
 
     Args:
-        trainer: its loss must be the token mean of the labels (transformers' own), or have the class attribute
+        trainer: its loss must be the token mean of the labels (transformers' own), or it must have the class attribute
             `loss_counts = "samples"` for a mean of per-sample means. Its data set and collator are wrapped.
-        validation, anchors: public samples; tokens as the training sees them.
+        validation, anchors: public samples, tokenized as in the training.
         settings: similarity, modules, domain weights, refreshes.
-        keep: a folder for the state at every step that the trainer saves, so that a training that resumes goes on.
+        keep: a folder for the scorer's state at every step that the trainer saves, so that a training can resume.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class InRunScorer(TrainerCallback):
         self._domains, self._shares = target.names, target.shares[:, 1:]  # the total, then each domain
         self._gradients = Gradients(trainer.model, self._modules, reduction=settings.loss_reduction)
         self._directions: dict[str, Tensor] = {}
-        self._open: _Open | None = None
+        self._current: _MicroBatch | None = None
         columns = self._shares.shape[1]
         self._state = {
             "sum": torch.zeros(len(trainer.train_dataset), columns),
@@ -92,28 +92,28 @@ class InRunScorer(TrainerCallback):
         self._wrap()
 
     def columns(self) -> tuple[Columns, Columns]:
-        """(of the samples, of the anchors): `score`, one column a domain, and `paper`, Σ η ⟨∇ℓ, v⟩ over the uses.
+        """(samples, anchors): the columns `score`, one per domain, and `paper`, Σ η ⟨∇ℓ, v⟩ over a sample's uses.
 
         Raises:
-            ScoringError: a sample was never used; train for at least one epoch.
+            ScoringError: a sample was in no training step.
         """
         unused = int((self._state["weight"] == 0).sum())
         if unused:
             raise ScoringError(f"in-run: {unused} samples were in no training step; train for at least one epoch.")
-        own = self._state["sum"] / self._state["weight"][:, None]
-        public = self._state["anchor_sum"] / self._state["anchor_weight"]
-        return self._named(own, self._state["dot"]), self._named(public, self._state["anchor_dot"])
+        samples = self._state["sum"] / self._state["weight"][:, None]
+        anchors = self._state["anchor_sum"] / self._state["anchor_weight"]
+        return self._named(samples, self._state["dot"]), self._named(anchors, self._state["anchor_dot"])
 
     def _named(self, values: Tensor, dot: Tensor) -> Columns:
         columns = {domain: values[:, index] for index, domain in enumerate(self._domains, start=1)}
         return {"score": values[:, 0], **columns, self._settings.similarity: values[:, 0], "paper": dot}
 
-    # What the Trainer calls
+    # The Trainer's events
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step:
             self._resume(state.global_step)
-        self._capture = capturing(self._trainer.model, self._modules, self._receive)
+        self._capture = capturing(self._trainer.model, self._modules, receive=self._receive)
         self._capture.__enter__()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -135,14 +135,14 @@ class InRunScorer(TrainerCallback):
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._save(state.global_step, control)
 
-    # The state, kept before the trainer saves its own: whatever step a training resumes from, there is one of it
+    # The state, saved before the trainer saves its own: whatever step a training resumes from, it exists
 
     def _save(self, step: int, control: Any) -> None:
         if self._keep and control.should_save:
             from safetensors.torch import save_file
 
-            kept = {**self._state, **{f"v.{n}": t.contiguous() for n, t in self._directions.items()}}
-            replace_whole(self._keep / _state_file(step), lambda part: save_file(kept, str(part)))
+            state = {**self._state, **{f"v.{n}": t.contiguous() for n, t in self._directions.items()}}
+            replace_whole(self._keep / _state_file(step), lambda part: save_file(state, str(part)))
 
     def _resume(self, step: int) -> None:
         from safetensors.torch import load_file
@@ -153,13 +153,13 @@ class InRunScorer(TrainerCallback):
                 f"in-run: the scores up to step {step}, from which the training resumes, are not there; train again "
                 "from the start, with a folder to keep them in."
             )
-        kept = load_file(str(file))
+        saved = load_file(str(file))
         device = self._modules[0].a.weight.device
-        self._directions = {n.removeprefix("v."): t.to(device) for n, t in kept.items() if n.startswith("v.")}
+        self._directions = {n.removeprefix("v."): t.to(device) for n, t in saved.items() if n.startswith("v.")}
         self._lengths = direction_lengths(self._directions)
-        self._state = {n: t for n, t in kept.items() if not n.startswith("v.")}
+        self._state = {n: t for n, t in saved.items() if not n.startswith("v.")}
 
-    # The refresh: validation direction and anchors at the weights of now
+    # The refresh: validation direction and anchors at the current weights
 
     def _refresh(self, steps: float) -> None:
         model, settings = self._trainer.model, self._settings
@@ -173,8 +173,8 @@ class InRunScorer(TrainerCallback):
         device = next(iter(self._directions.values())).device
         dot, norm = torch.zeros_like(self._state["anchor_sum"]), torch.zeros(len(self._anchors))
         for batch in batches(self._anchors, batch_size=settings.batch_size, batch_tokens=settings.batch_tokens):
-            found = batch_products(self._gradients, batch.to(device), self._directions)
-            dot[batch.rows], norm[batch.rows] = found.dot.cpu(), found.squared_norm.sqrt().cpu()
+            products = batch_products(self._gradients, batch.to(device), directions=self._directions)
+            dot[batch.rows], norm[batch.rows] = products.dot.cpu(), products.squared_norm.sqrt().cpu()
         model.train(was_training)
         for parameter in trained:
             parameter.requires_grad_(True)
@@ -185,11 +185,13 @@ class InRunScorer(TrainerCallback):
         self._state["anchor_weight"] += self._progress
         self._state["anchor_dot"] += steps * self._rate() * dot[:, 0]
 
-    # The step: every sample's own gradient, while the backward goes by
+    # The step: per-sample gradients from the training's backward
 
     def _wrap(self) -> None:
         trainer = self._trainer
-        if hasattr(trainer.train_dataset, "column_names"):  # a datasets.Dataset: drop what the model does not take
+        if hasattr(
+            trainer.train_dataset, "column_names"
+        ):  # a datasets.Dataset: drop columns that the model does not take
             trainer.train_dataset = trainer._remove_unused_columns(trainer.train_dataset, description="training")
         trainer.args.remove_unused_columns = False
         trainer.train_dataset = _Numbered(trainer.train_dataset)
@@ -203,12 +205,12 @@ class InRunScorer(TrainerCallback):
         def observed(model: Any, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Any:
             rows = inputs.pop(_ROW, None)
             if rows is not None and model.training:
-                self._begin(rows, inputs["labels"], options.get("num_items_in_batch"))
+                self._begin(rows, inputs["labels"], items=options.get("num_items_in_batch"))
             return compute_loss(model, inputs, *arguments, **options)
 
         trainer.data_collator, trainer.compute_loss = numbered, observed
 
-    def _begin(self, rows: Tensor, labels: Tensor, items: Any) -> None:
+    def _begin(self, rows: Tensor, labels: Tensor, *, items: Any) -> None:
         self._settle()
         counts = (labels[:, 1:] != IGNORED).sum(1).float()
         steps = getattr(self._trainer, "current_gradient_accumulation_steps", 1)
@@ -222,19 +224,20 @@ class InRunScorer(TrainerCallback):
         if scaler is not None:
             factors = factors * scaler.get_scale()
         dot = torch.zeros(len(rows), self._shares.shape[1], device=labels.device)
-        self._open = _Open(rows.cpu(), factors, self._rate(), dot, torch.zeros(len(rows), device=labels.device))
+        norm = torch.zeros(len(rows), device=labels.device)
+        self._current = _MicroBatch(rows.cpu(), factors, self._rate(), dot, norm)
 
     def _receive(self, name: str, gradient: Tensor) -> None:
-        if self._open is None:  # the backward of a refresh
+        if self._current is None:  # the backward of a refresh
             return
         flat = gradient.flatten(1)
-        self._open.dot.add_(flat @ self._directions[name].flatten(1).T)
-        self._open.squared_norm.add_(flat.square().sum(1))
+        self._current.dot.add_(flat @ self._directions[name].flatten(1).T)
+        self._current.squared_norm.add_(flat.square().sum(1))
 
     def _settle(self) -> None:
-        if self._open is None:
+        if self._current is None:
             return
-        batch, self._open = self._open, None
+        batch, self._current = self._current, None
         dot = (batch.dot / batch.factors[:, None]).cpu()
         norm = (batch.squared_norm.sqrt() / batch.factors).cpu()
         similar = self._relative(self._similarity(dot, norm))
@@ -257,7 +260,7 @@ def _state_file(step: int) -> str:
 
 
 class _Numbered(torch.utils.data.Dataset[dict[str, Any]]):
-    """A data set whose rows know their number."""
+    """A data set whose rows hold their number."""
 
     def __init__(self, rows: Any) -> None:
         self._rows = rows

@@ -1,4 +1,4 @@
-"""Recording the trajectory during training: adapter, mean learning rate, AdamW moments at chosen steps."""
+"""Recording the trajectory during training: adapter, mean learning rate and AdamW moments at selected steps."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from clues.settings import LoraSettings
 
 
 class RecordTrajectory(TrainerCallback):
-    """Writes `checkpoint-STEP` folders at the chosen steps, and lets the Trainer save its own state there."""
+    """Writes `checkpoint-STEP` folders at the steps `snapshots`, and lets the Trainer save its own state then."""
 
-    def __init__(self, model: Any, folder: Path, lora: LoraSettings, base: Base, snapshots: Sequence[int]) -> None:
+    def __init__(self, model: Any, folder: Path, *, lora: LoraSettings, base: Base, snapshots: Sequence[int]) -> None:
         self._model, self._folder, self._lora, self._base = model, folder, lora, base
         self._snapshots = list(snapshots)
         self._rates_file = folder / ".learning-rates.json"

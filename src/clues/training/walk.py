@@ -1,4 +1,4 @@
-"""Which samples a client trains on in each federated round: it walks on from where the last round ended."""
+"""The samples a client trains on in each federated round, which continues where the last one ended."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import torch
 from clues.settings import TrainingSettings
 
 
-def round_rows(samples: int, settings: TrainingSettings, seed: int, number: int, rounds: int) -> list[int]:
-    """Rows of the samples of one round, in order of training.
+def round_rows(samples: int, settings: TrainingSettings, *, seed: int, number: int, rounds: int) -> list[int]:
+    """Rows of the samples of one round, in the order of training.
 
-    The client walks through one seeded permutation of its samples, again and again; the steps or epochs of `settings`
-    are spread evenly over the rounds. Rounds together so visit every sample equally often, up to one.
+    The client cycles through one seeded permutation of its samples; the steps or epochs of `settings` are spread evenly
+    over the rounds. Over all rounds, the numbers of visits to any two samples differ by at most one.
 
     Args:
-        number: of the round, from 1 to `rounds`.
+        number: the number of the round, from 1 to `rounds`.
     """
-    start, stop = (_walked(samples, settings, done, rounds) for done in (number - 1, number))
+    start, stop = (_samples_until(samples, settings, done=done, rounds=rounds) for done in (number - 1, number))
     order = torch.randperm(samples, generator=torch.Generator().manual_seed(seed)).tolist()
     return [order[place % samples] for place in range(start, stop)]
 
 
-def _walked(samples: int, settings: TrainingSettings, done: int, rounds: int) -> int:
-    """How many samples were trained on when `done` rounds have ended."""
+def _samples_until(samples: int, settings: TrainingSettings, *, done: int, rounds: int) -> int:
+    """The number of samples trained on in the first `done` rounds."""
     if settings.steps:
         return settings.steps * done // rounds * settings.batch_size * settings.gradient_accumulation
     return round(settings.epochs * samples * done / rounds)

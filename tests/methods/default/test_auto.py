@@ -41,7 +41,7 @@ def test_agreement_is_the_cosine_with_the_half_a_sample_is_not_in():
     cosine[:, 1:] = torch.tensor([0.2, 0.4])
     nothing = torch.zeros(len(rows.tokens))
     found = Agreement(groups=groups, dot=cosine, cosine=cosine, paper=nothing, loss=nothing, norm=nothing, parts={})
-    values = _agreement(rows, nearest_domains(rows, found), found)
+    values = _agreement(rows, nearest_domains(rows, found), gradients=found)
     assert values[0].item() == pytest.approx(0.3)
     for half in (0, 1):
         inside = values[torch.from_numpy(rows.half == half)]

@@ -15,7 +15,7 @@ def test_other_prompts_are_of_the_own_domain_and_never_the_own():
     public = [Tokens(str(n), "ab"[n % 2], [n, 100, 7], 2, False) for n in range(6)]
     prompts = [sample.input_ids[:2] for sample in public]
     for before in public:
-        after = after_other_prompt(before, public, prompts)
+        after = after_other_prompt(before, public, prompts=prompts)
         assert after.input_ids[0] != before.input_ids[0]
         assert after.input_ids[0] % 2 == before.input_ids[0] % 2
         assert after.input_ids[after.response_start :] == before.input_ids[before.response_start :]
@@ -32,7 +32,7 @@ def response_losses(base, sample):
 def test_readings_of_token_losses_against_transformers(base):
     sample = tokens(1, 3)[0]
     public = tokens(4, 4, prefix="p")
-    other = after_other_prompt(sample, public, [p.input_ids[: p.response_start] for p in public])
+    other = after_other_prompt(sample, public, prompts=[p.input_ids[: p.response_start] for p in public])
     found = likelihood_features([sample], domains=["d"], public=public, passes=passes(base))
     losses, after_another = response_losses(base, sample), response_losses(base, other)
     highest = losses.sort(descending=True).values[: max(1, len(losses) // 4)]

@@ -1,20 +1,25 @@
-"""Corrupted copies of public samples: what a low-quality response looks like, learnt without a private one.
+"""Corrupted copies of public samples: examples of low-quality responses that need no private data.
 
-The copies are made of tokens, so that they need no language and no format, and in general ways: a response
-breaks off, has holes, answers something else, is out of order, or holds tokens that do not belong there.
+Corruption works on tokens, so that it needs no language and no format, and the types are general: a response breaks
+off, lacks tokens, answers something else, is out of order, or contains foreign tokens.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from clues.data.tokens import Tokens
 
-Body = list[int]
-# (response without its end token, the lost share, response tokens of other samples, randomness) → response
-Type = Callable[[Body, float, list[Body], random.Random], Body]
+Body = list[int]  # a response without its end token
+
+
+class Type(Protocol):
+    """Corrupts a response: `lost` is the share of it that is lost, `others` are responses of other samples."""
+
+    def __call__(self, body: Body, *, lost: float, others: list[Body], rng: random.Random) -> Body: ...
 
 
 @dataclass(frozen=True)
@@ -31,15 +36,14 @@ def corrupted(
 ) -> list[Copy]:
     """`copies` corrupted copies of every sample; the types are taken in turn.
 
-    From 30 to 70 % of a response is lost. The end token stays where it was: at the end. Others' tokens come from
-    samples of the same group. A response that is too short for one type is corrupted by the next; one that no type
-    changes has no copies.
+    A copy loses 30 to 70 % of the response and keeps its end token. Foreign tokens come from samples of the same group.
+    Where one type leaves a short response unchanged, the next is tried; a sample that no type changes has no copies.
 
     Args:
-        groups: of each sample; its domain where they are not given.
+        groups: of each sample; by default, its domain.
     """
     rng, names = random.Random(seed), list(TYPES)
-    made: list[Copy] = []
+    result: list[Copy] = []
     groups = groups or [sample.domain for sample in samples]
     bodies = [_body(sample) for sample in samples]
     for row, sample in enumerate(samples):
@@ -49,15 +53,15 @@ def corrupted(
         for copy in range(copies):
             first = (row * copies + copy) % len(names)
             for name in names[first:] + names[:first]:
-                changed = TYPES[name](body, rng.uniform(0.3, 0.7), others or [body], rng)
+                changed = TYPES[name](body, lost=rng.uniform(0.3, 0.7), others=others or [body], rng=rng)
                 if changed == body:
                     continue
-                ids = [*prompt, *_bounded(changed, sample.limit, len(prompt) + len(end)), *end]
-                # The id seeds what else is drawn for the copy.
+                ids = [*prompt, *_bounded(changed, sample.limit, reserved=len(prompt) + len(end)), *end]
+                # The id is the seed of later draws for the copy.
                 tokens = replace(sample, id=f"{sample.id}, damaged {copy + 1}", input_ids=ids)
-                made.append(Copy(tokens, row, name))
+                result.append(Copy(tokens, row, name))
                 break
-    return made
+    return result
 
 
 def _body(sample: Tokens) -> Body:
@@ -65,33 +69,33 @@ def _body(sample: Tokens) -> Body:
     return sample.response[:-1] if sample.ends else sample.response
 
 
-def _bounded(body: Body, limit: int | None, other: int) -> Body:
-    """The response cut to what is left of the limit beside `other` tokens."""
-    return body if limit is None else body[: max(1, limit - other)]
+def _bounded(body: Body, limit: int | None, *, reserved: int) -> Body:
+    """The response, cut so that it fits the limit with `reserved` other tokens."""
+    return body if limit is None else body[: max(1, limit - reserved)]
 
 
-def _cut(body: Body, lost: float, others: list[Body], rng: random.Random) -> Body:
+def _cut(body: Body, *, lost: float, others: list[Body], rng: random.Random) -> Body:
     return body[: _left(body, lost)]
 
 
-def _delete(body: Body, lost: float, others: list[Body], rng: random.Random) -> Body:
+def _delete(body: Body, *, lost: float, others: list[Body], rng: random.Random) -> Body:
     return [body[position] for position in sorted(rng.sample(range(len(body)), _left(body, lost)))]
 
 
-def _exchange(body: Body, lost: float, others: list[Body], rng: random.Random) -> Body:
+def _exchange(body: Body, *, lost: float, others: list[Body], rng: random.Random) -> Body:
     return rng.choice(others)
 
 
-def _shuffle(body: Body, lost: float, others: list[Body], rng: random.Random) -> Body:
-    chosen = rng.sample(range(len(body)), max(min(2, len(body)), len(body) - _left(body, lost)))
-    moved = dict(zip(chosen, chosen[1:] + chosen[:1], strict=True))  # in a ring: every one of them moves
-    return [body[moved.get(position, position)] for position in range(len(body))]
+def _shuffle(body: Body, *, lost: float, others: list[Body], rng: random.Random) -> Body:
+    selected = rng.sample(range(len(body)), max(min(2, len(body)), len(body) - _left(body, lost)))
+    sources = dict(zip(selected, selected[1:] + selected[:1], strict=True))  # a cycle, so that each of them moves
+    return [body[sources.get(position, position)] for position in range(len(body))]
 
 
-def _replace(body: Body, lost: float, others: list[Body], rng: random.Random) -> Body:
+def _replace(body: Body, *, lost: float, others: list[Body], rng: random.Random) -> Body:
     words = [token for other in others for token in other] or body
-    chosen = set(rng.sample(range(len(body)), len(body) - _left(body, lost)))
-    return [rng.choice(words) if position in chosen else token for position, token in enumerate(body)]
+    selected = set(rng.sample(range(len(body)), len(body) - _left(body, lost)))
+    return [rng.choice(words) if position in selected else token for position, token in enumerate(body)]
 
 
 def _left(body: Body, lost: float) -> int:

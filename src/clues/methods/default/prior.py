@@ -1,11 +1,11 @@
-"""What signals say of quality at one client, whose samples differ from public ones in more than quality.
+"""Quality at one client, whose samples differ from public ones in more than quality.
 
-Good and low-quality samples are two normal distributions of the log-odds learnt on public samples. But institutions
-differ: another style, longer answers, rarer words, and all good samples of one lie elsewhere; and each has its own
-share of good samples and its own kinds of damage. So each client moves the signals' centre to its own good samples,
-weighs the ways of damage by how often they occur, and fits both distributions to what it has, by expectation
-maximisation (Saerens et al., Neural Computation 14, 2002, for the shares; McLachlan and Peel, Finite Mixture Models,
-2000) that starts at the public ones and is held near them.
+The log-odds learnt on public samples are modelled as a mixture of two normal distributions, good and low quality. But
+institutions differ: style, length or vocabulary shift the features of all good samples of one, and each has its own
+share of good samples and its own corruption types. So each client centres the features at its own good samples, weights
+the corruption types by their frequency, and fits both distributions to its samples by expectation maximisation (Saerens
+et al., Neural Computation 14, 2002, for the shares; McLachlan and Peel, Finite Mixture Models, 2000) that starts at the
+public distributions and is regularised towards them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from torch import Tensor
 
 from clues.methods.default.calibration import BLOCK, FAR, Odds, against_all, in_blocks
 
-# How many samples the public distributions, of each kind, and the public centre count as, in shares of the client's own
-# number. Were it a fixed number, a large client would fit both to itself, and find low quality where there is none.
+# The weight of each public distribution and of the public centre, as a share of the client's number of samples. With a
+# fixed weight, a large client would fit both to itself, and find low quality where there is none.
 STRENGTH, CENTRE_STRENGTH = 0.2, 1.0
 STEPS, ROUNDS = 100, 15
 LEAST_VARIANCE = 0.01
@@ -48,7 +48,7 @@ class Mixture:
     low: Normal
 
     def log_odds(self, scores: Tensor) -> Tensor:
-        """Of being good: samples. It rises with the score: better than good ones mostly are is good, and so below."""
+        """Of being good: samples. Monotonic, as the density of good is constant above its mean, that of low below."""
         return in_blocks(self._log_odds, scores)
 
     def _log_odds(self, scores: Tensor) -> Tensor:
@@ -59,65 +59,68 @@ class Mixture:
 
 @dataclass(frozen=True)
 class PublicOdds:
-    """What public samples show: how odds follow from signals, and those of clean and of damaged samples, by way."""
+    """What public samples show: the odds as a function of features, and those of clean and of corrupted samples."""
 
     odds: Odds
-    good: Tensor  # samples × ways
-    damaged: Sequence[Tensor]  # the same, of each way
+    good: Tensor  # samples × corruption types
+    damaged: Sequence[Tensor]  # the same, for samples of each type
 
     @property
     def equal_shares(self) -> Tensor:
         return torch.full((len(self.damaged),), 1 / len(self.damaged), dtype=torch.float64)
 
     def mixture(self, shares: Tensor) -> Mixture:
-        """Of the log-odds against ways of these shares, as if good and low quality were equally frequent."""
+        """Of the log-odds against types with these shares, as if good and low quality were equally frequent."""
         good = against_all(self.good, shares)
         low = torch.cat([against_all(odds, shares) for odds in self.damaged])
         weights = [torch.full((len(o),), float(s) / len(o)) for o, s in zip(self.damaged, shares, strict=True)]
         return Mixture(0.5, _normal(good, torch.ones(len(good))), _normal(low, torch.cat(weights)))
 
-    def log_odds(self, signals: Tensor) -> Tensor:
-        """Of being good, of samples like the public ones and their copies: samples × signals → samples."""
+    def log_odds(self, features: Tensor) -> Tensor:
+        """Of being good, for samples like the public ones and their copies: samples × features → samples."""
         shares = self.equal_shares
-        return self.mixture(shares).log_odds(against_all(self.odds(signals), shares))
+        return self.mixture(shares).log_odds(against_all(self.odds(features), shares))
 
 
-def log_odds_at_client(signals: Tensor, public: PublicOdds) -> Tensor:
-    """Of being good, at the client whose samples these are: samples × signals → samples."""
-    centre, shares = torch.zeros_like(signals[0]), public.equal_shares
+def log_odds_at_client(features: Tensor, public: PublicOdds) -> Tensor:
+    """Of being good, for the samples of one client: samples × features → samples."""
+    centre, shares = torch.zeros_like(features[0]), public.equal_shares
     for _ in range(ROUNDS):
-        odds = _odds(signals, centre, public)
-        good = _log_odds(odds, public, shares).sigmoid()
+        odds = _odds(features, public, centre=centre)
+        good = _log_odds(odds, public, shares=shares).sigmoid()
         shares = _shares(odds, shares, 1 - good)
-        del odds  # the largest of what a large client holds here
-        moved = sum(g @ part.clamp(-FAR, FAR) for g, part in zip(good.split(BLOCK), signals.split(BLOCK), strict=True))
-        centre = (centre + moved / (good.sum() + CENTRE_STRENGTH * len(signals))) / 2
-    return _log_odds(_odds(signals, centre, public), public, shares)
+        del odds  # the largest tensor of a large client
+        blocks = zip(good.split(BLOCK), features.split(BLOCK), strict=True)
+        total = sum(weights @ part.clamp(-FAR, FAR) for weights, part in blocks)
+        centre = (centre + total / (good.sum() + CENTRE_STRENGTH * len(features))) / 2
+    return _log_odds(_odds(features, public, centre=centre), public, shares=shares)
 
 
-def _odds(signals: Tensor, centre: Tensor, public: PublicOdds) -> Tensor:
-    return in_blocks(lambda part: public.odds(part - centre), signals)
+def _odds(features: Tensor, public: PublicOdds, *, centre: Tensor) -> Tensor:
+    return in_blocks(lambda part: public.odds(part - centre), features)
 
 
-def _log_odds(odds: Tensor, public: PublicOdds, shares: Tensor) -> Tensor:
+def _log_odds(odds: Tensor, public: PublicOdds, *, shares: Tensor) -> Tensor:
     scores = against_all(odds, shares)
     return fitted_mixture(scores, public.mixture(shares)).log_odds(scores)
 
 
 def _shares(odds: Tensor, shares: Tensor, low: Tensor) -> Tensor:
-    """The ways' shares of the samples that are of low quality with probability `low`; one more is counted of each."""
-    parts = zip(low.split(BLOCK), odds.split(BLOCK), strict=True)
-    counts = sum((part @ (shares.log() - each).softmax(1) for part, each in parts), torch.zeros(())) + 1
+    """The types' shares among samples that are of low quality with probability `low`, with one pseudo-count each."""
+    blocks = zip(low.split(BLOCK), odds.split(BLOCK), strict=True)
+    counts = sum((part @ (shares.log() - each).softmax(1) for part, each in blocks), torch.zeros(())) + 1
     return counts / counts.sum()
 
 
 def fitted_mixture(scores: Tensor, public: Mixture) -> Mixture:
-    """The mixture that scores are of: samples. One sample more of each kind is counted for the share."""
+    """The mixture fitted to scores: samples. The share has one pseudo-count for each of the two."""
     mixture = public
     for _ in range(STEPS):
         good = mixture.log_odds(scores).sigmoid_()
         share = (float(good.sum()) + 1) / (len(scores) + 2)
-        mixture = Mixture(share, _moved(public.good, scores, good), _moved(public.low, scores, 1 - good))
+        mixture = Mixture(
+            share, _update(public.good, scores, weights=good), _update(public.low, scores, weights=1 - good)
+        )
     return mixture
 
 
@@ -127,7 +130,7 @@ def _normal(scores: Tensor, weights: Tensor) -> Normal:
     return Normal(mean, max(float(weights @ (scores - mean) ** 2), LEAST_VARIANCE))
 
 
-def _moved(public: Normal, scores: Tensor, weights: Tensor) -> Normal:
+def _update(public: Normal, scores: Tensor, *, weights: Tensor) -> Normal:
     strength = STRENGTH * len(scores)
     total = float(weights.sum()) + strength
     mean = (float(weights @ scores) + strength * public.mean) / total

@@ -1,4 +1,4 @@
-"""What the default score measures at a client: its samples, public ones, and corrupted copies of these."""
+"""The rows that the default score measures at a client: its samples, public ones, and corrupted copies of these."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Group = tuple[str, int]  # a domain of the validation set, and the half of it
 
 @dataclass(frozen=True)
 class Labels(Sequence[str]):
-    """One of few names for each of many samples; `codes`: places in `names`."""
+    """One of a few names for each of many samples; `codes`: indices into `names`."""
 
     names: list[str]
     codes: np.ndarray
@@ -33,10 +33,10 @@ class Labels(Sequence[str]):
 class Rows:
     """`tokens`: the private samples, then anchors up to `scored`, validation samples, and corrupted copies.
 
-    `half`: of each validation sample, and of each copy of one, the half of its domain that it is in, -1 elsewhere. A
-    validation sample is compared with the half it is not in, as it would agree with itself. `corruption`: of each copy
-    the place of its type in `TYPES`, -1 elsewhere. `needed`: the domains that tell what is good here. `groups`: of
-    every sample of the validation set its half, those that are not measured among them.
+    `half`: the half of its domain that a validation sample, or a copy of one, is in; -1 elsewhere. A validation sample
+    is compared with the other half only, as it would agree with itself. `corruption`: the index of a copy's type in
+    `TYPES`; -1 elsewhere. `needed`: the domains that define what is good here. `groups`: the half of every validation
+    sample, measured or not.
     """
 
     tokens: Joined
@@ -54,38 +54,38 @@ class Rows:
 
     @property
     def clean(self) -> np.ndarray:
-        """Which rows are public, and as they came: rows, bool."""
+        """Which rows are public and uncorrupted: rows, bool."""
         return (self.corruption < 0) & (np.arange(len(self.corruption)) >= self.private)
 
 
 def rows_of(samples: Sequence[Tokens], *, anchors: Sequence[Tokens], validation: Sequence[Tokens]) -> Rows:
-    """The rows to measure, with `COPIES` corrupted copies of each public sample that tells what is good here."""
+    """The rows to measure, with `COPIES` corrupted copies of each public sample of a needed domain."""
     private, groups = as_table(samples), halves(validation)
-    public_domains = {"anchors": (t.domain for t in anchors), "validation": (t.domain for t in validation)}
-    needed = needed_domains(private.domain_names, **public_domains)
+    of_anchors, of_validation = ((t.domain for t in part) for part in (anchors, validation))
+    needed = needed_domains(private.domain_names, anchors=of_anchors, validation=of_validation)
     public = [(tokens, -1) for tokens in anchors]
     public += [(t, half) for t, (_, half) in zip(validation, groups, strict=True) if t.domain in needed]
-    told = [(tokens, half) for tokens, half in public if tokens.domain in needed]
-    copies = corrupted([t for t, _ in told], COPIES, groups=[(tokens.domain, half) for tokens, half in told])
+    learnt = [(tokens, half) for tokens, half in public if tokens.domain in needed]
+    copies = corrupted([t for t, _ in learnt], COPIES, groups=[(tokens.domain, half) for tokens, half in learnt])
     place = {name: number for number, name in enumerate(TYPES)}
-    made = sorted(copies, key=lambda copy: place[copy.kind])
+    copies.sort(key=lambda copy: place[copy.kind])
     return Rows(
-        tokens=Joined(private, [tokens for tokens, _ in public], [copy.tokens for copy in made]),
+        tokens=Joined(private, [tokens for tokens, _ in public], [copy.tokens for copy in copies]),
         private=len(private),
         scored=len(private) + len(anchors),
-        half=_column(len(private), [half for _, half in public], [told[copy.row][1] for copy in made]),
-        corruption=_column(len(private), [-1] * len(public), [place[copy.kind] for copy in made]),
+        half=_column(len(private), public=[half for _, half in public], copies=[learnt[c.row][1] for c in copies]),
+        corruption=_column(len(private), public=[-1] * len(public), copies=[place[c.kind] for c in copies]),
         needed=needed,
         groups=groups,
     )
 
 
-def _column(private: int, public: Sequence[int], copies: Sequence[int]) -> np.ndarray:
+def _column(private: int, *, public: Sequence[int], copies: Sequence[int]) -> np.ndarray:
     return np.concatenate([np.full(private, -1, dtype=np.int8), np.array([*public, *copies], dtype=np.int8)])
 
 
 def halves(validation: Sequence[Tokens]) -> list[Group]:
-    """The half of its domain that each validation sample is in, in turn."""
+    """The half of its domain that each validation sample is in, alternating."""
     seen: Counter[str] = Counter()
     groups = []
     for tokens in validation:
@@ -95,9 +95,10 @@ def halves(validation: Sequence[Tokens]) -> list[Group]:
 
 
 def needed_domains(samples: Iterable[str], *, anchors: Iterable[str], validation: Iterable[str]) -> set[str]:
-    """Of domains, those whose public samples tell what is good here: the samples' own, or all where one is not known.
+    """The domains whose public samples define what is good here, from the domains of each set.
 
-    Anchors of a domain that the validation set does not know (their file's name, mostly) always do.
+    They are the private samples' domains or, where the validation set lacks one of those, all of its domains; and every
+    domain of anchors that it lacks (mostly their file's name).
     """
-    own, known = set(samples), set(validation)
-    return (own if own <= known else known) | (set(anchors) - known)
+    private, known = set(samples), set(validation)
+    return (private if private <= known else known) | (set(anchors) - known)

@@ -1,11 +1,11 @@
-"""The default score, `auto`: the log-odds that a sample is good, from gradients and likelihoods together.
+"""The default score, `auto`: the log-odds that a sample is good, from gradients and likelihoods.
 
-Each kind of low quality shows in another feature: missing words in the loss, an answer to something else in what the
-prompt gains, a response that breaks off in its end, and all of them somewhat in the agreement of gradients. How much
-each feature tells is learnt on public samples alone: clean ones against corrupted copies of them (`corruptions.py`),
-one corruption type at a time, by logistic regression in which no feature may count against its meaning
-(`calibration.py`). The client's private samples take no part in that, and their quality need not be known. Where its
-own good samples lie, and how many there are, is then found from their scores (`prior.py`).
+Each kind of low quality shows in another feature: missing words in the loss, an answer to something else in the gain
+from the prompt, a truncated response in the loss of its end, and all of them somewhat in the agreement of gradients.
+The features' weights are learnt on public samples only: clean ones against corrupted copies (`corruptions.py`), one
+corruption type at a time, by logistic regression with non-negative weights (`calibration.py`). Private samples are not
+used for that, and their quality need not be known. The location and share of the client's good samples are then
+estimated from its features and scores (`prior.py`).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ FEATURES = ("agreement", "loss", "trained loss", "peak", "end", "gain", "peak ga
 
 
 def score(job: Job, trained: Trained, passes: Passes) -> Scores:
-    """The log-odds of being good: of samples at the client, of anchors where good and corrupted ones are equally many.
+    """The log-odds of being good: at the client for its samples; for anchors, as if half of all samples were corrupted.
 
     Returns:
-        Signals: the features, in standard deviations of the clean public samples of a sample's domain, more being
+        Signals: the features, in standard deviations of the clean public samples of a sample's domain, higher being
         better: `agreement`, the cosine with the domain's validation gradient; minus `loss`, `peak` and `end`, `gain`
         and `peak gain` of the base model (`likelihood_features`); minus the `trained loss` along the trajectory.
         By domain: the gradient's cosine with it. Beside: `dot`, `cosine` and `paper` of the gradient method.
@@ -45,26 +45,27 @@ def score(job: Job, trained: Trained, passes: Passes) -> Scores:
     domains = nearest_domains(rows, gradients)
     public = [*job.public.anchors, *job.public.validation]
     likelihood = likelihood_features(rows.tokens, domains=domains, public=public, passes=passes)
-    return combined(rows, gradients, likelihood)
+    return combined(rows, gradients, likelihood=likelihood)
 
 
-def combined(rows: Rows, gradients: Agreement[Group], likelihood: Columns) -> Scores:
-    """What `score` returns, from what was measured of every row."""
+def combined(rows: Rows, gradients: Agreement[Group], *, likelihood: Columns) -> Scores:
+    """What `score` returns, from the measurements of every row."""
     domains, scored = nearest_domains(rows, gradients), slice(rows.scored)
     by_domain = _by_domain(gradients)
     ends = torch.from_numpy(rows.tokens.ends)
     features = {
-        "agreement": _agreement(rows, domains, gradients),
+        "agreement": _agreement(rows, domains, gradients=gradients),
         "loss": -likelihood["loss"],
         "trained loss": -gradients.loss,
         "peak": -likelihood["peak"],
-        # Where our own cut ended it, or nothing could, the end of a response tells nothing.
+        # The end carries no information where we cut the response, or where there is no end token.
         "end": torch.where(ends, -likelihood["end"], torch.nan),
         "gain": likelihood["gain"],
         "peak gain": likelihood["peak gain"],
     }
     clean = torch.from_numpy(rows.clean)
-    comparable = standardised(torch.stack([features.pop(name) for name in FEATURES], dim=1), domains.codes, clean)
+    stacked = torch.stack([features.pop(name) for name in FEATURES], dim=1)
+    comparable = standardised(stacked, domains.codes, clean=clean)
     known = torch.tensor([name in rows.needed for name in domains.names])[torch.from_numpy(domains.codes).long()]
     values = {
         "dot": gradients.dot[scored, 0],
@@ -81,11 +82,11 @@ def combined(rows: Rows, gradients: Agreement[Group], likelihood: Columns) -> Sc
 
 
 def log_odds(features: Tensor, *, good: Tensor, corruption: np.ndarray, private: int) -> Tensor:
-    """Of the private samples, the first ones, at their client; of all others as the public ones they are.
+    """Of the first `private` samples, as those of one client; of all others, as public samples.
 
     Args:
-        features: samples × features. good: samples, bool: clean ones to learn from. corruption: of each corrupted copy
-            the place of its type in `TYPES`, -1 elsewhere.
+        features: samples × features. good: samples, bool: clean ones to learn from. corruption: the index of a copy's
+            type in `TYPES`; -1 elsewhere.
     """
     by_type = [rows for rows in (torch.from_numpy(corruption == place) for place in range(len(TYPES))) if rows.any()]
     if not by_type:
@@ -93,13 +94,13 @@ def log_odds(features: Tensor, *, good: Tensor, corruption: np.ndarray, private:
             "auto: the responses of anchors and validation set are too short to learn from corrupted copies of them; "
             "use another scoring.method, such as clues."
         )
-    odds = fitted(features, good, by_type)
+    odds = fitted(features, good=good, by_type=by_type)
     public = PublicOdds(odds, odds(features[good]), [odds(features[rows]) for rows in by_type])
     return torch.cat([log_odds_at_client(features[:private], public), public.log_odds(features[private:])])
 
 
 def nearest_domains(rows: Rows, gradients: Agreement[Group]) -> Labels:
-    """The validation domain of every sample: its own where that is one, else the one its file agrees with most."""
+    """The validation domain of every sample: its own, or where the validation set lacks that, the most similar one."""
     cosines = _by_domain(gradients)
     names = list(cosines)
     nearest = []
@@ -110,8 +111,8 @@ def nearest_domains(rows: Rows, gradients: Agreement[Group]) -> Labels:
     return Labels(names, np.array(nearest, dtype=np.int32)[rows.domains.codes])
 
 
-def _agreement(rows: Rows, domains: Labels, gradients: Agreement[Group]) -> Tensor:
-    """The mean cosine with the halves of the own domain's validation set that a sample is not in: samples."""
+def _agreement(rows: Rows, domains: Labels, *, gradients: Agreement[Group]) -> Tensor:
+    """The mean cosine with those halves of its domain's validation set that a sample is not in: samples."""
     cosines, values = _by_domain(gradients), torch.zeros(len(rows.tokens))
     for code, domain in enumerate(domains.names):
         of_domain = domains.codes == code
@@ -125,7 +126,7 @@ def _agreement(rows: Rows, domains: Labels, gradients: Agreement[Group]) -> Tens
 
 
 def _by_domain(gradients: Agreement[Group]) -> dict[str, Tensor]:
-    """The cosine with each domain's validation set, the mean over its halves: samples."""
+    """The cosine with each domain's validation set, as the mean over its halves: samples."""
     halves: dict[str, list[Tensor]] = {}
     for column, (domain, _) in enumerate(gradients.groups, start=1):
         halves.setdefault(domain, []).append(gradients.cosine[:, column])
