@@ -58,7 +58,7 @@ def state_of(base: Base, lora, scale: float = 0.1) -> dict[str, torch.Tensor]:
 def test_what_is_trained_and_cannot_be_scored_is_refused_by_name(options, name):
     base = family_base("llama")
     with pytest.raises(ConfigError, match=f"lora.target_modules: .*{name}, and only A and B of linear layers"):
-        check_modules(base, LoraConfig(**(PLAIN | options)), "*")
+        check_modules(base, LoraConfig(**(PLAIN | options)), pattern="*")
 
 
 def test_what_the_chosen_modules_leave_out_may_be_trained():
@@ -69,7 +69,7 @@ def test_what_the_chosen_modules_leave_out_may_be_trained():
 
 def test_a_target_that_is_nowhere_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"lora\.target_modules: gate is no module"):
-        check_modules(family_base("llama"), LoraSettings(target_modules=["q_proj", "gate"]), "*")
+        check_modules(family_base("llama"), LoraSettings(target_modules=["q_proj", "gate"]), pattern="*")
 
 
 def test_biases_of_an_adapter_are_part_of_the_gradient():
@@ -126,7 +126,7 @@ def test_a_module_that_regroups_tokens_is_refused_by_name():
     base, lora = wrapped(Regrouped), LoraSettings(r=2, target_modules=["inner"])
     refused = r"v_proj\.inner' sees tokens as 1 × .* leave that module out"
     with pytest.raises(ScoringError, match=refused):
-        check_modules(base, lora, "*")  # before anything heavy
+        check_modules(base, lora, pattern="*")  # before anything heavy
     with pytest.raises(ScoringError, match=refused):
         score(base, [Checkpoint(state_of(base, lora), 1.0)], lora, tokens(4), tokens(2, "val"), CLUES)
 

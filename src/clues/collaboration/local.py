@@ -86,7 +86,7 @@ def check(settings: RunSettings) -> None:
         lambda: rouge_package() if settings.evaluation.generate else None,
         lambda: _refuse_leaks([*validation, *anchors], tests),
         lambda: domain_weights(domains, settings.scoring.domain_weights),
-        lambda: check_modules(base, settings.lora, settings.scoring.modules),
+        lambda: check_modules(base, settings.lora, pattern=settings.scoring.modules),
         *(functools.partial(tokenize, part, base, data) for part in (validation, anchors, tests, *clients)),
     )
 

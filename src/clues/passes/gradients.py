@@ -127,7 +127,7 @@ def zero_directions(modules: list[LoraModule], count: int) -> dict[str, Tensor]:
     }
 
 
-def check_modules(base: Base, lora: Lora, pattern: str) -> None:
+def check_modules(base: Base, lora: Lora, *, pattern: str) -> None:
     """Attach the adapter to the base and capture the gradients of two short sequences, before any long work.
 
     Raises:

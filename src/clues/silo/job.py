@@ -32,6 +32,6 @@ def make_job(
         lambda: tokenize(public.validation, base, data),
         lambda: tokenize(public.anchors, base, data),
         lambda: domain_weights(domains, settings.scoring.domain_weights),
-        lambda: check_modules(base, lora or settings.lora, settings.scoring.modules),
+        lambda: check_modules(base, lora or settings.lora, pattern=settings.scoring.modules),
     )
     return Job(base=base, private=private, public=Public(validation=validation, anchors=anchors), settings=settings)
