@@ -49,7 +49,7 @@ def ours(data: Data, _: Path) -> Iterator[Score]:
             directions = weighted_gradients(gradients, data.validation, shares=data.shares, settings=data.scoring)
             products = torch.zeros(len(data.samples), data.shares.shape[1])
             for batch in batches(data.samples, **data.limits):
-                products[batch.rows] = batch_products(gradients, batch, directions).dot
+                products[batch.rows] = batch_products(gradients, batch, directions=directions).dot
             return products
 
         yield run
