@@ -36,8 +36,8 @@ def in_run(setting: Setting, epochs: float, repeats: int) -> None:
 
     seconds = alternate(
         {
-            "training": lambda: fit(data.base, data.samples, training),
-            "training with in-run scoring": lambda: fit(data.base, data.samples, training, watch=watch),
+            "training": lambda: fit(data.base, data.samples, training=training),
+            "training with in-run scoring": lambda: fit(data.base, data.samples, training=training, watch=watch),
         },
         repeats,
     )
