@@ -45,23 +45,25 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     mute_others()
     once(lambda: refuse_other_run(out, config))
     _refuse_contradictions(settings)
-    _, own, public, base = all_of(
+    _, private, public, base = all_of(
         lambda: checked_method(settings.scoring),
         lambda: read_private(settings.samples, settings.data),
         lambda: read_public(validation=settings.validation, anchors=settings.anchors, data=settings.data),
         lambda: load_base(settings.model),
     )
-    tell_overlap(overlap(own.samples, [*public.validation, *public.anchors]), settings.samples)
+    tell_overlap(overlap(private.samples, [*public.validation, *public.anchors]), settings.samples)
     trained = _trained(settings, base)
     chosen = SiloSettings.of(settings)
-    job = make_job(base, own.samples, public, settings=chosen, lora=trained and trained.lora)
+    job = make_job(base, private.samples, public, settings=chosen, lora=trained and trained.lora)
     once(lambda: claim_folder(out, config))
     once(lambda: write_provenance(out))
+    facts, unusable = {"sha256": _digest(private)}, _unusable(private)
+    once(lambda: write_json(out / "samples.json", facts))
+    del private  # the index of its samples is not needed while they are scored
     scored = Silo(job, folder=out).score(trained)
-    once(lambda: write_json(out / "samples.json", {"sha256": _digest(own)}))
     return {
         "samples": len(scored.samples),
-        **_unusable(own),
+        **unusable,
         "anchors": len(scored.anchors),
         "mean_score": float(scored.score.mean()),
         "mean_anchor_score": float(scored.anchors.score.mean()),
@@ -83,17 +85,17 @@ def _trained(settings: ScoreSettings, base: Base) -> Trained | None:
     return load_trajectory(Path(settings.trajectory), base) if settings.trajectory else None
 
 
-def _unusable(own: Private) -> dict[str, int]:
+def _unusable(private: Private) -> dict[str, int]:
     """How many records cannot be used, where there are any."""
-    return {"unusable": len(own.unusable)} if own.unusable else {}
+    return {"unusable": len(private.unusable)} if private.unusable else {}
 
 
-def _digest(own: Private) -> str:
+def _digest(private: Private) -> str:
     """Of everything that a private file held."""
     digest = hashlib.sha256()
-    for sample in own.samples:
+    for sample in private.samples:
         digest.update(value_digest([sample.id, sample.record]).encode())
-    return value_digest([digest.hexdigest(), *([each.id, each.record, each.reason] for each in own.unusable)])
+    return value_digest([digest.hexdigest(), *([each.id, each.record, each.reason] for each in private.unusable)])
 
 
 def select(folder: Path, settings: SelectionSettings, labels: str | None = None) -> dict[str, Any]:
@@ -105,9 +107,9 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
     if not (folder / "scores.parquet").is_file():
         raise OutputError(f"{folder}: holds no scores.parquet; run clues score with --out {folder} first.")
     scored_by = validated(ScoreSettings, read_toml(folder / "config.toml"))
-    own = read_private(scored_by.samples, scored_by.data)
-    samples = own.samples
-    if read_json(folder / "samples.json")["sha256"] != _digest(own):
+    private = read_private(scored_by.samples, scored_by.data)
+    samples = private.samples
+    if read_json(folder / "samples.json")["sha256"] != _digest(private):
         raise OutputError(f"{scored_by.samples}: has changed since it was scored; run clues score with another --out.")
     scored, kinds = Scored(folder), None
     if labels:
@@ -117,22 +119,22 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
     settings = with_rule(settings, scored_by.scoring)
     threshold = fit_threshold({ALONE: scored.anchors.score}, settings, good_share)
     selection = Selection(scored.samples, threshold, ALONE)
-    write_selection(own, selection, folder)
+    write_selection(private, selection, folder)
     result: dict[str, Any] = {
         "threshold": threshold.share[ALONE] if threshold.value is None else threshold.limit(ALONE),
         "rule": threshold.rule,
         **counts(selection),
-        "unusable": len(own.unusable),
+        "unusable": len(private.unusable),
     }
     if kinds is not None:
         result |= selection_metrics(selection.scores.tolist(), selection.kept, kinds)
     write_json(folder / "selection.json", {**result, "settings": settings.model_dump()})
-    unusable = [{"id": each.id, "place": Path(each.place).name, "reason": each.reason} for each in own.unusable]
-    write_samples_page(folder / "report.html", _shown(own, selection), result, unusable)
+    unusable = [{"id": each.id, "place": Path(each.place).name, "reason": each.reason} for each in private.unusable]
+    write_samples_page(folder / "report.html", _shown(private, selection), result, unusable)
     return result
 
 
-def _shown(own: Private, selection: Selection) -> list[dict[str, Any]]:
+def _shown(private: Private, selection: Selection) -> list[dict[str, Any]]:
     """What the page shows of each sample; of a large file, of the lowest `SHOWN` ones."""
     lowest = selection.scores.argsort(stable=True)[:SHOWN].sort().values
     return [
@@ -145,5 +147,5 @@ def _shown(own: Private, selection: Selection) -> list[dict[str, Any]]:
             "reason": selection.reason(row),
         }
         for row in lowest.tolist()
-        for sample in [own.samples[row]]
+        for sample in [private.samples[row]]
     ]

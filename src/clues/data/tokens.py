@@ -55,7 +55,7 @@ class TokenTable(Sequence[Tokens]):
     """
 
     def __init__(self, rows: Iterable[Tokens] = ()) -> None:
-        self._ids, self._tokens, self._rest = Spool(), Spool(), Spool()
+        self._rows = Spool()  # of each its tokens, the length of its id, its id, and what few rows have
         self._lengths, self._starts, self._limits = array("i"), array("i"), array("i")
         self._flags, self._domains = array("b"), array("i")
         self._names: list[str] = []
@@ -64,9 +64,10 @@ class TokenTable(Sequence[Tokens]):
             self.append(row)
 
     def append(self, row: Tokens) -> None:
-        self._ids.append(row.id.encode("utf-8", "surrogatepass"))
-        self._tokens.append(np.asarray(row.input_ids, dtype=np.int32).tobytes())
-        self._rest.append(pickle.dumps((row.earlier, row.prompt)) if row.earlier or row.prompt is not None else b"")
+        name = row.id.encode("utf-8", "surrogatepass")
+        rest = pickle.dumps((row.earlier, row.prompt)) if row.earlier or row.prompt is not None else b""
+        tokens = np.asarray(row.input_ids, dtype=np.int32).tobytes()
+        self._rows.append(b"".join((tokens, len(name).to_bytes(4, "little"), name, rest)))
         self._lengths.append(len(row.input_ids))
         self._starts.append(row.response_start)
         self._limits.append(-1 if row.limit is None else row.limit)
@@ -87,12 +88,12 @@ class TokenTable(Sequence[Tokens]):
         if isinstance(row, slice):
             return [self[each] for each in range(*row.indices(len(self)))]
         row = range(len(self))[row]
-        rest = self._rest[row]
+        tokens, name, rest = self._stored(row)
         earlier, prompt = pickle.loads(rest) if rest else ((), None)
         return Tokens(
-            id=self.id(row),
+            id=name.decode("utf-8", "surrogatepass"),
             domain=self._names[self._domains[row]],
-            input_ids=np.frombuffer(self._tokens[row], dtype=np.int32).tolist(),
+            input_ids=np.frombuffer(tokens, dtype=np.int32).tolist(),
             response_start=self._starts[row],
             truncated=bool(self._flags[row] & 1),
             ends=bool(self._flags[row] & 2),
@@ -102,7 +103,13 @@ class TokenTable(Sequence[Tokens]):
         )
 
     def id(self, row: int) -> str:
-        return self._ids[row].decode("utf-8", "surrogatepass")
+        return self._stored(row)[1].decode("utf-8", "surrogatepass")
+
+    def _stored(self, row: int) -> tuple[bytes, bytes, bytes]:
+        """(tokens, id, rest) of a row."""
+        stored, tokens = self._rows[row], 4 * self._lengths[row]
+        end = tokens + 4 + int.from_bytes(stored[tokens : tokens + 4], "little")
+        return stored[:tokens], stored[tokens + 4 : end], stored[end:]
 
     @property
     def ids(self) -> Iterator[str]:
@@ -137,7 +144,7 @@ class TokenTable(Sequence[Tokens]):
 
     def _encoded(self, row: int) -> bytes:
         domain = self._names[self._domains[row]].encode("utf-8", "surrogatepass")
-        values = (self._ids[row], domain, self._tokens[row], self._rest[row])
+        values = (domain, self._rows[row])
         numbers = struct.pack("<iib", self._starts[row], self._limits[row], self._flags[row])
         return b"".join(len(value).to_bytes(4, "little") + value for value in values) + numbers
 

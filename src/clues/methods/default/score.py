@@ -55,13 +55,13 @@ def combined(rows: Rows, gradients: Agreement[Group], *, likelihood: Columns) ->
     ends = torch.from_numpy(rows.tokens.ends)
     features = {
         "agreement": _agreement(rows, domains, gradients=gradients),
-        "loss": -likelihood["loss"],
+        "loss": -likelihood.pop("loss"),
         "trained loss": -gradients.loss,
-        "peak": -likelihood["peak"],
+        "peak": -likelihood.pop("peak"),
         # The end carries no information where we cut the response, or where there is no end token.
-        "end": torch.where(ends, -likelihood["end"], torch.nan),
-        "gain": likelihood["gain"],
-        "peak gain": likelihood["peak gain"],
+        "end": torch.where(ends, -likelihood.pop("end"), torch.nan),
+        "gain": likelihood.pop("gain"),
+        "peak gain": likelihood.pop("peak gain"),
     }
     clean = torch.from_numpy(rows.clean)
     stacked = torch.stack([features.pop(name) for name in FEATURES], dim=1)
