@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import clues.models.embedded as embedded
 from clues.cli import app
+from clues.models.base import load_base
 from clues.models.restoring import state_digest
 
 ROOT = Path(__file__).parents[1]
@@ -39,9 +40,12 @@ def own_files(tiny_model, write_samples, tmp_path, monkeypatch):
     """The files that the quick start names, in the working directory; the tiny model in place of the embedded one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(embedded, "fetch", lambda: tiny_model)
+    load_base.cache_clear()  # of the embedded model that a test before this one has loaded
     for name, count in (("samples.jsonl", 12), ("validation.jsonl", 4), ("anchors.jsonl", 4)):
         path = write_samples(name, count)
         path.write_text(path.read_text().replace('"response"', '"completion"'))  # which TRL reads too
+    yield
+    load_base.cache_clear()
 
 
 def test_the_quick_start_runs(own_files):
@@ -72,7 +76,6 @@ def test_the_notebook_and_the_trl_script_of_the_quick_start_run(own_files, tiny_
     assert any(not tensor.equal(weights[name]) for name, tensor in names["model"].state_dict().items())
 
 
-@pytest.mark.real_model
 def test_every_command_runs(own_files, tmp_path):
     assert len(CONSOLE) > 8
     for line in ["clues demo --out runs/demo", *CONSOLE]:
