@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from clues import Silo, select_records
 from clues.errors import ConfigError, DataError
 from clues.models.restoring import state_digest
+from clues.models.trajectory import Trained
 
 
 def records(count: int, start: int = 0) -> list[dict[str, str]]:
@@ -46,6 +47,15 @@ def test_work_is_done_once_and_another_method_takes_the_same_trajectory(loaded, 
     other = Silo(silo.job.with_scoring(method="clues"), store=silo.store)
     assert not torch.equal(other.score().score, silo.score().score)
     assert len(calls) == 1
+
+
+def test_what_is_selected_was_scored_along_the_trajectory_that_was_given(loaded, monkeypatch):
+    silo = Silo.from_records(*loaded, records(8), **PUBLIC, training={"steps": 4}, scoring={"method": "clues"})
+    trained = silo.trajectory()
+    last = Trained(trained.lora, trained.checkpoints[-1:])
+    scored = silo.score(last)
+    assert torch.equal(silo.select().scores, scored.score)
+    assert not torch.equal(silo.score().score, scored.score)
 
 
 def counted(calls):

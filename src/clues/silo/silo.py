@@ -75,6 +75,7 @@ class Silo:
     def __init__(self, job: Job, *, store: Store | None = None, folder: Path | None = None, name: str = "me") -> None:
         self.job, self.folder, self.name = job, folder, name
         self.store = store or (Store(folder / "store") if folder else Store.temporary())
+        self._scored: Scored | None = None
 
     @classmethod
     def from_records(
@@ -141,11 +142,12 @@ class Silo:
             folder = self._scored_at(trained)
         for name in (SAMPLES, ANCHORS, COSTS):
             self._show(folder / name, name)
-        return Scored(folder)
+        self._scored = Scored(folder)
+        return self._scored
 
     def select(self, threshold: Threshold | None = None) -> Selection:
-        """What is kept: by a threshold that is given, or by one that the own anchors set."""
-        scored, settings = self.score(), self.job.settings
+        """What is kept of the samples as they were last scored, by a given threshold or by that of the own anchors."""
+        scored, settings = self._scored or self.score(), self.job.settings
         if threshold is None:
             rule = with_rule(settings.selection, settings.scoring)
             threshold = fit_threshold({self.name: scored.anchors.score}, rule)
