@@ -37,8 +37,8 @@ def peak(model: str, samples: int) -> tuple[int, int]:
     return int(found[0]), int(found[1])
 
 
-def test_peak_memory_at_ten_times_the_samples(tiny_model):
+def test_peak_memory_at_twelve_times_the_samples(tiny_model):
     few, gradient = peak(str(tiny_model), 64)
-    many, _ = peak(str(tiny_model), 640)
-    assert 576 * gradient > 0.1 * few  # keeping the gradients would have shown
+    many, _ = peak(str(tiny_model), 768)
+    assert 704 * gradient > 0.1 * few  # keeping the gradients would have shown
     assert many < 1.05 * few
