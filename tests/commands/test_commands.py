@@ -289,10 +289,10 @@ def test_rounds_train_on_all_of_a_clients_samples(clues, config, tmp_path, monke
     seen = {}
     original = silo.fit
 
-    def recorded(base, tokens, training, **options):
+    def recorded(base, tokens, *, training, **options):
         if "mixed" in training.what:
             seen.setdefault(tokens[0].id[len("clean-")], []).append([t.id for t in tokens])
-        return original(base, tokens, training, **options)
+        return original(base, tokens, training=training, **options)
 
     monkeypatch.setattr(silo, "fit", recorded)
     options = ["collaboration.mode=federated", "collaboration.rounds=2", "training.epochs=1", "evaluation.arms=[]"]
