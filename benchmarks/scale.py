@@ -1,12 +1,12 @@
-"""What grows with the number of samples: memory, our own time a sample, files on the disk; and what a kill costs.
+"""How memory, our own time per sample and files on the disk grow with the number of samples, and what a kill costs.
 
     python benchmarks/scale.py                              # 10,000 and 100,000 samples, a few minutes
     python benchmarks/scale.py --samples 10000 1000000      # half an hour and more
     python benchmarks/scale.py --method clues
 
-A random model of two layers scores generated records by `clues score` and selects by `clues select`, each size in a
-process of its own. Our own time is all that is not spent in passes of the model (`Gradients.receive`, `token_losses`)
-or in training. The model is far too small to be of use, so that what is ours shows.
+`clues score` scores generated records with a random model of two layers, and `clues select` selects; each size has its
+own process. Our own time is the time outside of passes (`Gradients.receive`, `token_losses`) and of training. The model
+is far too small to be useful, so that our own time is a visible part of the total.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ def main() -> None:
         tiny_model(folder / "model")
         for name in ("validation", "anchors"):
             write_records(folder / f"{name}.jsonl", PUBLIC, name)
-        print("| samples | peak memory, MB | ratio | of the model, MB | own time a sample, ms | passes, ms | files |")
+        print("| samples | peak memory, MB | ratio | of the model, MB | own time per sample, ms | passes, ms | files |")
         print("|---|---|---|---|---|---|---|")
         first: dict[str, Any] = {}
         for count in options.samples:
             figures = run(folder, count)
             first = first or figures
-            apart = [each["peak"] - each["model"] for each in (figures, first)]
+            memory, reference = (each["peak"] - each["model"] for each in (figures, first))
             print(
-                f"| {count:,} | {figures['peak'] / 1e6:.0f} | {apart[0] / apart[1]:.2f} | {figures['model'] / 1e6:.1f} "
+                f"| {count:,} | {figures['peak'] / 1e6:.0f} | {memory / reference:.2f} | {figures['model'] / 1e6:.1f} "
                 f"| {figures['own'] / count * 1e3:.3f} | {figures['passes'] / count * 1e3:.3f} | {figures['files']} |",
                 flush=True,
             )
@@ -97,22 +97,25 @@ def start(folder: Path, count: int) -> subprocess.Popen[str]:
     if not (run_folder / "samples.jsonl").is_file():
         write_records(run_folder / "samples.jsonl", count, str(count))
     command = [sys.executable, __file__, "--worker", str(run_folder), *sys.argv[1:]]
-    # Threads that wait for each other over matrices this small would be most of the time.
-    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=alone)
+    # With matrices this small, threads would spend most of the time waiting for each other.
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=one_thread)
 
 
 def run(folder: Path, count: int) -> dict[str, Any]:
     process = start(folder, count)
-    told, _ = process.communicate()
+    output, _ = process.communicate()
     if process.returncode:
         raise SystemExit(f"the run of {count} samples failed")
-    figures: dict[str, Any] = json.loads(told.splitlines()[-1])
+    figures: dict[str, Any] = json.loads(output.splitlines()[-1])
     return figures
 
 
 def kill(folder: Path, count: int) -> str:
-    """Kill a run in its third shard, let it resume, and say how many samples were passed over twice."""
+    """Kill a run after three complete shards, resume it, and report how many samples it read and how many it passed.
+
+    What the killed run had done of the shard under way is lost, and is not counted here.
+    """
     store = folder / str(count) / "out" / "store"
     whole = run(folder, count)
     shutil.rmtree(folder / str(count) / "out")
@@ -123,15 +126,15 @@ def kill(folder: Path, count: int) -> str:
     process.communicate()
     left = len(list(store.glob("passes/*.safetensors")))
     resumed = run(folder, count)
-    kept = whole["passed"] - resumed["passed"]
+    read = whole["passed"] - resumed["passed"]
     return (
-        f"\nKilled after {left} shards of {count:,} samples and resumed: {resumed['passed']:,} samples of "
-        f"{whole['passed']:,} were passed over, {kept:,} were read from the shards."
+        f"\nA run of {count:,} samples, killed after {left} shards: resumed, it made {resumed['passed']:,} of "
+        f"{whole['passed']:,} passes of a sample, and read {read:,} from the shards."
     )
 
 
 def work(folder: Path, method: str, batch_size: int) -> None:
-    """One run, in this process; prints what was measured as JSON."""
+    """One run in this process; prints the measurements as JSON."""
     import clues.models.likelihood as likelihood
     import clues.silo.silo as silo
     from clues import ScoreSettings, SelectionSettings, score, select
@@ -142,12 +145,11 @@ def work(folder: Path, method: str, batch_size: int) -> None:
     clock = Clock()
     clock.watch(Gradients, "receive", "passes", count=lambda _, batch, *__: len(batch.rows))
     clock.watch(likelihood, "token_losses", "passes", count=lambda _, ids, *__: len(ids))
-    for module in list(sys.modules.values()):  # who has imported it by name
+    for module in list(sys.modules.values()):  # modules that imported it by name
         if getattr(module, "token_losses", None) is clock.originals["token_losses"]:
             module.token_losses = likelihood.token_losses
     clock.watch(silo, "fit", "training")
     settings = ModelSettings(id=str(folder.parent / "model"), device="cpu")
-    before = resident()
     model = load_base(settings).model
     size = sum(tensor.numel() * tensor.element_size() for tensor in model.parameters())
     public = {name: [str(folder.parent / f"{name}.jsonl")] for name in ("validation", "anchors")}
@@ -158,7 +160,7 @@ def work(folder: Path, method: str, batch_size: int) -> None:
         score(ScoreSettings(samples=str(samples), model=settings, **fast, **public), out)
         select(out, SelectionSettings())
 
-    with tempfile.TemporaryDirectory() as scratch:  # what is imported on first use is no cost of a sample
+    with tempfile.TemporaryDirectory() as scratch:  # imports on first use are not a cost per sample
         score_and_select(folder.parent / "anchors.jsonl", Path(scratch) / "out")
     clock.reset()
     started = time.perf_counter()
@@ -166,12 +168,12 @@ def work(folder: Path, method: str, batch_size: int) -> None:
     seconds = time.perf_counter() - started
     files = sum(path.is_file() for path in (folder / "out").rglob("*"))
     own = seconds - clock.seconds["passes"] - clock.seconds["training"]
-    figures = {"peak": peak(), "start": before, "model": size, "own": own, "files": files, "passed": clock.passed}
+    figures = {"peak": peak(), "model": size, "own": own, "files": files, "passed": clock.passed}
     print(json.dumps({**figures, **clock.seconds}))
 
 
 class Clock:
-    """Seconds spent in functions, the outermost of nested ones alone."""
+    """Seconds spent in functions; of nested ones, only the outermost counts."""
 
     def __init__(self) -> None:
         self.originals: dict[str, Any] = {}
@@ -200,17 +202,9 @@ class Clock:
 
 
 def peak() -> int:
-    return _status("VmHWM")
-
-
-def resident() -> int:
-    return _status("VmRSS")
-
-
-def _status(name: str) -> int:
-    """Bytes, as Linux counts them: pages of mapped files among them."""
+    """The peak resident memory in bytes, mapped files included."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines[name].split()[0]) * 1024
+    return int(lines["VmHWM"].split()[0]) * 1024
 
 
 if __name__ == "__main__":

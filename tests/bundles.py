@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +17,6 @@ from clues.models.base import Base
 from clues.models.trajectory import Checkpoint, Trained
 from clues.passes.passes import Passes
 from clues.settings import LoraSettings, ScoringSettings, SiloSettings, TrainingSettings
-from clues.silo.silo import Silo
 
 Rows = Sequence[Tokens]
 
@@ -56,10 +54,6 @@ def score(
     assert own is None or own is samples
     given = job(base, samples, [], validation, scoring=settings.model_copy(update={"method": "clues"}))
     return scores(given, Trained(lora, points)).columns
-
-
-def silo(given: Job, folder: Path | None = None) -> Silo:
-    return Silo(given, folder=folder)
 
 
 def fit(

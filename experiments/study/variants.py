@@ -21,7 +21,7 @@ from measured import Measured, Score
 from torch import Tensor
 
 from clues.io.files import write_rows
-from clues.lab.rows import together
+from clues.lab.rows import pooled
 from clues.selection.metrics import selection_metrics
 from clues.selection.threshold import fit_threshold
 from clues.settings import Rule, SelectionSettings
@@ -80,7 +80,7 @@ def of_kept(scores: Mapping[str, Tensor], kept: Mapping[str, Tensor], kinds: Map
         chosen: list[bool] = kept[name].tolist()
         result = selection_metrics(scores[name][: len(own)].tolist(), chosen, own)
         results.append(result | {"kept": sum(chosen), "dropped": len(chosen) - sum(chosen)})
-    whole = together(results)
+    whole = pooled(results)
     return {name: whole[name] for name in FIGURES}
 
 

@@ -7,7 +7,7 @@ from clues.data.prompts import tokenize
 from clues.data.samples import read_samples
 from clues.evaluation import generation
 from clues.evaluation.generation import evaluate_answers, generate
-from clues.evaluation.tests import Tests
+from clues.evaluation.test_set import HeldOut
 from clues.models.adapters import adapter_state, attached
 from clues.settings import DataSettings, EvaluationSettings, LoraSettings
 
@@ -74,7 +74,7 @@ def test_figures_are_means_by_domain_of_the_first_samples(model, base, samples, 
     told = {s.id: s.response if s.id == "x.jsonl-0" else "nothing like it" for s in samples}
     monkeypatch.setattr(generation, "generate", lambda _m, _b, asked, **_: [told[t.id] for t in asked])
     found = evaluate_answers(
-        model, Tests(base, samples, tokens), EvaluationSettings(generate=4, generate_samples=2), what=""
+        model, HeldOut(base, samples, tokens), EvaluationSettings(generate=4, generate_samples=2), what=""
     )
     assert found == {
         "x": {"token_f1": 0.5, "rouge_l": 0.5, "answers": 2},

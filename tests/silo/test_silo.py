@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 import clues.passes.agreement as scoring
 import clues.passes.passes as passes
-from bundles import job, silo
+from bundles import job
 from clues.data.prompts import tokenize
 from clues.data.samples import read_samples
 from clues.errors import ScoringError
@@ -18,6 +18,7 @@ from clues.io.files import read_json
 from clues.models.adapters import adapter_state, attached
 from clues.models.trajectory import Checkpoint, Trained
 from clues.settings import DataSettings, LoraSettings, ScoringSettings
+from clues.silo.silo import Silo
 
 LORA = LoraSettings(r=2)
 SETTINGS = ScoringSettings(method="clues", batch_size=3)
@@ -35,7 +36,7 @@ def tables(base, write_samples):
     points = [Checkpoint(state, 0.5), Checkpoint(state, 0.25)]
 
     def scored(folder, settings=SETTINGS):
-        result = silo(job(base, samples, public, public, scoring=settings), folder).score(Trained(LORA, points))
+        result = Silo(job(base, samples, public, public, scoring=settings), folder=folder).score(Trained(LORA, points))
         return result.samples, result.anchors
 
     return scored
@@ -150,7 +151,7 @@ def test_what_is_scored_otherwise_is_not_read_from_the_disk(base, write_samples,
 
     def scored(samples=samples, validation=public, lora=LORA):
         given = job(base, samples, public, validation, scoring=SETTINGS)
-        return silo(given, tmp_path).score(Trained(lora, points)).samples
+        return Silo(given, folder=tmp_path).score(Trained(lora, points)).samples
 
     first = scored()
     assert scored(samples=[replace(t, id=f"new {t.id}") for t in samples]).ids[0].startswith("new ")

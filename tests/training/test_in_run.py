@@ -7,7 +7,7 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import clues.training.fit as fitting
-from bundles import fit, job, silo
+from bundles import fit, job
 from clues.data.batches import pad
 from clues.data.prompts import tokenize
 from clues.data.samples import read_samples
@@ -15,6 +15,7 @@ from clues.errors import ScoringError
 from clues.models.adapters import attached
 from clues.models.restoring import state_digest
 from clues.settings import DataSettings, LoraSettings, ScoringSettings, TrainingSettings
+from clues.silo.silo import Silo
 from clues.training.in_run import InRunScorer
 
 LORA = LoraSettings(r=2)
@@ -32,7 +33,7 @@ def parts(base, write_samples):
 
 def in_run(base, parts, folder):
     samples, validation, anchors = parts
-    return silo(job(base, samples, anchors, validation, lora=LORA, training=TRAINING, scoring=SETTINGS), folder)
+    return Silo(job(base, samples, anchors, validation, lora=LORA, training=TRAINING, scoring=SETTINGS), folder=folder)
 
 
 def plain(model, sample) -> torch.Tensor:

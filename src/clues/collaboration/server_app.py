@@ -29,7 +29,7 @@ from clues.data.prompts import tokenize
 from clues.data.samples import PublicSamples, as_rows, read_many, read_public
 from clues.errors import ProtocolError
 from clues.evaluation.held_out import evaluate_tests
-from clues.evaluation.tests import Tests
+from clues.evaluation.test_set import HeldOut
 from clues.io.files import replace_whole, write_json, write_parquet
 from clues.io.progress import say
 from clues.io.store import JSON, Store
@@ -239,7 +239,7 @@ def _evaluate(settings: RunSettings, base: Base, *, models: Mapping[str, Adapter
     """Results on the held-out tests, by domain and arm."""
     if not settings.evaluation.tests:
         return {}
-    tests = Tests.of(base, read_many(settings.evaluation.tests, settings.data), settings.data)
+    tests = HeldOut.of(base, read_many(settings.evaluation.tests, settings.data), settings.data)
     options = settings.evaluation.model_dump(include={"generate", "generate_samples"})
     inputs = [base.digest, tests.tokens.digest, [sample.response for sample in tests.samples], options]
     result: dict[str, Any] = {}

@@ -19,14 +19,12 @@ from clues.models.base import Base, load_base
 from clues.models.trajectory import Checkpoint, Trained, load_trajectory
 from clues.report.pages import write_samples_page
 from clues.selection.metrics import read_labels, selection_metrics
-from clues.selection.threshold import fit_threshold
 from clues.settings import ScoreSettings, SelectionSettings, SiloSettings, read_toml, validated
 from clues.silo.job import make_job
 from clues.silo.selection import Selection, counts, write_selection
-from clues.silo.silo import Scored, Silo
+from clues.silo.silo import ALONE, SAMPLES, Scored, Silo, select_by_anchors
 
-ALONE = "me"
-SHOWN = 10_000  # samples on the page: a browser shows no more
+SHOWN = 10_000  # samples on the page, as more would be too many for a browser
 
 
 def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
@@ -40,7 +38,7 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     Raises:
         CluesError: settings or data are wrong, or the model's loss is no number.
     """
-    # The size of a batch changes how fast scores come, not what they are: a run is the same without it.
+    # The batch size changes the speed of scoring and not its result, so it does not distinguish runs.
     config = settings.model_dump(mode="json", exclude={"scoring": {"batch_size", "batch_tokens"}})
     mute_others()
     once(lambda: refuse_other_run(out, config))
@@ -59,7 +57,7 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     once(lambda: write_provenance(out))
     facts, unusable = {"sha256": _digest(private)}, _unusable(private)
     once(lambda: write_json(out / "samples.json", facts))
-    del private  # the index of its samples is not needed while they are scored
+    del private  # the index of a large file, which scoring does not need
     scored = Silo(job, folder=out).score(trained)
     return {
         "samples": len(scored.samples),
@@ -91,7 +89,7 @@ def _unusable(private: Private) -> dict[str, int]:
 
 
 def _digest(private: Private) -> str:
-    """Of everything that a private file held."""
+    """A digest of the full content of a private file."""
     digest = hashlib.sha256()
     for sample in private.samples:
         digest.update(value_digest([sample.id, sample.record]).encode())
@@ -104,8 +102,8 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
     Returns:
         What selection.json holds: threshold, rule, kept, dropped, and metrics where labels are given.
     """
-    if not (folder / "scores.parquet").is_file():
-        raise OutputError(f"{folder}: holds no scores.parquet; run clues score with --out {folder} first.")
+    if not (folder / SAMPLES).is_file():
+        raise OutputError(f"{folder}: holds no {SAMPLES}; run clues score with --out {folder} first.")
     scored_by = validated(ScoreSettings, read_toml(folder / "config.toml"))
     private = read_private(scored_by.samples, scored_by.data)
     samples = private.samples
@@ -115,10 +113,10 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
     if labels:
         by_id = read_labels(labels, [sample.id for sample in samples])
         kinds = [by_id[sample.id] for sample in samples]
-    good_share = {ALONE: sum(not kind for kind in kinds) / len(kinds)} if kinds else None
+    good_share = sum(not kind for kind in kinds) / len(kinds) if kinds else None
     settings = with_rule(settings, scored_by.scoring)
-    threshold = fit_threshold({ALONE: scored.anchors.score}, settings, good_share)
-    selection = Selection(scored.samples, threshold, ALONE)
+    selection = select_by_anchors(scored, settings, good_share=good_share)
+    threshold = selection.threshold
     write_selection(private, selection, folder)
     result: dict[str, Any] = {
         "threshold": threshold.share[ALONE] if threshold.value is None else threshold.limit(ALONE),
@@ -135,7 +133,7 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
 
 
 def _shown(private: Private, selection: Selection) -> list[dict[str, Any]]:
-    """What the page shows of each sample; of a large file, of the lowest `SHOWN` ones."""
+    """What the page shows of each sample or, in a large file, of the `SHOWN` lowest-scoring ones."""
     lowest = selection.scores.argsort(stable=True)[:SHOWN].sort().values
     return [
         {

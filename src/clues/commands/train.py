@@ -10,7 +10,7 @@ from clues.data.samples import read_many, read_private
 from clues.errors import ConfigError, OutputError
 from clues.evaluation.held_out import evaluate_tests
 from clues.evaluation.overlap import rouge_package
-from clues.evaluation.tests import Tests
+from clues.evaluation.test_set import HeldOut
 from clues.io.files import replace_whole
 from clues.io.run_folder import claim_folder, write_provenance
 from clues.merging.merging import merge_adapters
@@ -71,7 +71,7 @@ def evaluate_file(settings: EvaluateSettings) -> dict[str, Any]:
         rouge_package()
     samples = read_many(settings.tests, settings.data)
     base = load_base(settings.model)
-    tests = Tests.of(base, samples, settings.data)
+    tests = HeldOut.of(base, samples, settings.data)
     if settings.adapter is None:
         return evaluate_tests(base.model, tests, settings.evaluation)
     state, lora = load_adapter(Path(settings.adapter), base)

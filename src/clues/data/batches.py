@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from clues.data.tokens import Tokens, as_table
+from clues.io.indexed import Indexed
 from clues.io.progress import track
 
 IGNORED = -100  # the label transformers leaves out of a loss
@@ -46,7 +47,7 @@ def pad(tokens: Sequence[Tokens], rows: list[int] | None = None) -> Batch:
     return Batch(rows or list(range(len(tokens))), *(torch.from_numpy(array) for array in (input_ids, mask, labels)))
 
 
-class Plan(Sequence[list[int]]):
+class Plan(Indexed[list[int]]):
     """Which samples make up which batch: grouped by length, longest first, so that memory runs out at once or never.
 
     A batch holds at most `batch_size` sequences and, unless it is a single one, at most `batch_tokens` padded tokens.
@@ -63,13 +64,10 @@ class Plan(Sequence[list[int]]):
     def __len__(self) -> int:
         return len(self._starts) - 1
 
-    def __getitem__(self, number: int) -> list[int]:  # type: ignore[override]
-        start, stop = self._starts[number], self._starts[number + 1]
+    def _item(self, row: int) -> list[int]:
+        start, stop = self._starts[row], self._starts[row + 1]
         rows: list[int] = self._order[start:stop].tolist()
         return rows
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return (self[number] for number in range(len(self)))
 
 
 def batches(

@@ -10,10 +10,10 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import overload
 
 import numpy as np
 
+from clues.io.indexed import Indexed
 from clues.io.spool import Spool
 
 Span = tuple[int, int]  # [from, to) in tokens
@@ -48,14 +48,14 @@ class Tokens:
         return self.input_ids[self.response_start :]
 
 
-class TokenTable(Sequence[Tokens]):
-    """Tokenized samples as columns: token ids in a memory-mapped file, 21 bytes per sample in memory.
+class TokenTable(Indexed[Tokens]):
+    """Tokenized samples as columns: tokens and ids in a temporary file, 25 bytes per sample in memory.
 
     Indexing builds the `Tokens` of a row.
     """
 
     def __init__(self, rows: Iterable[Tokens] = ()) -> None:
-        self._rows = Spool()  # of each its tokens, the length of its id, its id, and what few rows have
+        self._rows = Spool()  # per row: token ids, the length of the id, the id, and pickled fields that few rows have
         self._lengths, self._starts, self._limits = array("i"), array("i"), array("i")
         self._flags, self._domains = array("b"), array("i")
         self._names: list[str] = []
@@ -80,14 +80,7 @@ class TokenTable(Sequence[Tokens]):
     def __len__(self) -> int:
         return len(self._lengths)
 
-    @overload
-    def __getitem__(self, row: int) -> Tokens: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[Tokens]: ...
-    def __getitem__(self, row: int | slice) -> Tokens | list[Tokens]:
-        if isinstance(row, slice):
-            return [self[each] for each in range(*row.indices(len(self)))]
-        row = range(len(self))[row]
+    def _item(self, row: int) -> Tokens:
         tokens, name, rest = self._stored(row)
         earlier, prompt = pickle.loads(rest) if rest else ((), None)
         return Tokens(
@@ -166,7 +159,7 @@ def as_table(rows: Sequence[Tokens]) -> TokenTable | Joined:
     return rows if isinstance(rows, TokenTable | Joined) else TokenTable(rows)
 
 
-class Joined(Sequence[Tokens]):
+class Joined(Indexed[Tokens]):
     """Several tables as one, without copying."""
 
     def __init__(self, *parts: Sequence[Tokens]) -> None:
@@ -176,13 +169,7 @@ class Joined(Sequence[Tokens]):
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    @overload
-    def __getitem__(self, row: int) -> Tokens: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[Tokens]: ...
-    def __getitem__(self, row: int | slice) -> Tokens | list[Tokens]:
-        if isinstance(row, slice):
-            return [self[each] for each in range(*row.indices(len(self)))]
+    def _item(self, row: int) -> Tokens:
         part, number = self._at(row)
         return part[number]
 
@@ -195,7 +182,6 @@ class Joined(Sequence[Tokens]):
         return (row for part in self._parts for row in part.encoded_rows)
 
     def _at(self, row: int) -> tuple[TokenTable | Joined, int]:
-        row = range(len(self))[row]
         number = bisect.bisect_right(self._starts, row) - 1
         return self._parts[number], row - self._starts[number]
 
@@ -227,7 +213,7 @@ class Joined(Sequence[Tokens]):
         return self._parts[0].digest if len(self._parts) == 1 else _digest(self.encoded_rows)
 
 
-class Picked(Sequence[Tokens]):
+class Picked(Indexed[Tokens]):
     """Selected rows of a table, in the given order."""
 
     def __init__(self, table: Sequence[Tokens], rows: Sequence[int]) -> None:
@@ -236,11 +222,5 @@ class Picked(Sequence[Tokens]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    @overload
-    def __getitem__(self, row: int) -> Tokens: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[Tokens]: ...
-    def __getitem__(self, row: int | slice) -> Tokens | list[Tokens]:
-        if isinstance(row, slice):
-            return [self._table[each] for each in self._rows[row]]
+    def _item(self, row: int) -> Tokens:
         return self._table[self._rows[row]]

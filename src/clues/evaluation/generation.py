@@ -13,12 +13,12 @@ from clues.data.batches import batches
 from clues.data.cutting import cut_prompt
 from clues.data.tokens import Tokens
 from clues.evaluation.overlap import rouge_l, token_f1
-from clues.evaluation.tests import Tests
+from clues.evaluation.test_set import HeldOut
 from clues.models.base import Base
 from clues.settings import EvaluationSettings
 
 
-def evaluate_answers(model: Any, tests: Tests, settings: EvaluationSettings, *, what: str) -> dict[str, Any]:
+def evaluate_answers(model: Any, tests: HeldOut, settings: EvaluationSettings, *, what: str) -> dict[str, Any]:
     """By domain: `token_f1` and `rouge_l` (means over answers, 0 to 1), `answers` (number of generated answers).
 
     Args:

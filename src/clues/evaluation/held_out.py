@@ -6,11 +6,11 @@ from typing import Any
 
 from clues.evaluation.generation import evaluate_answers
 from clues.evaluation.likelihood import evaluate
-from clues.evaluation.tests import Tests
+from clues.evaluation.test_set import HeldOut
 from clues.settings import EvaluationSettings
 
 
-def evaluate_tests(model: Any, tests: Tests, settings: EvaluationSettings, *, what: str = "") -> dict[str, Any]:
+def evaluate_tests(model: Any, tests: HeldOut, settings: EvaluationSettings, *, what: str = "") -> dict[str, Any]:
     """By domain, the figures of `evaluate`, and those of `evaluate_answers` if `settings.generate` is above 0.
 
     Raises:

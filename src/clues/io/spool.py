@@ -6,10 +6,11 @@ import os
 import pickle
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, TypeVar, overload
+from collections.abc import Iterable, Iterator
+from typing import IO, TypeVar
 
 from clues.errors import OutputError
+from clues.io.indexed import Indexed
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ class Spool:
         self._tail.clear()
 
 
-class Spooled(Sequence[T]):
+class Spooled(Indexed[T]):
     """A growing list of pickled objects, larger than memory; each access returns a new object.
 
     Items may be replaced and removed. It keeps 16 bytes per item in memory, and the items that cannot be pickled.
@@ -98,15 +99,7 @@ class Spooled(Sequence[T]):
     def __len__(self) -> int:
         return len(self._places)
 
-    @overload
-    def __getitem__(self, row: int) -> T: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> list[T]: ...
-
-    def __getitem__(self, row: int | slice) -> T | list[T]:
-        if isinstance(row, slice):
-            return [self._load(place) for place in self._places[row]]
+    def _item(self, row: int) -> T:
         return self._load(self._places[row])
 
     def __setitem__(self, row: int, item: T) -> None:

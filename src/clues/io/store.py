@@ -39,13 +39,14 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
     def temporary(cls) -> Store:
         """A store that is removed with the object."""
         scratch = tempfile.TemporaryDirectory(prefix="clues-")
         store = cls(Path(scratch.name))
-        store._scratch = scratch  # type: ignore[attr-defined]
+        store._scratch = scratch
         return store
 
     def get(self, kind: str, inputs: Any, *, compute: Callable[[], T], codec: Codec[T]) -> T:

@@ -25,7 +25,7 @@ def selection_rows(metrics: Mapping[str, Any], labels: Mapping[str, Any]) -> lis
             rules.setdefault(rule, by_client)
     rows = []
     for rule, by_client in rules.items():
-        selections = by_client | {ALL: together(list(by_client.values()))}
+        selections = by_client | {ALL: pooled(list(by_client.values()))}
         rows += [{**labels, "threshold": rule, "client": client, **_flat(s)} for client, s in selections.items()]
     return rows
 
@@ -56,7 +56,7 @@ def cost_rows(costs: Mapping[str, Mapping[str, Any]], labels: Mapping[str, Any])
     return [{**labels, "client": client, **cost} for client, cost in costs.items()]
 
 
-def together(selections: Sequence[Mapping[str, Any]]) -> Row:
+def pooled(selections: Sequence[Mapping[str, Any]]) -> Row:
     """Pool the selections of all clients: summed counts and the metrics that follow from them.
 
     AUROC: the probability that of a good and a low-quality sample of the same client the good one has the higher score.

@@ -41,4 +41,5 @@ def bytes_per_token(base: Base) -> int:
     """
     config = base.model.config.get_text_config()
     size = torch.finfo(base.model.dtype).bits // 8
-    return int(34 * config.num_hidden_layers * config.hidden_size * size // 2 + 8 * config.vocab_size)
+    per_layer: int = 34 * config.hidden_size * size // 2
+    return config.num_hidden_layers * per_layer + 8 * config.vocab_size

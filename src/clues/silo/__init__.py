@@ -1,1 +1,1 @@
-"""What one data owner does: train a trajectory, score, select, train on what is kept."""
+"""What one data owner does: train a trajectory, score, select, and train on the selected samples."""

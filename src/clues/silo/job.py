@@ -1,4 +1,4 @@
-"""From samples to a job: tokenized, and checked on the model before anything heavy."""
+"""From samples to a job: tokenizing, and checking the settings on the model before any heavy work."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from clues.settings import SiloSettings
 def make_job(
     base: Base, samples: Sequence[Sample], public: PublicSamples, *, settings: SiloSettings, lora: Lora | None = None
 ) -> Job:
-    """What one data owner is to do with its samples.
+    """Tokenize private and public samples into a job.
 
     Args:
-        lora: of the adapter that scores are computed at, where it is not trained by these settings.
+        lora: the configuration of a given adapter to score at, if these settings do not train one.
 
     Raises:
         CluesError: samples that the template refuses, unknown domains, modules that cannot be scored; all at once.

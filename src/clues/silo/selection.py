@@ -21,7 +21,7 @@ from clues.silo.tables import ScoreTable
 
 @dataclass(frozen=True)
 class Selection:
-    """The samples of `table` that `threshold` keeps at `client`, by one of its columns."""
+    """The samples that a threshold keeps at a client, by one column of a table of scores."""
 
     table: ScoreTable
     threshold: Threshold
@@ -30,7 +30,7 @@ class Selection:
 
     @cached_property
     def kept(self) -> list[bool]:
-        """One a sample."""
+        """Whether each sample is kept: samples."""
         kept: list[bool] = self.threshold.keep(self.scores, self.client).tolist()
         return kept
 
@@ -44,32 +44,30 @@ class Selection:
         return (self.reason(row) for row in range(len(self.kept)))
 
     def reason(self, row: int) -> str:
-        """The rule, and of a dropped sample the feature that is least like good samples."""
-        limit, keep = self.threshold.limit(self.client), self.kept[row]
-        rule = self.threshold.rule
+        """The rule and, for a dropped sample, the feature on which it is least like good samples."""
+        limit, keep, rule = self.threshold.limit(self.client), self.kept[row], self.threshold.rule
         if limit is None:
-            return f"{'among' if keep else 'not among'} the best share ({rule})" + self._lowest(row, keep)
-        return f"score {'≥' if keep else '<'} {limit:.6g} ({rule})" + self._lowest(row, keep)
-
-    def _lowest(self, row: int, keep: bool) -> str:
+            reason = f"{'among' if keep else 'not among'} the best share ({rule})"
+        else:
+            reason = f"score {'≥' if keep else '<'} {limit:.6g} ({rule})"
         if keep or self._features is None:
-            return ""
-        place = int(self._features[row].argmin())
-        value = float(self._features[row, place])
-        return f"; lowest: {FEATURES[place]}, {value:+.1f} standard deviations of clean ones"
+            return reason
+        lowest = int(self._features[row].argmin())
+        value = float(self._features[row, lowest])
+        return f"{reason}; lowest: {FEATURES[lowest]}, {value:+.1f} standard deviations of clean ones"
 
     @cached_property
     def _features(self) -> np.ndarray | None:
-        """samples × features of the default score; a column `loss` alone is the loss itself, in nats."""
+        """samples × features, if the default score made the table; else a column `loss` is the loss itself, in nats."""
         if not set(FEATURES) <= set(self.table.names):
             return None
         return np.stack([self.table[name].numpy() for name in FEATURES], axis=1)
 
 
 def write_selection(private: Private, selection: Selection, folder: Path) -> None:
-    """Write kept.jsonl and dropped.jsonl: the original records untouched, plus score and reason.
+    """Write kept.jsonl and dropped.jsonl: the original records, each with its score and the reason.
 
-    Records that cannot be used stand at the end of dropped.jsonl without a score.
+    Unusable records come last in dropped.jsonl, without a score.
     """
 
     def write(kept: Path, dropped: Path) -> None:
@@ -89,6 +87,6 @@ def write_selection(private: Private, selection: Selection, folder: Path) -> Non
 
 
 def counts(selection: Selection) -> dict[str, Any]:
-    """How many samples are kept, and how many dropped."""
+    """The numbers of kept and of dropped samples."""
     kept = sum(selection.kept)
     return {"kept": kept, "dropped": len(selection.kept) - kept}

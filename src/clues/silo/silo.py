@@ -1,7 +1,7 @@
-"""One data owner: it trains a trajectory, scores, selects, and trains on what it keeps.
+"""One data owner: it trains a trajectory, scores, selects, and trains on the selected samples.
 
-A notebook makes a `Silo` of a loaded model and a list of records; `clues score` puts files around one, and a client of
-a collaboration puts messages around one. It knows neither.
+A notebook makes a `Silo` of a loaded model and a list of records, `clues score` makes one of files, and a client of a
+collaboration of messages. The silo itself depends on neither.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ from clues.passes.numbers import check_numbers
 from clues.passes.passes import PASSES, Columns, Passes
 from clues.passes.sizing import batch_limits
 from clues.selection.threshold import Threshold, fit_threshold
-from clues.settings import SiloSettings, validated
+from clues.settings import SelectionSettings, SiloSettings, validated
 from clues.silo.job import make_job
 from clues.silo.selection import Selection
 from clues.silo.tables import ScoreTable, write_table
 from clues.training.fit import Training, fit
 from clues.training.in_run import InRunScorer
 
+ALONE = "me"  # the owner's name where there is no collaboration
 SAMPLES, ANCHORS, COSTS = "scores.parquet", "anchors.parquet", "costs.json"
 
 
@@ -58,21 +59,33 @@ class Scored:
 
     @property
     def score(self) -> Tensor:
-        """Of the private samples: samples, more is better."""
+        """The scores of the private samples, higher being better: samples."""
         return self.samples.score
+
+
+def select_by_anchors(
+    scored: Scored, settings: SelectionSettings, *, name: str = ALONE, good_share: float | None = None
+) -> Selection:
+    """What one owner keeps by its own anchors alone.
+
+    Args:
+        settings: they name the rule. good_share: the true share of good samples, for the rule `oracle-ratio`.
+    """
+    shares = None if good_share is None else {name: good_share}
+    threshold = fit_threshold({name: scored.anchors.score}, settings, shares)
+    return Selection(scored.samples, threshold, name)
 
 
 class Silo:
     """One data owner, in memory or on disk.
 
     Args:
-        store: remembers finished work, so that nothing is done twice; a temporary one where none is given.
-        folder: where results are shown under the names that people look for: trajectory/, scores.parquet,
-            anchors.parquet, costs.json.
+        store: keeps finished work; `folder`/store by default, and a temporary store without a folder.
+        folder: where results are exported: trajectory/, scores.parquet, anchors.parquet, costs.json.
         name: the owner's name in a threshold.
     """
 
-    def __init__(self, job: Job, *, store: Store | None = None, folder: Path | None = None, name: str = "me") -> None:
+    def __init__(self, job: Job, *, store: Store | None = None, folder: Path | None = None, name: str = ALONE) -> None:
         self.job, self.folder, self.name = job, folder, name
         self.store = store or (Store(folder / "store") if folder else Store.temporary())
         self._scored: Scored | None = None
@@ -88,16 +101,16 @@ class Silo:
         anchors: Sequence[Mapping[str, Any]],
         **settings: Any,
     ) -> Silo:
-        """A silo of a loaded model and of records as a file would hold them; only temporary files are written.
+        """A silo of a loaded model and of records as a file would contain them. Only temporary files are written.
 
         Args:
             model, tokenizer: a causal LM of transformers, and its own.
-            validation: clean records that say what is good. anchors: clean records that set the threshold.
+            validation: clean records that define what is good. anchors: clean records that set the threshold.
             settings: tables of settings, such as `scoring={"method": "clues"}`.
 
         Raises:
-            ConfigError: settings are wrong, all of them at once.
-            DataError: records that cannot be used, all of them at once.
+            ConfigError: invalid settings, all of them at once.
+            DataError: unusable records, all of them at once.
         """
         chosen = validated(SiloSettings, settings)
         checked_method(chosen.scoring)
@@ -111,7 +124,7 @@ class Silo:
         return cls(make_job(base, samples, public, settings=chosen))
 
     def trajectory(self) -> Trained:
-        """Train on all private samples, and record the trajectory."""
+        """The trajectory of an adapter trained on all private samples."""
         job, training = self.job, self._training()
         if job.scoring.walk == "in-run":
             return load_trajectory(self._scored_in_run() / "trajectory", job.base)
@@ -125,12 +138,13 @@ class Silo:
         return load_trajectory(folder, job.base)
 
     def score(self, trained: Trained | None = None) -> Scored:
-        """Score the private samples and the anchors, along a trajectory that is given or trained.
+        """Score the private samples and the anchors along `trained`, by default along the silo's own trajectory.
 
-        Called in every process of a silo, each scores a share of the batches.
+        Each process of a silo calls this, and scores a share of the batches.
 
         Raises:
-            ConfigError, ScoringError: the method cannot be used with these settings, or a score is not a number.
+            ConfigError: the method cannot be used with these settings.
+            ScoringError: a score is not a number.
         """
         if self.job.scoring.walk == "in-run":
             folder = self._scored_in_run()
@@ -146,12 +160,11 @@ class Silo:
         return self._scored
 
     def select(self, threshold: Threshold | None = None) -> Selection:
-        """What is kept of the samples as they were last scored, by a given threshold or by that of the own anchors."""
+        """Select by the latest scores, with a threshold that is given or fitted on the silo's own anchors."""
         scored, settings = self._scored or self.score(), self.job.settings
-        if threshold is None:
-            rule = with_rule(settings.selection, settings.scoring)
-            threshold = fit_threshold({self.name: scored.anchors.score}, rule)
-        return Selection(scored.samples, threshold, self.name)
+        if threshold:
+            return Selection(scored.samples, threshold, self.name)
+        return select_by_anchors(scored, with_rule(settings.selection, settings.scoring), name=self.name)
 
     def train(
         self,
@@ -162,10 +175,10 @@ class Silo:
         proximal_mu: float = 0.0,
         what: str = "training",
     ) -> AdapterState:
-        """Train an adapter on some of the private samples, on what is kept where none are given; its tensors.
+        """Train an adapter on some private samples, by default on the selected ones; returns its tensors.
 
         Args:
-            initial: the adapter to start from. in_order, proximal_mu: as in `Training`.
+            initial, in_order, proximal_mu, what: as in `Training`.
         """
         if rows is None:
             rows = [row for row, keep in enumerate(self.select().kept) if keep]
@@ -250,6 +263,6 @@ def select_records(
     anchors: Sequence[Mapping[str, Any]],
     **settings: Any,
 ) -> list[Mapping[str, Any]]:
-    """The records that are worth training on, in their order; arguments as in `Silo.from_records`."""
+    """The records that are worth training on, in their order. The arguments are those of `Silo.from_records`."""
     silo = Silo.from_records(model, tokenizer, records, validation=validation, anchors=anchors, **settings)
     return [record for record, keep in zip(records, silo.select().kept, strict=True) if keep]

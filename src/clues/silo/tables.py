@@ -1,4 +1,4 @@
-"""Files of scores: a row a sample, a column a measure. Names of columns mean something here alone."""
+"""Files of scores: a row per sample, a column per measure. Only these files give column names a meaning."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROWS = 2**16  # samples that are converted at once
 
 
 class ScoreTable:
-    """A file of scores, whose columns are read when they are asked for.
+    """A file of scores. Each access reads one column.
 
     Raises:
         OutputError: the file is missing or broken.
@@ -37,7 +37,7 @@ class ScoreTable:
 
     @cached_property
     def names(self) -> list[str]:
-        """The columns, but for the ids."""
+        """The columns except the ids."""
         return [name for name in self._file.schema_arrow.names if name != "id"]
 
     @property
@@ -47,7 +47,7 @@ class ScoreTable:
 
     @property
     def score(self) -> Tensor:
-        """samples, more is better."""
+        """Higher is better: samples, float64."""
         return self["score"]
 
     def __getitem__(self, name: str) -> Tensor:
@@ -56,7 +56,7 @@ class ScoreTable:
 
 
 def write_table(path: Path, ids: Iterator[str], columns: Mapping[str, Tensor]) -> None:
-    """Write columns of equal length beside the samples' ids, as float64."""
+    """Write ids and columns of equal length, as float64."""
     import pyarrow
     import pyarrow.parquet
 

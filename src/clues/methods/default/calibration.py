@@ -24,9 +24,7 @@ def standardised(features: Tensor, domains: Sequence[Any] | np.ndarray, *, clean
     Args:
         features: samples × features. domains: of each sample; each has clean samples. clean: samples, bool.
     """
-    codes, centred = torch.from_numpy(np.unique(domains, return_inverse=True)[1]), features.double()
-    if centred is features:
-        centred = features.clone()
+    codes, centred = torch.from_numpy(np.unique(domains, return_inverse=True)[1]), features.to(torch.float64, copy=True)
     centres = torch.stack([centred[clean & (codes == code)].nanmean(0) for code in range(int(codes.max()) + 1)])
     for rows, row_codes in zip(centred.split(BLOCK), codes.split(BLOCK), strict=True):
         rows -= centres[row_codes]

@@ -63,17 +63,17 @@ class PublicOdds:
 
     odds: Odds
     good: Tensor  # samples × corruption types
-    damaged: Sequence[Tensor]  # the same, for samples of each type
+    corrupted: Sequence[Tensor]  # the same, for samples of each type
 
     @property
     def equal_shares(self) -> Tensor:
-        return torch.full((len(self.damaged),), 1 / len(self.damaged), dtype=torch.float64)
+        return torch.full((len(self.corrupted),), 1 / len(self.corrupted), dtype=torch.float64)
 
     def mixture(self, shares: Tensor) -> Mixture:
         """Of the log-odds against types with these shares, as if good and low quality were equally frequent."""
         good = against_all(self.good, shares)
-        low = torch.cat([against_all(odds, shares) for odds in self.damaged])
-        weights = [torch.full((len(o),), float(s) / len(o)) for o, s in zip(self.damaged, shares, strict=True)]
+        low = torch.cat([against_all(odds, shares) for odds in self.corrupted])
+        weights = [torch.full((len(o),), float(s) / len(o)) for o, s in zip(self.corrupted, shares, strict=True)]
         return Mixture(0.5, _normal(good, torch.ones(len(good))), _normal(low, torch.cat(weights)))
 
     def log_odds(self, features: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clues.data.tokens import Joined, Tokens, as_table
+from clues.io.indexed import Indexed
 from clues.methods.default.corruptions import TYPES, corrupted
 
 COPIES = 2  # corrupted copies of every clean sample
@@ -16,7 +17,7 @@ Group = tuple[str, int]  # a domain of the validation set, and the half of it
 
 
 @dataclass(frozen=True)
-class Labels(Sequence[str]):
+class Labels(Indexed[str]):
     """One of a few names for each of many samples; `codes`: indices into `names`."""
 
     names: list[str]
@@ -25,7 +26,7 @@ class Labels(Sequence[str]):
     def __len__(self) -> int:
         return len(self.codes)
 
-    def __getitem__(self, row: int) -> str:  # type: ignore[override]
+    def _item(self, row: int) -> str:
         return self.names[self.codes[row]]
 
 

@@ -49,7 +49,10 @@ def score(job: Job, trained: Trained, passes: Passes) -> Scores:
 
 
 def combined(rows: Rows, gradients: Agreement[Group], *, likelihood: Columns) -> Scores:
-    """What `score` returns, from the measurements of every row."""
+    """What `score` returns, from the measurements of every row.
+
+    Takes the columns out of `likelihood`: of a large client, they would only fill the memory that follows needs.
+    """
     domains, scored = nearest_domains(rows, gradients), slice(rows.scored)
     by_domain = _by_domain(gradients)
     ends = torch.from_numpy(rows.tokens.ends)
@@ -102,13 +105,13 @@ def log_odds(features: Tensor, *, good: Tensor, corruption: np.ndarray, private:
 def nearest_domains(rows: Rows, gradients: Agreement[Group]) -> Labels:
     """The validation domain of every sample: its own, or where the validation set lacks that, the most similar one."""
     cosines = _by_domain(gradients)
-    names = list(cosines)
+    names, named = list(cosines), rows.domains
     nearest = []
-    for code, domain in enumerate(rows.domains.names):
-        of_domain = torch.from_numpy(rows.domains.codes == code).nonzero()[:, 0]
+    for code, domain in enumerate(named.names):
+        of_domain = torch.from_numpy(named.codes == code).nonzero()[:, 0]
         best = domain if domain in cosines else max(names, key=lambda name: float(cosines[name][of_domain].mean()))
         nearest.append(names.index(best))
-    return Labels(names, np.array(nearest, dtype=np.int32)[rows.domains.codes])
+    return Labels(names, np.array(nearest, dtype=np.int32)[named.codes])
 
 
 def _agreement(rows: Rows, domains: Labels, *, gradients: Agreement[Group]) -> Tensor:

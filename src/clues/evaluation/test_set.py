@@ -13,11 +13,13 @@ from clues.settings import DataSettings
 
 
 @dataclass(frozen=True)
-class Tests:
+class HeldOut:
+    """Test samples, and the same ones tokenized for a base model."""
+
     base: Base
     samples: Sequence[Sample]
     tokens: TokenTable
 
     @classmethod
-    def of(cls, base: Base, samples: Sequence[Sample], data: DataSettings) -> Tests:
+    def of(cls, base: Base, samples: Sequence[Sample], data: DataSettings) -> HeldOut:
         return cls(base, samples, tokenize(samples, base, data))
