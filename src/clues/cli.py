@@ -38,7 +38,7 @@ Validation = Annotated[list[str], typer.Option(help="Good public samples that sh
 Anchors = Annotated[list[str], typer.Option(help="A few good public samples that set the threshold; repeatable.")]
 Labels = Annotated[str | None, typer.Option(help="Labels (id, quality: good|low, kind), for metrics only.")]
 
-Kinds = Annotated[str, typer.Option(help="Corruption types: cut, delete, exchange, noise, foreign, wrong-choice.")]
+Kinds = Annotated[str, typer.Option(help="Corruption types, or natural for all natural ones; see the table below.")]
 Severity = Annotated[float, typer.Option(help="Share of a response that is corrupted.")]
 
 
