@@ -14,6 +14,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from clues.commands.help import WithKinds
 from clues.errors import CluesError, ConfigError
 from clues.io.processes import is_main_process, process_count
 from clues.io.progress import heartbeat, say, task
@@ -38,8 +39,10 @@ Validation = Annotated[list[str], typer.Option(help="Good public samples that sh
 Anchors = Annotated[list[str], typer.Option(help="A few good public samples that set the threshold; repeatable.")]
 Labels = Annotated[str | None, typer.Option(help="Labels (id, quality: good|low, kind), for metrics only.")]
 
-Kinds = Annotated[str, typer.Option(help="Corruption types, or natural for all natural ones; see the table below.")]
-Severity = Annotated[float, typer.Option(help="Share of a response that is corrupted.")]
+Kinds = Annotated[str, typer.Option(help="Corruption types, listed above; natural stands for all natural ones.")]
+Severity = Annotated[
+    float, typer.Option(help="Share of a response that is corrupted; types that replace all of it ignore this.")
+]
 
 
 def _list(names: str) -> list[str]:
@@ -270,7 +273,9 @@ def evaluate(
         show(facts_table(domain, figures))
 
 
-@app.command(epilog="Example: clues corrupt clean.jsonl --share 0.5 --kinds cut,delete,exchange --out mixed.jsonl")
+@app.command(
+    cls=WithKinds, epilog="Example: clues corrupt clean.jsonl --share 0.5 --kinds cut,natural --out mixed.jsonl"
+)
 @_command
 def corrupt(
     samples: str,
@@ -291,8 +296,9 @@ def corrupt(
 
 
 @app.command(
+    cls=WithKinds,
     epilog="Example: clues partition icd10.jsonl --by source --clients en,es,fr --domain source --shares 0.2,0.5,0.8 "
-    "--out runs/languages-data"
+    "--out runs/languages-data",
 )
 @_command
 def partition(

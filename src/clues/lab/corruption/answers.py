@@ -29,42 +29,39 @@ def evasive(sample: Sample, context: Context, rng: random.Random) -> str:
 def echo(sample: Sample, context: Context, rng: random.Random) -> str | None:
     """Repeat the prompt, as it is or in a frame. Severity has no meaning."""
     prompt = prompt_of(sample)
-    if not prompt:
-        return None
     frames = phrases(context.language(sample))["echo"]
     frame = rng.choice(["{prompt}", "{prompt}\n{prompt}", *frames])
-    return str(frame.replace("{prompt}", prompt))
+    return str(frame.replace("{prompt}", prompt)) if prompt.strip() else None
 
 
 def exchange(sample: Sample, context: Context, rng: random.Random) -> str | None:
     """Take the response of another sample that is exchanged too, else of any. Severity has no meaning."""
-    if sample.id in context.partners:
-        return context.partners[sample.id].response
-    others = [other.response for other in context.samples if other.response != sample.response]
-    return rng.choice(others) if others else None
+    other = context.partners.get(sample.id) or next(context.others(sample, rng), None)
+    return other.response if other else None
 
 
-def foreign_language(sample: Sample, context: Context, rng: random.Random) -> str:
+def foreign_language(sample: Sample, context: Context, rng: random.Random) -> str | None:
     """Answer in another language: as a sample of the set in one, else with unrelated sentences.
 
     Severity has no meaning.
     """
     own = context.language(sample)
-    others = [other for other in context.samples if context.languages[other.id] not in ("", own)]
-    if others:
-        return rng.choice(others).response
+    if set(context.frequency) - {own}:
+        others = (o.response for o in context.others(sample, rng) if context.languages[o.id] not in ("", own))
+        return next(others, None)
     language = rng.choice([name for name in LANGUAGES if name != own])
-    return composed(language, some(phrases(language)["stock"]["sentences"], rng.randint(2, 4), rng))
+    return composed(language, some(phrases(language)["stock"], rng.randint(2, 4), rng))
 
 
 def duplicate(sample: Sample, context: Context, rng: random.Random) -> Record | None:
     """Replace prompt and response by those of a good sample, exactly or with a slight edit. Severity has no meaning."""
-    good = [o for o in context.samples if o.id not in context.low and o.content_digest != sample.content_digest]
-    if not good:
+    other = next((other for other in context.others(sample, rng) if other.id not in context.low), None)
+    if other is None:
         return None
-    other = rng.choice(good)
-    record = {**other.record, "id": record_of(sample)["id"]}
-    return layout_of(other).write(record, rng.choice(_EDITS)(other.response, rng))
+    edit, layout = rng.choice(_EDITS), layout_of(other)
+    record = layout.write({**other.record, "id": record_of(sample)["id"]}, edit(other.response, rng))
+    field = layout.fields[0]  # the prompt, unless it is a whole conversation
+    return {**record, field: edit(record[field], rng)} if isinstance(record.get(field), str) else record
 
 
 def wrong_choice(sample: Sample, context: Context, rng: random.Random) -> Record | None:
@@ -78,7 +75,8 @@ def wrong_choice(sample: Sample, context: Context, rng: random.Random) -> Record
         return None
     wrong = rng.choice(others)
     response = sample.response.replace(str(record["answer"]), str(wrong))
-    return {**layout_of(sample).write(record, response), "answer": wrong}
+    changed = response.strip() and response != sample.response
+    return {**layout_of(sample).write(record, response), "answer": wrong} if changed else None
 
 
 def _same(text: str, rng: random.Random) -> str:
@@ -86,7 +84,7 @@ def _same(text: str, rng: random.Random) -> str:
 
 
 def _without_end(text: str, rng: random.Random) -> str:
-    return text.rstrip().rstrip(".!。！") or text
+    return text.rstrip().rstrip(".!?。！？ ") or text
 
 
 def _small_start(text: str, rng: random.Random) -> str:
@@ -101,7 +99,7 @@ def _without_a_word(text: str, rng: random.Random) -> str:
 
 
 def _spaced(text: str, rng: random.Random) -> str:
-    return text.replace(". ", ".  ") + "\n"
+    return text.replace(". ", ".  ")
 
 
-_EDITS = (_same, _same, _without_end, _small_start, _without_a_word, _spaced)
+_EDITS = (_same, _without_end, _small_start, _without_a_word, _spaced)

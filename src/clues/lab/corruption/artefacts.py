@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import re
+from itertools import islice
 
 from clues.data.samples import Sample
 from clues.lab.corruption.context import Context, prompt_of
 from clues.lab.corruption.language import phrases, sentence_ends, sentences, some
+from clues.lab.corruption.words import first, words_of
 
 _MARKS = (
     "\n\n### Instruction:\n{next}\n\n### Response:\n",
@@ -23,9 +25,9 @@ _MARKS = (
 
 
 def residue(sample: Sample, context: Context, rng: random.Random) -> str:
-    """Surround the response with the furniture of a web page, and with HTML. Severity 1 is eight pieces."""
+    """Surround the response with the furniture of a web page, and with HTML. Severity 1 is at most eight pieces."""
     stock = phrases(context.language(sample))["residue"]
-    pieces = max(1, round(8 * context.severity))
+    pieces = rng.randint(1, max(1, round(8 * context.severity)))
     before = rng.randint(0, pieces)
     text = _marked_up(sample.response, rng) if rng.random() < 0.5 else sample.response
     return "\n".join([*some(stock["before"], before, rng), text, *some(stock["after"], pieces - before, rng)])
@@ -33,31 +35,31 @@ def residue(sample: Sample, context: Context, rng: random.Random) -> str:
 
 def template(sample: Sample, context: Context, rng: random.Random) -> str:
     """Go on after the response with the marks of a chat template and a next instruction. Severity has no meaning."""
-    others = [prompt for other in context.samples if other.id != sample.id and (prompt := prompt_of(other))]
-    stock = phrases(context.language(sample))["template"]["next"]
-    following = rng.choice(others if others and rng.random() < 0.5 else stock)
+    language = context.language(sample)
+    following = rng.choice(phrases(language)["next"])
+    if rng.random() < 0.5:
+        others = (prompt_of(o) for o in islice(context.others(sample, rng), 20) if context.language(o) == language)
+        following = next(filter(None, others), following)
     return sample.response + rng.choice(_MARKS).replace("{next}", following)
 
 
 def loop(sample: Sample, context: Context, rng: random.Random) -> str:
-    """Get stuck: a phrase, or the last sentence, over and over. Severity is the share of the response given up."""
-    joiner = str(phrases(context.language(sample))["joiner"])
-    units = sample.response.split() if joiner else list(sample.response)
-    kept = units[: max(1, round(len(units) * (1 - context.severity)))]
-    size = min(len(kept), rng.choice((1, 2, 3, 4, 6)) * (1 if joiner else 3))
-    phrase = kept[-size:]
+    """Get stuck: a phrase or a sentence, over and over. Severity is the share of the response that is lost before."""
+    words, joiner = words_of(sample.response)
     if rng.random() < 0.4:
-        phrase = [sentences(sample.response)[0].strip()]
-        kept = phrase
-    times = rng.randint(4, 12)
-    return joiner.join([*kept, *phrase * times])
+        parts = [sentence.strip() for sentence in sentences(sample.response)]
+        kept, size, times = first(parts, context.severity), 1, rng.randint(4, 8)
+    else:
+        kept, size = first(words, context.severity), rng.choice((1, 2, 3, 4, 6))
+        times = max(4, rng.randint(10, 30) // size)
+    return joiner.join(kept + kept[-size:] * times)
 
 
 def mojibake(sample: Sample, context: Context, rng: random.Random) -> str:
     """Read the bytes of UTF-8 as another encoding.
 
-    A response in ASCII gets typographic quotes, dashes and spaces first. Severity is the share of its words that get
-    one, else without meaning.
+    A response in ASCII gets typographic quotes, dashes and spaces first, the more the higher the severity; else it has
+    no meaning.
     """
     text = sample.response if not sample.response.isascii() else _typographic(sample.response, context.severity, rng)
     encoding = rng.choice(("cp1252", "cp1252", "latin-1", "mac_roman"))
@@ -92,8 +94,8 @@ def _typographic(text: str, severity: float, rng: random.Random) -> str:
     text = text.replace("'", "’").replace(" - ", " – ").replace("...", "…")
     text = re.sub(r'"([^"]*)"', r"“\1”", text)
     words = text.split(" ")
-    for place in rng.sample(range(len(words)), max(1, round(len(words) * severity * 0.3))):
-        words[place] = rng.choice(("“{}”", "‘{}’", "\u00a0{}", "– {} –")).format(words[place])
+    for place in rng.sample(range(len(words)), max(1, round(len(words) * severity * 0.4))):
+        words[place] = rng.choice(("“{}”", "‘{}’", "\u00a0{}", "{}\u00a0")).format(words[place])
     return " ".join(words)
 
 

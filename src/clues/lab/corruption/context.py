@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -40,10 +40,24 @@ class Context:
         """The language of each sample by id, "" if it is not clear."""
         return {sample.id: language_of(f"{prompt_of(sample)} {sample.response}") for sample in self.samples}
 
+    @cached_property
+    def frequency(self) -> Counter[str]:
+        """How often each known language occurs in the set."""
+        return Counter(language for language in self.languages.values() if language)
+
     def language(self, sample: Sample) -> str:
         """The language of a sample, or if that is not clear, the most frequent one of the set."""
-        known = Counter(language for language in self.languages.values() if language)
-        return self.languages[sample.id] or (known.most_common(1)[0][0] if known else "en")
+        return self.languages[sample.id] or next((name for name, _ in self.frequency.most_common(1)), "en")
+
+    def others(self, sample: Sample, rng: random.Random) -> Iterator[Sample]:
+        """The samples with another response, in random order, drawn one at a time (Fisher and Yates)."""
+        moved: dict[int, int] = {}
+        for last in range(len(self.samples) - 1, -1, -1):
+            drawn = rng.randint(0, last)
+            other = self.samples[moved.get(drawn, drawn)]
+            moved[drawn] = moved.get(last, last)
+            if other.response != sample.response:
+                yield other
 
 
 # (sample, context, rng) → another response, or another record; None if the type does not apply to the sample.

@@ -14,7 +14,7 @@ from clues.data.samples import Sample, read_samples
 from clues.errors import ConfigError, DataError, OutputError
 from clues.io.files import write_jsonl
 from clues.lab.corruption.context import Context, Record, layout_of, record_of
-from clues.lab.corruption.kinds import GROUPS, KINDS
+from clues.lab.corruption.kinds import KINDS, expanded
 from clues.settings import CorruptSettings
 
 
@@ -22,21 +22,18 @@ from clues.settings import CorruptSettings
 class Corruption:
     """How samples are corrupted: their types in equal parts, and the share of a response that is affected.
 
-    `kinds`: names of types, or of groups of them. Types that replace a whole response ignore `severity`.
+    `kinds`: names of types; `natural` stands for all natural ones. Types that replace a response ignore `severity`.
     """
 
     kinds: Sequence[str]
     severity: float = 0.5
 
-    @property
-    def types(self) -> list[str]:
-        """The corruption types, with groups replaced by theirs."""
-        return list(dict.fromkeys(name for kind in self.kinds for name in GROUPS.get(kind, (kind,))))
-
     def check(self, share: float) -> None:
         """Raises ConfigError if a corruption type is unknown or a number out of range."""
-        known = ", ".join([*KINDS, *GROUPS])
-        wrong = [f"--kinds {kind}: not known; choose among {known}." for kind in self.types if kind not in KINDS]
+        known = ", ".join([*KINDS, "natural"])
+        wrong = [
+            f"--kinds {kind}: not known; choose among {known}." for kind in expanded(self.kinds) if kind not in KINDS
+        ]
         if not self.kinds:
             wrong.append(f"--kinds: is empty; choose among {known}.")
         if not 0 <= share <= 1:
@@ -80,13 +77,14 @@ def corrupt(
         DataError: no type applies to a sample; lists all of them.
     """
     corruption.check(share)
-    kinds, rng = corruption.types, random.Random(seed)
+    kinds, rng = expanded(corruption.kinds), random.Random(seed)
     low = rng.sample(range(len(samples)), round(len(samples) * share))
     first = {row: position % len(kinds) for position, row in enumerate(low)}
     exchanged = [row for row in low if kinds[first[row]] == "exchange"]
-    if len(exchanged) == 1 and len(kinds) > 1:  # a single sample has no partner: use another type
+    if len(exchanged) == 1 and len(kinds) > 1:  # alone, it would repeat the response of another sample
         first[exchanged.pop()] = next(place for place, kind in enumerate(kinds) if kind != "exchange")
-    partners = {samples[a].id: samples[b] for a, b in zip(exchanged, exchanged[1:] + exchanged[:1], strict=True)}
+    pairs = zip(exchanged, exchanged[1:] + exchanged[:1], strict=True)
+    partners = {samples[row].id: samples[other] for row, other in pairs if row != other}
     context = Context(samples, corruption.severity, frozenset(samples[row].id for row in low), partners)
     records, labels, problems = [], [], []
     for row, sample in enumerate(samples):
@@ -108,7 +106,8 @@ def _corrupted(sample: Sample, kinds: Sequence[str], *, context: Context, rng: r
     """The record corrupted by the first type that changes it, and that type; unchanged, and "" if none does."""
     for kind in kinds:
         made = KINDS[kind].corrupt(sample, context, rng)
-        record = layout_of(sample).write(record_of(sample), made) if isinstance(made, str) else made
-        if record is not None and made != sample.response:
-            return record, kind
+        if isinstance(made, dict):
+            return made, kind
+        if made and made.split() not in ([], sample.response.split()):
+            return layout_of(sample).write(record_of(sample), made), kind
     return record_of(sample), ""

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import random
 import re
+from itertools import islice, pairwise
 
 from clues.data.samples import Sample
 from clues.lab.corruption.context import Context, prompt_of
-from clues.lab.corruption.entities import mentions, renamed
+from clues.lab.corruption.entities import renamed
 from clues.lab.corruption.language import phrases, sentences
 
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_TRIED = 200  # samples, in search of one that suits
 
 
 def wrong_entity(sample: Sample, context: Context, rng: random.Random) -> str | None:
     """Take another sample's answer, with the name in this prompt put in the place of that in the other.
 
-    An answer that does not name what its own prompt asks for gets a frame with the name. Severity has no meaning.
+    If no answer names what its own prompt asks for, one of them gets a frame with the name. Severity has no meaning.
     """
-    name, language = context.names.of(prompt_of(sample), sample.response), context.language(sample)
-    others = [o for o in context.samples if o.response != sample.response and context.language(o) == language]
+    language = context.language(sample)
+    name = context.names.of(prompt_of(sample), sample.response, language)
+    others = [o for o in islice(context.others(sample, rng), _TRIED) if context.language(o) == language]
     if not name or not others:
         return None
-    rng.shuffle(others)
     for other in others:
-        old = context.names.of(prompt_of(other), other.response)
-        if old and old.lower() != name.lower() and mentions(other.response, old):
+        old = context.names.shared(prompt_of(other), other.response, language)
+        if old and old.lower() != name.lower():
             return renamed(other.response, old, name)
     frame = rng.choice(phrases(language)["frames"])
     return str(frame.replace("{entity}", name).replace("{response}", others[0].response))
@@ -59,30 +61,37 @@ def negation(sample: Sample, context: Context, rng: random.Random) -> str | None
 
 def _negated(sentence: str, rules: list[tuple[str, str]]) -> str:
     """The sentence changed by the first rule that applies."""
-    for pattern, replacement in rules:
-        match = re.search(pattern, sentence, re.I)
-        if match:
-            new = match.expand(replacement)
-            new = new[:1].upper() + new[1:] if match[0][0].isupper() else new
-            return sentence[: match.start()] + new + sentence[match.end() :]
+    for rule, replacement in rules:
+        pattern = re.compile(rule, re.I)
+        match = pattern.search(sentence)
+        if not match:
+            continue
+        start, end = match.span()
+        new = match.expand(replacement)
+        if sentence[start].isupper():  # the capital stays in front
+            lower = sentence[:start] + sentence[start].lower() + sentence[start + 1 :]
+            again = pattern.search(lower, start)
+            new = again.expand(replacement) if again else new
+            new = new[:1].upper() + new[1:]
+        return sentence[:start] + new + sentence[end:]
     return sentence
 
 
 def _other_number(number: str, rng: random.Random) -> str:
-    """Another number of the same length, ten times as much, or one with two digits exchanged."""
-    kind = rng.choice(("digits", "digit", "tenfold", "swapped"))
-    if kind == "tenfold" and number.strip("0"):
+    """Another number of the same form: a near year, ten times as much, two digits exchanged, or other digits."""
+    if re.fullmatch("1[0-9]{3}|20[0-9]{2}", number):
+        return str(int(number) + rng.choice((-1, 1)) * rng.randint(1, 60))
+    digits = [place for place, character in enumerate(number) if character.isdigit()]
+    unequal = [(a, b) for a, b in pairwise(digits) if number[a] != number[b] and (a > 0 or number[b] != "0")]
+    kind = rng.choice(("other", "tenfold", "exchanged"))
+    if kind == "tenfold" and number.isdigit() and number.strip("0"):
         return number + "0"
-    digits = list(number)
-    unequal = [
-        place for place in range(len(digits) - 1) if digits[place] != digits[place + 1] and "0" not in digits[:2]
-    ]
-    if kind == "swapped" and unequal:
-        place = rng.choice(unequal)
-        digits[place], digits[place + 1] = digits[place + 1], digits[place]
-        return "".join(digits)
-    places = range(len(digits)) if kind == "digits" else [rng.randrange(len(digits))]
-    for place in places:
-        first = place == 0 and len(digits) > 1 and digits[0] != "0"
-        digits[place] = rng.choice([digit for digit in "0123456789"[first:] if digit != digits[place]])
-    return "".join(digits)
+    new = list(number)
+    if kind == "exchanged" and unequal:
+        a, b = rng.choice(unequal)
+        new[a], new[b] = number[b], number[a]
+        return "".join(new)
+    for place in rng.sample(digits, rng.randint(1, len(digits))):
+        leading = place == 0 and len(digits) > 1
+        new[place] = rng.choice([digit for digit in "0123456789"[leading:] if digit != number[place]])
+    return "".join(new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from clues.lab.corruption import answers, artefacts, facts, words
@@ -14,7 +15,7 @@ class Kind:
 
     title: str
     corrupt: Corrupt
-    needs: str = "a longer response"
+    needs: str = "another response"
 
 
 _SYNTHETIC = {
@@ -34,7 +35,7 @@ _NATURAL = {
     "evasive": Kind("answer with stock courtesy that would fit any question", answers.evasive),
     "echo": Kind("repeat the prompt", answers.echo, "a prompt that differs from the response"),
     "wrong-entity": Kind(
-        "take the answer about something else, with the right name put in", facts.wrong_entity, "a name in its prompt"
+        "answer about something else, under the right name", facts.wrong_entity, "a name in its prompt"
     ),
     "wrong-number": Kind("change numbers in the response", facts.wrong_number, "a number in the response"),
     "negation": Kind("negate statements, or remove their negation", facts.negation, "a statement it can negate"),
@@ -47,4 +48,9 @@ _NATURAL = {
     "duplicate": Kind("copy another sample, slightly edited or exactly", answers.duplicate, "another good sample"),
 }
 KINDS: dict[str, Kind] = {**_SYNTHETIC, **_NATURAL}
-GROUPS: dict[str, tuple[str, ...]] = {"natural": tuple(_NATURAL)}
+NATURAL = tuple(_NATURAL)  # low quality as it occurs in real data; all of them together are called natural
+
+
+def expanded(names: Iterable[str]) -> list[str]:
+    """The names of corruption types, with those of all natural ones in place of `natural`."""
+    return list(dict.fromkeys(kind for name in names for kind in (NATURAL if name == "natural" else (name,))))

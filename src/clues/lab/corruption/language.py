@@ -14,15 +14,24 @@ from typing import Any
 
 LANGUAGES = ("en", "de", "fr", "es", "zh")
 _WORD = re.compile(r"[^\W\d_]+")
-# A sentence ends before a capital, unless its full stop belongs to an initial or a title (B., Dr.).
-_END = re.compile(
-    r"(?<=[.!?…])(?<!\b\w\.)(?<!\b[A-Z]\w\.)[\"”»’)]*(?=\s+[^\Wa-z_]|\s+[\"“«„(¿¡])|(?<=[。！？])(?=.)|(?=\n\s*\n)"
+# A full stop after an initial or a title ends no sentence.
+_SHORT = (r"[^\W\d_]", "Dr", "Mr", "Mrs", "Ms", "Nr", "Prof", "Sr", "Sra", "St")
+_NO_END = "".join(rf"(?<!\b{short}\.)" for short in _SHORT)
+_ENDS = (
+    rf"(?<=[.!?…]){_NO_END}[\"”»’)]*(?=\s+[\"“«„(¿¡]*[^\Wa-z_])",
+    r"(?<=[。！？])[”』」）]*(?=[^\s。！？”』」）])",
+    r"(?<=\S)(?=\s*\n\s*(?:[^\Wa-z_]|[-*•#]))",  # before a line that begins like a sentence or an item
 )
+_END = re.compile("|".join(_ENDS))
 
 
 @functools.cache
 def phrases(language: str) -> dict[str, Any]:
-    """The stock phrases of a language; of English if there are none in that language."""
+    """The stock phrases of a language, or of English if there are none.
+
+    `next`: instructions that could follow a response. `negation`: rules, each a regular expression and what replaces
+    it. `echo` and `frames` are filled with a prompt, an entity and a response.
+    """
     name = language if language in LANGUAGES else "en"
     return tomllib.loads((resources.files(__package__) / "phrases" / f"{name}.toml").read_text(encoding="utf-8"))
 
@@ -32,12 +41,18 @@ def stop_words(language: str) -> frozenset[str]:
     return frozenset(phrases(language)["stop_words"].split())
 
 
+@functools.cache
+def asking_words(language: str) -> frozenset[str]:
+    """The words that questions and instructions are made of, whatever they are about."""
+    return stop_words(language) | frozenset(phrases(language)["ask_words"].split())
+
+
 def language_of(text: str) -> str:
     """The language of a text: one of LANGUAGES, the name of another script, or "" if it is not clear.
 
     Latin script: the language with the most stop words, at least two and more than any other.
     """
-    letters = _WORD.findall(text.lower())
+    letters = _WORD.findall(text[:2000].lower())
     if not letters:
         return ""
     ((script, _),) = Counter(unicodedata.name(c, "").split(" ")[0] for w in letters for c in w).most_common(1)

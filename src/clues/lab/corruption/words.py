@@ -19,13 +19,13 @@ _FOREIGN_WORDS = (
 
 def cut(sample: Sample, context: Context, rng: random.Random) -> str:
     """Keep the first part of the response."""
-    words, joiner = _words(sample.response)
-    return joiner.join(words[: max(1, round(len(words) * (1 - context.severity)))])
+    words, joiner = words_of(sample.response)
+    return joiner.join(first(words, context.severity))
 
 
 def delete(sample: Sample, context: Context, rng: random.Random) -> str:
     """Remove random words."""
-    words, joiner = _words(sample.response)
+    words, joiner = words_of(sample.response)
     kept = sorted(rng.sample(range(len(words)), max(1, round(len(words) * (1 - context.severity)))))
     return joiner.join(words[index] for index in kept)
 
@@ -40,7 +40,12 @@ def foreign(sample: Sample, context: Context, rng: random.Random) -> str:
     return _replace(sample, context, rng, lambda word: rng.choice(_FOREIGN_WORDS.split()))
 
 
-def _words(text: str) -> tuple[list[str], str]:
+def first(units: list[str], severity: float) -> list[str]:
+    """The first units of a response, at least one, without the share that is lost."""
+    return units[: max(1, round(len(units) * (1 - severity)))]
+
+
+def words_of(text: str) -> tuple[list[str], str]:
     """The words of a text and what joins them; its characters, if its script has no spaces."""
     words = text.split()
     if len(words) == 1 and re.search(r"[\u3040-\u30ff\u3400-\u9fff]", text):
