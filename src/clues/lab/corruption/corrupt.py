@@ -81,7 +81,7 @@ def corrupt(
     low = rng.sample(range(len(samples)), round(len(samples) * share))
     first = {row: position % len(kinds) for position, row in enumerate(low)}
     exchanged = [row for row in low if kinds[first[row]] == "exchange"]
-    if len(exchanged) == 1 and len(kinds) > 1:  # alone, it would repeat the response of another sample
+    if len(exchanged) == 1 and set(kinds) != {"exchange"}:  # alone, it would repeat the response of another sample
         first[exchanged.pop()] = next(place for place, kind in enumerate(kinds) if kind != "exchange")
     pairs = zip(exchanged, exchanged[1:] + exchanged[:1], strict=True)
     partners = {samples[row].id: samples[other] for row, other in pairs if row != other}
@@ -93,7 +93,7 @@ def corrupt(
             order = kinds[first[row] :] + kinds[: first[row]]
             record, kind = _corrupted(sample, order, context=context, rng=rng)
             if not kind:
-                needs = "; ".join(f"{name} needs {KINDS[name].needs}" for name in kinds)
+                needs = "; ".join(f"{name} needs {KINDS[name].needs}" for name in dict.fromkeys(kinds))
                 problems.append(f"{sample.place}: {needs}; use another kind.")
         records.append(record)
         labels.append({"id": sample.id, "quality": "low" if kind else "good", "kind": kind})

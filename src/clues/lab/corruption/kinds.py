@@ -53,4 +53,4 @@ NATURAL = tuple(_NATURAL)  # low quality as it occurs in real data; all of them 
 
 def expanded(names: Iterable[str]) -> list[str]:
     """The names of corruption types, with those of all natural ones in place of `natural`."""
-    return list(dict.fromkeys(kind for name in names for kind in (NATURAL if name == "natural" else (name,))))
+    return [kind for name in names for kind in (NATURAL if name == "natural" else (name,))]
