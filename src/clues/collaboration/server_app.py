@@ -26,8 +26,11 @@ from clues.collaboration.messages import (
 )
 from clues.collaboration.rounds import federate, fit_facts
 from clues.data.prompts import tokenize
+from clues.data.questions import read_questions
 from clues.data.samples import PublicSamples, as_rows, read_many, read_public
 from clues.errors import ProtocolError
+from clues.evaluation.comparison import comparisons
+from clues.evaluation.figures import Values, figures_of_arms
 from clues.evaluation.held_out import evaluate_tests
 from clues.evaluation.test_set import HeldOut
 from clues.io.files import replace_whole, write_json, write_parquet
@@ -111,6 +114,7 @@ def coordinate(grid: Grid, settings: RunSettings, *, out: Path, store: Store) ->
     for name, (state, lora) in models.items():
         folder = server / "global" if name == "selected" else server / "adapters" / name
         _write_adapter(state, lora, base=base, folder=folder)
+    values = _evaluate(settings, base, models=models, store=store)
     metrics = {
         "version": __version__,
         "clients": {
@@ -120,7 +124,8 @@ def coordinate(grid: Grid, settings: RunSettings, *, out: Path, store: Store) ->
         "threshold": threshold.as_dict(),
         "variants": variants,
         "merge_weights": weights,
-        "evaluation": _evaluate(settings, base, models=models, store=store),
+        "evaluation": figures_of_arms(values),
+        "comparisons": comparisons(values),
     }
     write_json(out / "metrics.json", metrics)
     return metrics
@@ -235,23 +240,23 @@ def _start(base: Base, settings: RunSettings) -> AdapterState:
         return adapter_state(model)
 
 
-def _evaluate(settings: RunSettings, base: Base, *, models: Mapping[str, Adapter], store: Store) -> dict[str, Any]:
-    """Results on the held-out tests, by domain and arm."""
-    if not settings.evaluation.tests:
-        return {}
-    tests = HeldOut.of(base, read_many(settings.evaluation.tests, settings.data), settings.data)
+def _evaluate(settings: RunSettings, base: Base, *, models: Mapping[str, Adapter], store: Store) -> dict[str, Values]:
+    """By arm, its measures on the held-out tests and questions."""
+    samples = read_many(settings.evaluation.tests, settings.data)
+    questions = read_questions(settings.evaluation.choices, settings.data)
+    tests = HeldOut.of(base, samples, settings.data, questions=questions)
     options = settings.evaluation.model_dump(include={"generate", "generate_samples"})
-    inputs = [base.digest, tests.tokens.digest, [sample.response for sample in tests.samples], options]
-    result: dict[str, Any] = {}
+    answers = [[sample.response for sample in samples], [(q.options, q.right) for q in questions]]
+    inputs = [base.digest, tests.tokens.digest, tests.options.digest, answers, options]
+    result: dict[str, Values] = {}
     for arm in settings.evaluation.arms:
         state, lora = models.get(arm, (None, settings.lora))
 
-        def measure() -> dict[str, Any]:
+        def measure() -> Values:
             with attached(base, lora, state, settings.seed) as model:  # a fresh adapter changes nothing: B = 0  # noqa: B023
                 return evaluate_tests(model, tests, settings.evaluation, what=arm)  # noqa: B023
 
-        for domain, figures in store.get("evaluation", [*inputs, state, lora], compute=measure, codec=JSON).items():
-            result.setdefault(domain, {})[arm] = figures
+        result[arm] = store.get("evaluation", [*inputs, state, lora], compute=measure, codec=JSON)
     return result
 
 

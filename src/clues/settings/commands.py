@@ -202,11 +202,17 @@ class SelectSettings(Settings):
 class EvaluateSettings(Settings):
     """Evaluating a model on held-out tests: `clues evaluate`."""
 
-    tests: Annotated[list[Source], Field(min_length=1)]
+    tests: list[Source] = []
     adapter: Source | None = None
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _something(self) -> EvaluateSettings:
+        if not self.tests and not self.evaluation.choices:
+            raise ValueError("tests: give a file of tests, or a file of multiple-choice questions by --choices.")
+        return self
 
 
 class MergeSettings(Settings):

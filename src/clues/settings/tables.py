@@ -176,9 +176,10 @@ class ClientSettings(Settings):
 
 
 class EvaluationSettings(Settings):
-    """Held-out clean test files, and the models compared on them."""
+    """Held-out clean test files, files of multiple-choice questions, and the models compared on them."""
 
     tests: list[Source] = []
+    choices: list[Source] = []
     arms: list[Literal["base", "mixed", "selected", "oracle", "ratio"]] = ["base", "mixed", "selected"]
     batch_tokens: Count = 4096
     generate: Annotated[int, Field(ge=0)] = 0  # maximum tokens of a generated answer; 0: generate none
