@@ -229,7 +229,7 @@ def test_overlap_with_public_data_is_listed(clues, tiny_model, files):
     assert "1 samples are also in the validation or anchor set: clean.jsonl-0" in result.stderr
 
 
-ARMS = ["base", "mixed", "selected", "oracle", "ratio"]
+ARMS = ["base", "mixed", "selected", "oracle", "ratio", "public"]
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ def config(clues, tiny_model, write_samples, tmp_path):
 @pytest.mark.parametrize(
     "mode",
     [
-        ["collaboration.mode=merging", "evaluation.generate=3", "evaluation.generate_samples=2"],
+        ["merging.weights=quality", "evaluation.generate=3", "evaluation.generate_samples=2"],
         [
             "scoring.method=clues",
             "scoring.walk=in-run",
@@ -291,13 +291,16 @@ def test_run_keeps_the_contract_and_repeats_to_the_same_numbers(clues, config, t
         assert (len(set(weights.values())) == 1) == equal or len(weights) == 1
     for client in one["clients"].values():
         assert {"precision", "recall", "f1", "auroc", "kept", "dropped"} <= set(client["selection"])
+    if "merging.weights=quality" in mode:
+        check_quality_weights(tmp_path / "one", one["merge_weights"])
     assert all(set(figures) == set(ARMS) for figures in one["evaluation"].values())
     quiz = one["evaluation"].pop("quiz")
     assert all(set(found) == {"accuracy", "accuracy_norm", "chance", "questions"} for found in quiz.values())
     assert quiz["base"] | {"chance": 0.5, "questions": 5} == quiz["base"]
-    compared = {(row["domain"], row["measure"]) for row in one["comparisons"] if row["other"] == "mixed"}
+    compared = {(row["domain"], row["measure"]) for row in one["comparisons"] if row["other"] == "public"}
     assert {("x", "nll"), ("y", "nll"), ("quiz", "accuracy"), ("quiz", "accuracy_norm")} <= compared
     for figures in one["evaluation"].values():
+        assert figures["public"]["nll"] < figures["base"]["nll"]
         assert figures["mixed"]["nll"] < figures["base"]["nll"]
         assert all(("rouge_l" in found) == ("evaluation.generate=3" in mode) for found in figures.values())
     check_folder(tmp_path / "one", base)
@@ -334,6 +337,21 @@ def test_a_run_ends_with_its_selection_and_adapter_whatever_is_evaluated(clues, 
     assert (tmp_path / "run/server/global/adapter_model.safetensors").is_file() == train
 
 
+def check_quality_weights(out, merge_weights):
+    """An adapter weighs as many samples as are expected to be good among those it was trained on."""
+    expected = {"mixed": {}, "selected": {}}
+    for client in "abc":
+        scores = torch.tensor(
+            pyarrow.parquet.read_table(out / "clients" / client / "scores.parquet")["score"].to_pylist()
+        )
+        expected["mixed"][client] = float(scores.sigmoid().sum())
+        if kept := scores[scores >= 0].tolist():
+            expected["selected"][client] = len(kept) * float(torch.tensor(kept).sigmoid().mean())
+    for arm, sums in expected.items():
+        shares = {client: value / sum(sums.values()) for client, value in sums.items()}
+        assert merge_weights[arm] == pytest.approx(shares)
+
+
 def check_folder(out, base):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -360,7 +378,7 @@ def check_ledger(folder):
             if group == "arrays":
                 assert "lora_" in name
             if group == "metrics":
-                assert name == "num-examples" or item["shape"] == [6]  # one number an anchor
+                assert name in {"num-examples", "expected-good"} or item["shape"] == [6]  # one number an anchor
 
 
 def test_a_failing_client_tells_its_kind_of_error_and_no_text(clues, config, tmp_path, monkeypatch):

@@ -38,14 +38,17 @@ from clues.io.progress import say
 from clues.io.store import JSON, Store
 from clues.merging.merging import Adapter, merge_adapters
 from clues.merging.weights import learn_weights
+from clues.methods.interface import Job, Public
 from clues.methods.registry import method, with_rule
 from clues.models.adapters import AdapterState, Lora, adapter_state, attached, save_adapter
 from clues.models.base import Base, load_base
 from clues.selection.threshold import Threshold, fit_threshold
-from clues.settings import RunSettings, SelectionSettings
+from clues.settings import RunSettings, SelectionSettings, SiloSettings
+from clues.silo.silo import Silo
 from clues.version import __version__
 
 app = ServerApp()
+_WEIGHTS = {"samples": "num-examples", "quality": "expected-good"}  # by `merging.weights`: numbers that clients send
 SHOWN_RULES = ("anchor-mean", "anchor-quantile", "anchor-deviation", "anchor-normalised", "ratio")
 
 
@@ -59,7 +62,10 @@ def main(grid: Grid, context: Context) -> None:
 
 @dataclass
 class Client:
-    """What the server knows about a client: counts, anchor scores and its adapter."""
+    """What the server knows about a client: counts, anchor scores and its adapter.
+
+    `numbers`: what it sent with the adapter, which is trained on all samples.
+    """
 
     node: int
     id: str
@@ -67,7 +73,11 @@ class Client:
     unusable: int
     good_share: float | None
     anchors: dict[str, Tensor] = field(default_factory=dict)
+    numbers: dict[str, Any] = field(default_factory=dict)
     adapter: AdapterState = field(default_factory=dict)
+
+
+_Trained = tuple[str, AdapterState, dict[str, Any]]  # client, adapter, numbers of the samples it was trained on
 
 
 def coordinate(grid: Grid, settings: RunSettings, *, out: Path, store: Store) -> dict[str, Any]:
@@ -101,6 +111,9 @@ def coordinate(grid: Grid, settings: RunSettings, *, out: Path, store: Store) ->
     product = ["selected"] if settings.collaboration.train else []
     for arm in dict.fromkeys([*settings.evaluation.arms, *product]):
         if arm == "base" or arm in models:
+            continue
+        if arm == "public":
+            models[arm] = _train_on_public(settings, base, store), settings.lora
             continue
         rule = _ratio(settings, clients) if arm == "ratio" else threshold
         if settings.collaboration.mode == "federated":
@@ -157,7 +170,7 @@ def _select(grid: Grid, settings: RunSettings, *, clients: list[Client], rounds:
     by_node = {client.node: client for client in clients}
     for reply in _ask(grid, SELECT, content=pack(facts, arrays=arrays or None), nodes=list(by_node)):
         client = by_node[reply.metadata.src_node_id]
-        numbers = numbers_of(reply.content)
+        client.numbers = numbers = numbers_of(reply.content)
         columns = [name for name in ANCHOR_COLUMNS if name in numbers]
         client.anchors = {name: torch.tensor(numbers[name], dtype=torch.float64) for name in columns}
         client.adapter = arrays_of(reply.content)
@@ -196,43 +209,53 @@ def _shown(settings: RunSettings) -> Sequence[str]:
 
 def _train(
     grid: Grid, settings: RunSettings, *, clients: list[Client], arm: str, threshold: Threshold
-) -> list[tuple[str, AdapterState, int]]:
-    """Every client trains on the part of its data that the arm names: (client, adapter, number of samples)."""
-    states = [client.adapter for client in clients]
-    counts = [client.samples for client in clients]
+) -> list[_Trained]:
+    """Every client trains on the part of its data that the arm names; those that have none of it are omitted."""
+    states, numbers = [client.adapter for client in clients], [client.numbers for client in clients]
     if arm != "mixed":  # the last checkpoint of the selection phase is the result of training on all samples
         facts = fit_facts(settings, arm, threshold=threshold)
         replies = _ask(grid, FIT, content=pack(facts), nodes=[client.node for client in clients])
         states = [arrays_of(reply.content) for reply in replies]
-        counts = [int(numbers_of(reply.content)["num-examples"]) for reply in replies]
-    trained = [(client.id, state, n) for client, state, n in zip(clients, states, counts, strict=True) if n]
+        numbers = [numbers_of(reply.content) for reply in replies]
+    trained = [
+        (client.id, state, of_client)
+        for client, state, of_client in zip(clients, states, numbers, strict=True)
+        if of_client["num-examples"]
+    ]
     if not trained:
         raise ProtocolError("training: no client kept any sample; loosen selection.threshold.")
     return trained
 
 
-def _merge(
-    settings: RunSettings, base: Base, *, trained: Sequence[tuple[str, AdapterState, int]]
-) -> tuple[Adapter, dict[str, float]]:
+def _merge(settings: RunSettings, base: Base, *, trained: Sequence[_Trained]) -> tuple[Adapter, dict[str, float]]:
     """(The merged adapter, weights by client)."""
     adapters: list[Adapter] = [(state, settings.lora) for _, state, _ in trained]
-    weights = _weights(settings, base, adapters=adapters, counts=[count for *_, count in trained])
+    weights = _weights(settings, base, adapters=adapters, numbers=[numbers for *_, numbers in trained])
     merged = merge_adapters(base, adapters, weights=weights, settings=settings.merging, seed=settings.seed)
     return merged, {client: weight / sum(weights) for (client, *_), weight in zip(trained, weights, strict=True)}
 
 
 def _weights(
-    settings: RunSettings, base: Base, *, adapters: Sequence[Adapter], counts: Sequence[int]
+    settings: RunSettings, base: Base, *, adapters: Sequence[Adapter], numbers: Sequence[Mapping[str, Any]]
 ) -> Sequence[float]:
     """The weights that `merging.weights` names, one per adapter."""
-    if settings.merging.weights == "samples":
-        return counts
+    if settings.merging.weights in _WEIGHTS:
+        return [of_client[_WEIGHTS[settings.merging.weights]] for of_client in numbers]
     if settings.merging.weights == "equal" or len(adapters) == 1:
         return [1.0] * len(adapters)
     validation, anchors = _public(settings)
     tokens = tokenize([*anchors, *validation], base, settings.data)
     limit = settings.evaluation.batch_tokens
     return learn_weights(base, adapters, tokens=tokens, settings=settings.merging, batch_tokens=limit)
+
+
+def _train_on_public(settings: RunSettings, base: Base, store: Store) -> AdapterState:
+    """A control: what the public samples alone can teach (arXiv 2602.12323)."""
+    validation, anchors = _public(settings)
+    tokens = tokenize([*validation, *anchors], base, settings.data)
+    job = Job(base=base, private=tokens, public=Public.none(), settings=SiloSettings.of(settings))
+    say("Phase 2: training on 'public'.")
+    return Silo(job, store=store).train(range(len(tokens)), what="training on the public samples")
 
 
 def _start(base: Base, settings: RunSettings) -> AdapterState:

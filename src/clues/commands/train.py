@@ -45,7 +45,7 @@ def merge_folders(settings: MergeSettings, out: Path) -> Path:
     """
     if len(settings.adapters) < 2:
         raise ConfigError("clues merge: give at least two adapter folders.")
-    if settings.merging.weights == "samples":
+    if settings.merging.weights in ("samples", "quality"):
         raise ConfigError("merging.weights: folders do not say how many samples they saw; use equal or learned.")
     if (settings.merging.weights == "learned") != bool(settings.public):
         raise ConfigError("clues merge: --weights learned and --data, a file of public samples, need each other.")

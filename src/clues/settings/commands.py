@@ -88,6 +88,10 @@ class RunSettings(Settings):
                 f"evaluation.arms: {', '.join(trained)} are trained models; leave them out, or set "
                 "collaboration.train to true."
             )
+        if self.merging.weights == "quality" and self.scoring.method != "auto":
+            wrong.append(
+                "merging.weights: quality needs scores that are log-odds, those of scoring.method auto; use samples."
+            )
         if self.collaboration.mode == "federated" and self.scoring.walk == "in-run":
             wrong.append(
                 "scoring.walk: in a federation the rounds are the trajectory; use checkpoint, or mode merging."
