@@ -213,7 +213,7 @@ class EvaluateSettings(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
 
     @model_validator(mode="after")
-    def _something(self) -> EvaluateSettings:
+    def _consistent(self) -> EvaluateSettings:
         if not self.tests and not self.evaluation.choices:
             raise ValueError("tests: give a file of tests, or a file of multiple-choice questions by --choices.")
         return self
