@@ -113,11 +113,11 @@ def run(
 ) -> None:
     """Run a collaboration: score, select, train together, evaluate."""
     from clues.commands.run import run as recipe
-    from clues.commands.tables import evaluation_tables, selection_table, show
+    from clues.commands.tables import comparison_tables, evaluation_tables, selection_table, show
 
     settings = _run_settings(config, out, engine, set_)
     metrics = recipe(settings, Path(settings.out))
-    show(selection_table(metrics, "Selection"), *evaluation_tables(metrics))
+    show(selection_table(metrics, "Selection"), *evaluation_tables(metrics), *comparison_tables(metrics))
 
 
 @app.command(epilog="Example: clues compare experiments/two-domains.toml --out runs/two-domains")
@@ -252,9 +252,12 @@ def merge(
 @app.command(epilog="Example: clues evaluate test.jsonl --adapter runs/demo/server/global")
 @_command
 def evaluate(
-    tests: list[str],
+    tests: Annotated[list[str] | None, typer.Argument(help="Files of prompts and good responses.")] = None,
     adapter: Annotated[
         str | None, typer.Option(help="An adapter folder; without it, the base model is evaluated.")
+    ] = None,
+    choices: Annotated[
+        list[str] | None, typer.Option(help="Multiple-choice questions: prompt, choices, answer; repeatable.")
     ] = None,
     generate: Annotated[
         int, typer.Option(min=0, help="Also generate answers of at most this many tokens, and compute F1 and ROUGE-L.")
@@ -262,12 +265,13 @@ def evaluate(
     model: Model = None,
     set_: Set = None,
 ) -> None:
-    """Measure held-out NLL and perplexity by domain; optionally token F1 and ROUGE-L of generated answers."""
+    """Measure held-out NLL, perplexity and multiple-choice accuracy by domain; optionally also generated answers."""
     from clues.commands.tables import facts_table, show
     from clues.commands.train import evaluate_file
     from clues.settings import EvaluateSettings, validated
 
-    values = {"tests": tests, "adapter": adapter, "evaluation": {"generate": generate}, **_model(model)}
+    evaluation = {"generate": generate, "choices": choices or []}
+    values = {"tests": tests or [], "adapter": adapter, "evaluation": evaluation, **_model(model)}
     settings = validated(EvaluateSettings, values, set_ or [])
     for domain, figures in evaluate_file(settings).items():
         show(facts_table(domain, figures))

@@ -87,7 +87,8 @@ def select(message: Message, context: Context) -> RecordDict:
     anchors = silo.score(trained).anchors
     scores = {name: anchors[name].tolist() for name in anchors.names if name in ANCHOR_COLUMNS}
     adapter = None if received else trained.state
-    return pack({"id": client.id}, arrays=adapter, numbers={"num-examples": len(silo.job.private), **scores})
+    numbers = client.counts(range(len(silo.job.private)), settings)
+    return pack({"id": client.id}, arrays=adapter, numbers={**numbers, **scores})
 
 
 @app.query("judge")
@@ -122,13 +123,13 @@ def fit_round(message: Message, context: Context) -> RecordDict:
     initial = arrays_of(message.content)
     silo = client.silo(settings)
     rows = client.rows(facts, len(silo.job.private))
-    count = len(rows)
+    count, numbers = len(rows), client.counts(rows, settings)
     if facts["rounds"] and count:
         number = int(strategy_number(message.content, "server-round", default=1))
         places = round_rows(count, settings.training, seed=settings.seed, number=number, rounds=facts["rounds"])
         rows = [rows[place] for place in places]
     if not rows:  # nothing was selected (the answer has weight 0), or too little for every round
-        return pack(arrays=initial, numbers={"num-examples": count})
+        return pack(arrays=initial, numbers=numbers)
     state = silo.train(
         rows,
         initial=initial or None,
@@ -136,7 +137,7 @@ def fit_round(message: Message, context: Context) -> RecordDict:
         proximal_mu=strategy_number(message.content, "proximal-mu", default=0.0),
         what=f"training on {facts['arm']} ({count} samples)",
     )
-    return pack(arrays=state, numbers={"num-examples": count})
+    return pack(arrays=state, numbers=numbers)
 
 
 class _Client:
@@ -169,6 +170,14 @@ class _Client:
             tokens = tokenize(samples, base, settings.data)
             job = Job(base=base, private=tokens, public=Public.none(), settings=silo_settings)
         return Silo(job, store=self.store, folder=self.folder, name=self.id)
+
+    def counts(self, rows: Sequence[int], settings: RunSettings) -> dict[str, int | float]:
+        """The number of these samples and, to weight an adapter by, how many of them are expected to be good."""
+        numbers: dict[str, int | float] = {"num-examples": len(rows)}
+        if settings.merging.weights == "quality" and settings.collaboration.mode == "merging":
+            log_odds = ScoreTable(self.folder / SAMPLES).score[list(rows)]
+            numbers["expected-good"] = float(log_odds.sigmoid().sum())
+        return numbers
 
     def rows(self, facts: dict[str, Any], samples: int) -> Sequence[int]:
         """The samples that an arm trains on."""

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from clues.report.pages import EVALUATED
+from clues.report.pages import EVALUATED, compared
 
 
 def show(*tables: Table) -> None:
@@ -73,7 +73,19 @@ def evaluation_tables(metrics: Mapping[str, Any]) -> list[Table]:
             continue
         table = _table(title, ["domain", *arms])
         for domain, figures in domains.items():
-            table.add_row(domain, *[_number(figures[arm].get(key)) for arm in arms])
+            if any(key in figures[arm] for arm in arms):
+                table.add_row(domain, *[_number(figures[arm].get(key)) for arm in arms])
+        tables.append(table)
+    return tables
+
+
+def comparison_tables(metrics: Mapping[str, Any]) -> list[Table]:
+    """A table of the differences between the selected and the other models, unless there are none."""
+    tables = []
+    for differences in compared(metrics["comparisons"]):
+        table = _table(differences.title, differences.columns)
+        for line in differences.lines:
+            table.add_row(*line)
         tables.append(table)
     return tables
 

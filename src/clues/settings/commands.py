@@ -88,6 +88,10 @@ class RunSettings(Settings):
                 f"evaluation.arms: {', '.join(trained)} are trained models; leave them out, or set "
                 "collaboration.train to true."
             )
+        if self.merging.weights == "quality" and self.scoring.method != "auto":
+            wrong.append(
+                "merging.weights: quality needs scores that are log-odds, those of scoring.method auto; use samples."
+            )
         if self.collaboration.mode == "federated" and self.scoring.walk == "in-run":
             wrong.append(
                 "scoring.walk: in a federation the rounds are the trajectory; use checkpoint, or mode merging."
@@ -202,11 +206,17 @@ class SelectSettings(Settings):
 class EvaluateSettings(Settings):
     """Evaluating a model on held-out tests: `clues evaluate`."""
 
-    tests: Annotated[list[Source], Field(min_length=1)]
+    tests: list[Source] = []
     adapter: Source | None = None
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> EvaluateSettings:
+        if not self.tests and not self.evaluation.choices:
+            raise ValueError("tests: give a file of tests, or a file of multiple-choice questions by --choices.")
+        return self
 
 
 class MergeSettings(Settings):
