@@ -14,7 +14,7 @@ import torch
 
 from clues.data.samples import Private
 from clues.io.files import json_line, replace_whole
-from clues.methods.default.score import FEATURES
+from clues.methods.default.features import FEATURES
 from clues.selection.threshold import Threshold
 from clues.silo.tables import ScoreTable
 

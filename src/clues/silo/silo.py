@@ -220,7 +220,7 @@ class Silo:
             split = len(job.private)
             samples, anchors = (scores.rows(rows).columns for rows in (slice(0, split), slice(split, None)))
             total = sum(gathered(sum(passes.earlier, cost)), Cost())
-            once(lambda: self._write(part, samples=samples, anchors=anchors))
+            once(lambda: self._write(part, samples=samples, anchors=anchors, note=scores.note))
             once(lambda: write_json(part / COSTS, asdict(total)))
 
         choices = job.scoring.model_dump(exclude={"batch_size", "batch_tokens", "keep_passes"})
@@ -255,8 +255,8 @@ class Silo:
         job = self.job
         return [job.base.digest, job.private.digest, job.public.anchors.digest, job.public.validation.digest]
 
-    def _write(self, folder: Path, *, samples: Columns, anchors: Columns) -> None:
-        write_table(folder / SAMPLES, self.job.private.ids, samples)
+    def _write(self, folder: Path, *, samples: Columns, anchors: Columns, note: str = "") -> None:
+        write_table(folder / SAMPLES, self.job.private.ids, samples, note=note)
         write_table(folder / ANCHORS, self.job.public.anchors.ids, anchors)
 
 

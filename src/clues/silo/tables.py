@@ -46,6 +46,11 @@ class ScoreTable:
         return ids
 
     @property
+    def note(self) -> str:
+        """What a person should know of these scores; mostly nothing."""
+        return str((self._file.schema_arrow.metadata or {}).get(b"note", b"").decode())
+
+    @property
     def score(self) -> Tensor:
         """Higher is better: samples, float64."""
         return self["score"]
@@ -55,13 +60,15 @@ class ScoreTable:
         return torch.from_numpy(self._file.read([name])[name].to_numpy().copy())
 
 
-def write_table(path: Path, ids: Iterator[str], columns: Mapping[str, Tensor]) -> None:
+def write_table(path: Path, ids: Iterator[str], columns: Mapping[str, Tensor], *, note: str = "") -> None:
     """Write ids and columns of equal length, as float64."""
     import pyarrow
     import pyarrow.parquet
 
     count = len(next(iter(columns.values())))
     schema = pyarrow.schema([("id", pyarrow.string()), *((name, pyarrow.float64()) for name in columns)])
+    if note:
+        schema = schema.with_metadata({"note": note})
 
     def write(part: Path) -> None:
         with pyarrow.parquet.ParquetWriter(part, schema) as writer:
