@@ -39,14 +39,27 @@ Validation = Annotated[list[str], typer.Option(help="Good public samples that sh
 Anchors = Annotated[list[str], typer.Option(help="A few good public samples that set the threshold; repeatable.")]
 Labels = Annotated[str | None, typer.Option(help="Labels (id, quality: good|low, kind), for metrics only.")]
 
-Kinds = Annotated[str, typer.Option(help="Corruption types, listed above; natural stands for all natural ones.")]
+Kinds = Annotated[
+    str | None,
+    typer.Option(
+        help="Corruption types, listed above; natural stands for all natural ones.", show_default="cut,delete,exchange"
+    ),
+]
 Severity = Annotated[
-    float, typer.Option(help="Share of a response that is corrupted; types that replace all of it ignore this.")
+    float | None,
+    typer.Option(
+        help="Share of a response that is corrupted; types that replace all of it ignore this.", show_default="0.5"
+    ),
 ]
 
 
 def _list(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were given; lists of names and numbers are split. The others keep the settings' defaults."""
+    return {key: _list(v) if isinstance(v, str) else v for key, v in options.items() if v is not None}
 
 
 def _command(function: Callable[..., None]) -> Callable[..., None]:
@@ -281,8 +294,8 @@ def corrupt(
     samples: str,
     share: Annotated[float, typer.Option(help="Share of the samples to corrupt.")],
     out: Annotated[Path, typer.Option(help="Output file; labels go to OUT's stem + .labels.jsonl.")],
-    kinds: Kinds = "cut,delete,exchange",
-    severity: Severity = 0.5,
+    kinds: Kinds = None,
+    severity: Severity = None,
     seed: Seed = 1,
     set_: Set = None,
 ) -> None:
@@ -291,7 +304,7 @@ def corrupt(
     from clues.lab.corruption import corrupt_file
     from clues.settings import CorruptSettings, validated
 
-    values = {"seed": seed, "samples": samples, "share": share, "kinds": _list(kinds), "severity": severity}
+    values = {"seed": seed, "samples": samples, "share": share, **_given(kinds=kinds, severity=severity)}
     show(facts_table(str(out), corrupt_file(validated(CorruptSettings, values, set_ or []), out)))
 
 
@@ -307,23 +320,34 @@ def partition(
     out: Annotated[Path, typer.Option(help="Output folder for the clients' and the public files.")],
     by: Annotated[str | None, typer.Option(help="The field that says which client owns a sample.")] = None,
     domain: Annotated[
-        str | None, typer.Option(help="The field that names the domain; without it, there is one domain.")
+        str | None, typer.Option(help="The field that names the domain; without it, a domain is a file.")
     ] = None,
-    shares: Annotated[str, typer.Option(help="Share of low quality: one for all clients, or one for each.")] = "0.5",
+    judged: Annotated[
+        bool, typer.Option("--judged", help="Corrupt nothing: the field 'quality' says which samples are good or low.")
+    ] = False,
+    shares: Annotated[
+        str | None,
+        typer.Option(
+            help="Share of low quality: one for all clients, or one for each.",
+            show_default="0.5; with --judged, as in the file",
+        ),
+    ] = None,
     dirichlet: Annotated[
         float | None, typer.Option(help="Concentration β: spread the one share unevenly over the clients.")
     ] = None,
-    kinds: Kinds = "cut,delete,exchange",
-    severity: Severity = 0.5,
+    kinds: Kinds = None,
+    severity: Severity = None,
     per_client: Annotated[int, typer.Option(min=2, help="Maximum samples per client.")] = 40,
-    max_words: Annotated[int | None, typer.Option(min=1, help="Omit longer responses.")] = None,
+    max_words: Annotated[
+        int | None, typer.Option(min=1, help="Omit longer responses; two Chinese or Japanese characters are a word.")
+    ] = None,
     validation: Annotated[int, typer.Option(min=1, help="Validation samples per domain.")] = 16,
     anchors: Annotated[int, typer.Option(min=1, help="Anchors per domain.")] = 10,
-    tests: Annotated[int, typer.Option(min=1, help="Held-out test samples per domain.")] = 20,
+    tests: Annotated[int, typer.Option(min=0, help="Held-out test samples per domain.")] = 20,
     seed: Seed = 1,
     set_: Set = None,
 ) -> None:
-    """Turn a clean file into an experiment: clients of known quality, public files, tests."""
+    """Turn clean or judged samples into an experiment: clients of known quality, public files, tests."""
     from clues.commands.tables import facts_table, show
     from clues.lab.partition import partition as recipe
     from clues.settings import PartitionSettings, validated
@@ -335,15 +359,14 @@ def partition(
         "clients": [f"client-{n + 1}" for n in range(int(clients))] if numbered else _list(clients),
         "by": by,
         "domain": domain,
-        "shares": _list(shares),
+        "judged": judged,
         "dirichlet": dirichlet,
-        "kinds": _list(kinds),
-        "severity": severity,
         "per_client": per_client,
         "max_words": max_words,
         "validation": validation,
         "anchors": anchors,
         "tests": tests,
+        **_given(shares=shares, kinds=kinds, severity=severity),
     }
     show(facts_table(str(out), recipe(validated(PartitionSettings, values, set_ or []), out)))
 
