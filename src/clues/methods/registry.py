@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from clues.errors import ConfigError
-from clues.methods import clues, datainf, ifd, perplexity
+from clues.methods import clues, datainf, floors, ifd, perplexity
 from clues.methods.default import score as auto
 from clues.methods.interface import Job, Score, Scores
 from clues.methods.perplexity import base_losses
@@ -150,6 +150,10 @@ METHODS = {
     "loss": Method("minus the loss along the trajectory", "a baseline", _minus("loss"), uses=_ADAPTER | _DIRECTION),
     "gradient-norm": Method(
         "minus the norm of the gradient", "a baseline", _minus("norm"), uses=_ADAM | _ADAPTER | _DIRECTION
+    ),
+    "length": Method("the length of the response", "a baseline", floors.length, trajectory=False),
+    "overlap": Method(
+        "the share of the response that the prompt has too", "a baseline", floors.overlap, trajectory=False
     ),
     "random": Method("a random number", "a baseline", _random, trajectory=False),
 }
