@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
-import tempfile
-import traceback
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
 
+from clues.commands.guard import command as _command
 from clues.commands.help import WithKinds
-from clues.errors import CluesError, ConfigError
-from clues.io.processes import is_main_process, process_count
-from clues.io.progress import heartbeat, say, task
+from clues.errors import ConfigError
+from clues.io.processes import is_main_process
 from clues.settings import Rule
 
 app = typer.Typer(
@@ -39,9 +35,17 @@ Validation = Annotated[list[str], typer.Option(help="Good public samples that sh
 Anchors = Annotated[list[str], typer.Option(help="A few good public samples that set the threshold; repeatable.")]
 Labels = Annotated[str | None, typer.Option(help="Labels (id, quality: good|low, kind), for metrics only.")]
 
-Kinds = Annotated[str, typer.Option(help="Corruption types, listed above; natural stands for all natural ones.")]
+Kinds = Annotated[
+    str | None,
+    typer.Option(
+        help="Corruption types, listed above; natural stands for all natural ones.", show_default="cut,delete,exchange"
+    ),
+]
 Severity = Annotated[
-    float, typer.Option(help="Share of a response that is corrupted; types that replace all of it ignore this.")
+    float | None,
+    typer.Option(
+        help="Share of a response that is corrupted; types that replace all of it ignore this.", show_default="0.5"
+    ),
 ]
 
 
@@ -49,35 +53,9 @@ def _list(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
-def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """Report errors on stderr in one sentence: of users with exit code 2, our own with a log and exit code 1."""
-
-    @functools.wraps(function)
-    def guarded(*arguments: Any, **options: Any) -> None:
-        try:
-            if process_count() > 1 and function.__name__ != "score":
-                raise ConfigError(f"clues {function.__name__}: runs in one process; start it without a launcher.")
-            with heartbeat(), task(f"clues {function.__name__}"):
-                function(*arguments, **options)
-        except CluesError as error:
-            print(f"Error: {error}", file=sys.stderr)  # not `say`, which prints in the main process only
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            say("Stopped. Run the same command again to continue.")
-            raise typer.Exit(130) from None
-        except Exception as error:
-            if os.environ.get("CLUES_TRACEBACK"):
-                raise
-            log = Path(tempfile.gettempdir()) / f"clues-{function.__name__}-{os.getpid()}.log"
-            log.write_text(traceback.format_exc(), encoding="utf-8")
-            print(
-                f"Error: clues {function.__name__} failed because of a bug ({type(error).__name__}); please "
-                f"report it with {log}, which may quote your data. Finished work is kept.",
-                file=sys.stderr,
-            )
-            raise typer.Exit(1) from None
-
-    return guarded
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were given; lists of names and numbers are split. The others keep the settings' defaults."""
+    return {key: _list(v) if isinstance(v, str) else v for key, v in options.items() if v is not None}
 
 
 @app.command(epilog="Example: clues demo --out runs/demo")
@@ -285,8 +263,8 @@ def corrupt(
     samples: str,
     share: Annotated[float, typer.Option(help="Share of the samples to corrupt.")],
     out: Annotated[Path, typer.Option(help="Output file; labels go to OUT's stem + .labels.jsonl.")],
-    kinds: Kinds = "cut,delete,exchange",
-    severity: Severity = 0.5,
+    kinds: Kinds = None,
+    severity: Severity = None,
     seed: Seed = 1,
     set_: Set = None,
 ) -> None:
@@ -295,7 +273,7 @@ def corrupt(
     from clues.lab.corruption import corrupt_file
     from clues.settings import CorruptSettings, validated
 
-    values = {"seed": seed, "samples": samples, "share": share, "kinds": _list(kinds), "severity": severity}
+    values = {"seed": seed, "samples": samples, "share": share, **_given(kinds=kinds, severity=severity)}
     show(facts_table(str(out), corrupt_file(validated(CorruptSettings, values, set_ or []), out)))
 
 
@@ -311,23 +289,34 @@ def partition(
     out: Annotated[Path, typer.Option(help="Output folder for the clients' and the public files.")],
     by: Annotated[str | None, typer.Option(help="The field that says which client owns a sample.")] = None,
     domain: Annotated[
-        str | None, typer.Option(help="The field that names the domain; without it, there is one domain.")
+        str | None, typer.Option(help="The field that names the domain; without it, a domain is a file.")
     ] = None,
-    shares: Annotated[str, typer.Option(help="Share of low quality: one for all clients, or one for each.")] = "0.5",
+    judged: Annotated[
+        bool, typer.Option("--judged", help="Corrupt nothing: the field 'quality' says which samples are good or low.")
+    ] = False,
+    shares: Annotated[
+        str | None,
+        typer.Option(
+            help="Share of low quality: one for all clients, or one for each.",
+            show_default="0.5; with --judged, as in the file",
+        ),
+    ] = None,
     dirichlet: Annotated[
         float | None, typer.Option(help="Concentration β: spread the one share unevenly over the clients.")
     ] = None,
-    kinds: Kinds = "cut,delete,exchange",
-    severity: Severity = 0.5,
+    kinds: Kinds = None,
+    severity: Severity = None,
     per_client: Annotated[int, typer.Option(min=2, help="Maximum samples per client.")] = 40,
-    max_words: Annotated[int | None, typer.Option(min=1, help="Omit longer responses.")] = None,
+    max_words: Annotated[
+        int | None, typer.Option(min=1, help="Omit longer responses; two Chinese or Japanese characters are a word.")
+    ] = None,
     validation: Annotated[int, typer.Option(min=1, help="Validation samples per domain.")] = 16,
     anchors: Annotated[int, typer.Option(min=1, help="Anchors per domain.")] = 10,
-    tests: Annotated[int, typer.Option(min=1, help="Held-out test samples per domain.")] = 20,
+    tests: Annotated[int, typer.Option(min=0, help="Held-out test samples per domain.")] = 20,
     seed: Seed = 1,
     set_: Set = None,
 ) -> None:
-    """Turn a clean file into an experiment: clients of known quality, public files, tests."""
+    """Turn clean or judged samples into an experiment: clients of known quality, public files, tests."""
     from clues.commands.tables import facts_table, show
     from clues.lab.partition import partition as recipe
     from clues.settings import PartitionSettings, validated
@@ -339,15 +328,14 @@ def partition(
         "clients": [f"client-{n + 1}" for n in range(int(clients))] if numbered else _list(clients),
         "by": by,
         "domain": domain,
-        "shares": _list(shares),
+        "judged": judged,
         "dirichlet": dirichlet,
-        "kinds": _list(kinds),
-        "severity": severity,
         "per_client": per_client,
         "max_words": max_words,
         "validation": validation,
         "anchors": anchors,
         "tests": tests,
+        **_given(shares=shares, kinds=kinds, severity=severity),
     }
     show(facts_table(str(out), recipe(validated(PartitionSettings, values, set_ or []), out)))
 

@@ -501,6 +501,17 @@ def test_compare_merges_the_same_adapters_in_every_variant(clues, experiment, tm
     assert len(set(metrics["merge_weights"]["mixed"].values())) == 3
 
 
+def test_compare_fills_in_the_names_of_variants(clues, experiment, tmp_path):
+    path = experiment(methods=["length"], seeds=[1], variants=[{"name": "b"}, {"name": "c"}])
+    values = tomllib.loads(path.read_text())
+    named = {key: str(tmp_path / f"{{variant}}{end}") for key, end in (("data", ".jsonl"), ("labels", ".labels.jsonl"))}
+    values |= {"clients": [{"id": "one", **named}], "collaboration": {"train": False}, "evaluation": {"arms": []}}
+    path.write_text(tomli_w.dumps(values))
+    clues("compare", path, "--out", tmp_path / "compared")
+    good = {row["variant"]: row["good"] for row in parquet(tmp_path / "compared/selection.parquet")}
+    assert good == {"b": 8, "c": 2}  # of ten samples, 20 and 80 % are corrupted
+
+
 def counting(calls, name, function):
     def counted(*arguments, **options):
         calls.append("trajectory" if "trajectory" in options else name)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from bundles import job, scores
+from clues.data.tokens import Tokens
 from clues.errors import ConfigError
 from clues.io.store import Store
 from clues.methods.registry import METHODS, method
@@ -116,6 +119,15 @@ def test_combined_puts_both_signals_against_the_anchors(base):
     columns = found(base, "combined")
     assert torch.allclose(columns["score"], z[0] - z[1], atol=1e-3)
     assert columns["score"][6:].mean().abs() < 1e-4
+
+
+def test_floors_count_the_tokens_of_a_response_without_its_end(base):
+    whole, cut = Tokens("a", "d", [7, 8, 9, 7, 7, 5, 2], 3, False), Tokens("b", "d", [7, 8, 5], 2, True, ends=False)
+    shortened = replace(cut, prompt=[5, 7, 8])
+    given = job(base, [whole, cut, shortened], [], VALIDATION, scoring=ScoringSettings(method="length"))
+    assert scores(given, Trained(LORA, [])).score.tolist() == [3, 1, 1]
+    shares = scores(given.with_scoring(method="overlap"), Trained(LORA, [])).score
+    assert torch.allclose(shares, torch.tensor([2 / 3, 0, 1]))
 
 
 def test_random_repeats(base):

@@ -39,8 +39,7 @@ def read_source(
     all_rows = iter(rows(name) if records is None else records)
     if layout is None:
         layout, all_rows = with_layout(name, all_rows, data=data)
-    # The default domain is the name of the file or folder; for a pattern, of each matching file.
-    domain = "" if has_magic(name) and not Path(name).exists() else stem(name)
+    domain = default_domain(name)
     source = Source()
     row = None
     for row in all_rows:
@@ -54,6 +53,11 @@ def read_source(
         raise DataError(f"{name}: contains no records; give a file with at least one sample.")
     source.finish()
     return source
+
+
+def default_domain(name: str) -> str:
+    """The domain of records that name none: the name of the file or folder; "" for a pattern, of each matching file."""
+    return "" if has_magic(name) and not Path(name).exists() else stem(name)
 
 
 def with_layout(name: str, source_rows: Iterable[Row], *, data: DataSettings) -> tuple[Dialect, Iterator[Row]]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from clues.errors import ConfigError
-from clues.methods import clues, datainf, ifd, ira, perplexity, rds, rho
+from clues.methods import clues, datainf, floors, ifd, ira, perplexity, rds, rho
 from clues.methods.default import score as auto
 from clues.methods.interface import Job, Score, Scores
 from clues.models.trajectory import Trained
@@ -155,6 +155,10 @@ METHODS = {
     "loss": Method("minus the loss along the trajectory", "a baseline", _minus("loss"), uses=_ADAPTER | _DIRECTION),
     "gradient-norm": Method(
         "minus the norm of the gradient", "a baseline", _minus("norm"), uses=_ADAM | _ADAPTER | _DIRECTION
+    ),
+    "length": Method("the length of the response", "a baseline", floors.length, trajectory="none"),
+    "overlap": Method(
+        "the share of the response that the prompt has too", "a baseline", floors.overlap, trajectory="none"
     ),
     "random": Method("a random number", "a baseline", _random, trajectory="none"),
 }
