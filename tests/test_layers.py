@@ -12,7 +12,7 @@ SOURCE = Path(clues.__file__).parent
 FLOORS = [
     {"settings", "errors", "version", "io"},
     {"data", "models"},
-    {"passes", "selection"},
+    {"passes", "selection", "checks"},
     {"methods", "training", "evaluation", "merging"},
     {"silo"},
     {"collaboration"},

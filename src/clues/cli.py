@@ -17,7 +17,7 @@ import typer
 from clues.errors import CluesError, ConfigError
 from clues.io.processes import is_main_process, process_count
 from clues.io.progress import heartbeat, say, task
-from clues.settings import Rule
+from clues.settings import CheckName, Rule
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,6 +44,13 @@ Severity = Annotated[float, typer.Option(help="Share of a response that is corru
 
 def _list(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _flat(result: dict[str, Any]) -> dict[str, Any]:
+    """A result with a row for each AUROC by corruption type and for each check."""
+    rows = {key: value for key, value in result.items() if key not in ("auroc_by_kind", "checks")}
+    rows |= {f"auroc {kind}": value for kind, value in result.get("auroc_by_kind", {}).items()}
+    return rows | {f"check: {name}": count for name, count in result["checks"].items()}
 
 
 def _command(function: Callable[..., None]) -> Callable[..., None]:
@@ -153,6 +160,9 @@ def score(
     validation: Validation,
     anchors: Anchors,
     out: Annotated[Path, typer.Option(help="Output folder.")],
+    tests: Annotated[
+        list[str] | None, typer.Option(help="Held-out tests that the samples should not contain; repeatable.")
+    ] = None,
     model: Model = None,
     method: Annotated[str | None, typer.Option(help="Scoring method; --method help lists all.")] = None,
     trajectory: Annotated[str | None, typer.Option(help="Score along this existing trajectory.")] = None,
@@ -176,6 +186,7 @@ def score(
         "samples": samples,
         "validation": validation,
         "anchors": anchors,
+        "tests": tests or [],
         "trajectory": trajectory,
         "adapter": adapter,
         "scoring": {name: value for name, value in (("method", method), ("batch_size", batch_size)) if value},
@@ -183,7 +194,7 @@ def score(
     }
     summary = recipe(validated(ScoreSettings, values, set_ or []), out)
     if is_main_process():
-        show(facts_table(f"Scores in {out}", summary))
+        show(facts_table(f"Scores in {out}", _flat(summary)))
 
 
 @app.command(epilog="Example: clues select runs/mine --threshold anchor-mean --labels mixed.labels.jsonl")
@@ -191,6 +202,9 @@ def score(
 def select(
     folder: Annotated[Path, typer.Argument(help="A folder written by clues score.")],
     threshold: Annotated[str | None, typer.Option(help=f"Threshold rule: {', '.join(get_args(Rule))}.")] = None,
+    drop: Annotated[
+        str | None, typer.Option(help=f"Checks whose findings are dropped: {', '.join(get_args(CheckName))}.")
+    ] = None,
     labels: Labels = None,
     set_: Set = None,
 ) -> None:
@@ -199,12 +213,10 @@ def select(
     from clues.commands.tables import facts_table, show
     from clues.settings import SelectSettings, validated
 
-    values = {"labels": labels, "selection": {"threshold": threshold}}
+    values = {"labels": labels, "selection": {"threshold": threshold, "drop": _list(drop or "")}}
     settings = validated(SelectSettings, values, set_ or [])
     result = recipe(folder, settings.selection, settings.labels)
-    shown = {key: value for key, value in result.items() if key != "auroc_by_kind"}
-    shown |= {f"auroc {kind}": value for kind, value in result.get("auroc_by_kind", {}).items()}
-    show(facts_table(f"Selection in {folder}", shown))
+    show(facts_table(f"Selection in {folder}", _flat(result)))
 
 
 @app.command(epilog="Example: clues train kept.jsonl --out runs/model")

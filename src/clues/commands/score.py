@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from clues.data.samples import Private, overlap, read_private, read_public
-from clues.data.telling import tell_overlap
+from clues.checks.findings import check_samples, tell_findings
+from clues.data.samples import Private, read_many, read_private, read_public
 from clues.errors import ConfigError, OutputError, all_of
 from clues.io.digests import value_digest
 from clues.io.files import read_json, write_json
@@ -20,6 +20,7 @@ from clues.models.trajectory import Checkpoint, Trained, load_trajectory
 from clues.report.pages import write_samples_page
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.settings import ScoreSettings, SelectionSettings, SiloSettings, read_toml, validated
+from clues.silo.checked import Checked
 from clues.silo.job import make_job
 from clues.silo.selection import Selection, counts, write_selection
 from clues.silo.silo import ALONE, SAMPLES, Scored, Silo, select_by_anchors
@@ -33,7 +34,7 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     Under `accelerate launch` or `torchrun` the main process trains and writes, and every process scores a share.
 
     Returns:
-        A summary: number of samples and anchors, mean scores of both.
+        A summary: number of samples and anchors, mean scores of both, and how many samples each check found.
 
     Raises:
         CluesError: settings or data are wrong, or the model's loss is no number.
@@ -43,13 +44,13 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     mute_others()
     once(lambda: refuse_other_run(out, config))
     _refuse_contradictions(settings)
-    _, private, public, base = all_of(
+    _, private, public, tests, base = all_of(
         lambda: checked_method(settings.scoring),
         lambda: read_private(settings.samples, settings.data),
         lambda: read_public(validation=settings.validation, anchors=settings.anchors, data=settings.data),
+        lambda: read_many(settings.tests, settings.data),
         lambda: load_base(settings.model),
     )
-    tell_overlap(overlap(private.samples, [*public.validation, *public.anchors]), settings.samples)
     trained = _trained(settings, base)
     chosen = SiloSettings.of(settings)
     job = make_job(base, private.samples, public, settings=chosen, lora=trained and trained.lora)
@@ -57,14 +58,17 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     once(lambda: write_provenance(out))
     facts, unusable = {"sha256": _digest(private)}, _unusable(private)
     once(lambda: write_json(out / "samples.json", facts))
+    findings = check_samples(private.samples, public, tests)
+    tell_findings(findings, private.samples, settings.samples)
     del private  # the index of a large file, which scoring does not need
-    scored = Silo(job, folder=out).score(trained)
+    scored = Silo(job, folder=out, findings=findings).score(trained)
     return {
         "samples": len(scored.samples),
         **unusable,
         "anchors": len(scored.anchors),
         "mean_score": float(scored.score.mean()),
         "mean_anchor_score": float(scored.anchors.score.mean()),
+        "checks": Checked(scored.samples).counts(),
     }
 
 
@@ -100,7 +104,8 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
     """Apply a threshold to a folder that `score` wrote; write kept.jsonl, dropped.jsonl, selection.json, report.html.
 
     Returns:
-        What selection.json holds: threshold, rule, kept, dropped, and metrics where labels are given.
+        What selection.json holds: threshold, rule, kept, dropped, how many samples each check found, and metrics where
+        labels are given.
     """
     if not (folder / SAMPLES).is_file():
         raise OutputError(f"{folder}: holds no {SAMPLES}; run clues score with --out {folder} first.")
@@ -122,6 +127,7 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
         "threshold": threshold.share[ALONE] if threshold.value is None else threshold.limit(ALONE),
         "rule": threshold.rule,
         **counts(selection),
+        "checks": selection.checked.counts(),
         "unusable": len(private.unusable),
     }
     if kinds is not None:

@@ -172,6 +172,7 @@ class ScoreSettings(Settings):
     samples: Source
     validation: Annotated[list[Source], Field(min_length=1)]
     anchors: Annotated[list[Source], Field(min_length=1)]
+    tests: list[Source] = []  # held-out tests that the samples should not contain
     trajectory: Source | None = None
     adapter: Source | None = None
     model: ModelSettings = ModelSettings()

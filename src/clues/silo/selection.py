@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,23 +16,33 @@ from clues.data.samples import Private
 from clues.io.files import json_line, replace_whole
 from clues.methods.default.score import FEATURES
 from clues.selection.threshold import Threshold
+from clues.silo.checked import Checked
 from clues.silo.tables import ScoreTable
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The samples that a threshold keeps at a client, by one column of a table of scores."""
+    """The samples that a threshold keeps at a client, by one column of a table of scores.
+
+    `drop`: checks whose findings are dropped, whatever their score.
+    """
 
     table: ScoreTable
     threshold: Threshold
     client: str
     column: str = "score"
+    drop: Sequence[str] = ()
 
     @cached_property
     def kept(self) -> list[bool]:
         """Whether each sample is kept: samples."""
-        kept: list[bool] = self.threshold.keep(self.scores, self.client).tolist()
+        kept: list[bool] = (self._reached & ~self._refused).tolist()
         return kept
+
+    @cached_property
+    def checked(self) -> Checked:
+        """What checks found in the samples."""
+        return Checked(self.table)
 
     @cached_property
     def scores(self) -> torch.Tensor:
@@ -44,17 +54,29 @@ class Selection:
         return (self.reason(row) for row in range(len(self.kept)))
 
     def reason(self, row: int) -> str:
-        """The rule and, for a dropped sample, the feature on which it is least like good samples."""
-        limit, keep, rule = self.threshold.limit(self.client), self.kept[row], self.threshold.rule
+        """Rule and findings and, of a sample below the threshold, the feature on which it is least like good ones."""
+        limit, reached, rule = self.threshold.limit(self.client), bool(self._reached[row]), self.threshold.rule
         if limit is None:
-            reason = f"{'among' if keep else 'not among'} the best share ({rule})"
+            score = f"{'among' if reached else 'not among'} the best share ({rule})"
         else:
-            reason = f"score {'≥' if keep else '<'} {limit:.6g} ({rule})"
-        if keep or self._features is None:
-            return reason
-        lowest = int(self._features[row].argmin())
-        value = float(self._features[row, lowest])
-        return f"{reason}; lowest: {FEATURES[lowest]}, {value:+.1f} standard deviations of clean ones"
+            score = f"score {'≥' if reached else '<'} {limit:.6g} ({rule})"
+        found = self.checked.words(row)
+        parts = [*found, f"dropped by selection.drop; {score}"] if self._refused[row] else [score, *found]
+        if not reached and self._features is not None:
+            lowest = int(self._features[row].argmin())
+            value = float(self._features[row, lowest])
+            parts.append(f"lowest: {FEATURES[lowest]}, {value:+.1f} standard deviations of clean ones")
+        return "; ".join(parts)
+
+    @cached_property
+    def _reached(self) -> torch.Tensor:
+        """Whether each score reaches the threshold: samples, bool."""
+        return self.threshold.keep(self.scores, self.client)
+
+    @cached_property
+    def _refused(self) -> torch.Tensor:
+        """Whether each sample is dropped whatever its score: samples, bool."""
+        return self.checked.marked(self.drop)
 
     @cached_property
     def _features(self) -> np.ndarray | None:
