@@ -10,7 +10,7 @@ from clues.checks.pair import Pair
 
 _READ = 200  # characters of each text; more add time and no certainty
 _LETTERS = 20  # in shorter responses, names and terms are taken for languages
-_SURE, _RULED_OUT = 0.5, 0.01  # probabilities: of the language of a text, and of the other text's language
+_CLEAR, _LIKELY, _RULED_OUT = 0.5, 0.3, 0.01  # probabilities: of a response's language, of a prompt's, of the other's
 _NO_LANGUAGE = "la"  # names of diseases and species are Latin in any language
 # Prompts that ask for another language, or name one.
 _ASKED = re.compile(
@@ -33,8 +33,8 @@ def another_language(pair: Pair) -> bool:
     language, spoken = max(prompt, key=prompt.__getitem__), max(response, key=response.__getitem__)
     return (
         language != spoken != _NO_LANGUAGE
-        and prompt[language] >= _SURE
-        and response[spoken] >= _SURE
+        and prompt[language] >= _LIKELY
+        and response[spoken] >= _CLEAR
         and prompt[spoken] <= _RULED_OUT
         and response[language] <= _RULED_OUT
         and not _ASKED.search(pair.prompt)

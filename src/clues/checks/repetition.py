@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from clues.checks.pair import Pair
 
 _LEAST = 4  # words of a prompt that can be recognised
@@ -12,16 +10,18 @@ _COVERED = 8  # words of a loop
 
 
 def repeats_prompt(pair: Pair) -> bool:
-    """Whether the response is the prompt or most of it, or ends with the prompt after a short opening.
+    """Whether the response is the prompt or most of it, once or several times, perhaps after a short opening.
 
     A response that repeats the prompt and then goes on is an ordinary answer, and so is a quotation of a passage.
     """
-    prompt, response = pair.prompt_words, pair.response_words
-    if len(response) < _LEAST or len(prompt) < _LEAST:
+    prompt, rest = pair.prompt_words, pair.response_words
+    if len(rest) < _LEAST or len(prompt) < _LEAST:
         return False
-    if len(response) <= len(prompt):
-        return len(response) >= 0.8 * len(prompt) and _contains(prompt, response)
-    return len(response) <= len(prompt) + _OPENING and response[-len(prompt) :] == prompt
+    if len(rest) < len(prompt):
+        return len(rest) >= 0.8 * len(prompt) and f" {' '.join(rest)} " in f" {' '.join(prompt)} "
+    while rest[-len(prompt) :] == prompt:
+        rest = rest[: -len(prompt)]
+    return len(rest) <= min(_OPENING, len(pair.response_words) - len(prompt))
 
 
 def loops(pair: Pair) -> bool:
@@ -31,22 +31,16 @@ def loops(pair: Pair) -> bool:
     """
     words = pair.response_words
     last: dict[tuple[str, ...], int] = {}
-    period = run = 0
-    for start in range(len(words) - 2):
-        three = tuple(words[start : start + 3])
-        distance = start - last.get(three, start)
-        last[three] = start
-        run = run + 1 if distance and distance == period else int(distance > 0)
-        period = distance
-        # Of a phrase of p words, three times in a row, all but the first p triples are p words after their like.
-        covered = run + 2 + period
-        if run and covered >= max(3 * period, _COVERED, len(words) / 4):
-            phrase = words[start + 3 - period : start + 3]
-            if any(character.isalpha() for word in phrase for character in word):
-                return True
+    period = run = 0  # the last `run` words are each the word `period` places before
+    for place in range(2, len(words)):
+        three = tuple(words[place - 2 : place + 1])
+        if period and words[place] == words[place - period]:
+            run += 1
+        else:
+            period, run = place - last.get(three, place), 0
+            while period and run <= place - period and words[place - run] == words[place - run - period]:
+                run += 1
+        last[three] = place
+        if run and run + period >= max(3 * period, _COVERED, len(words) / 4):
+            return any(map(str.isalpha, "".join(words[place - period + 1 : place + 1])))
     return False
-
-
-def _contains(words: Sequence[str], part: Sequence[str]) -> bool:
-    """Whether `part` stands in `words` as it is."""
-    return f" {' '.join(part)} " in f" {' '.join(words)} "
