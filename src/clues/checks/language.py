@@ -10,6 +10,7 @@ from clues.checks.pair import Pair
 
 _READ = 200  # characters of each text; more add time and no certainty
 _LETTERS = 20  # in shorter responses, names and terms are taken for languages
+_WIDE = re.compile(r"[\u3040-\u9fff\uac00-\ud7af]")  # characters for syllables or words: half as many are enough
 _CLEAR, _LIKELY, _RULED_OUT = 0.5, 0.3, 0.01  # probabilities: of a response's language, of a prompt's, of the other's
 _NO_LANGUAGE = "la"  # names of diseases and species are Latin in any language
 # Prompts that ask for another language, or name one.
@@ -24,31 +25,15 @@ _ASKED = re.compile(
 
 def another_language(pair: Pair) -> bool:
     """Whether prompt and response are each clearly in a language, and clearly not in the same one."""
-    if not any(character.isalpha() for character in pair.prompt):
+    texts = pair.prompt[:_READ], pair.response[:_READ]
+    letters = sum(map(str.isalpha, texts[1])) * (2 if _WIDE.search(texts[1]) else 1)
+    if letters < _LETTERS or not any(map(str.isalpha, texts[0])):
         return False
-    if sum(character.isalpha() for character in pair.response[:_READ]) < _LETTERS / (1 + _wide(pair.response)):
+    (asked, likely), (spoken, clear) = map(_identifier().classify, texts)
+    if asked == spoken or spoken == _NO_LANGUAGE or likely < _LIKELY or clear < _CLEAR or _ASKED.search(pair.prompt):
         return False
-    response = _languages(pair.response)
-    prompt = _languages(pair.prompt)
-    language, spoken = max(prompt, key=prompt.__getitem__), max(response, key=response.__getitem__)
-    return (
-        language != spoken != _NO_LANGUAGE
-        and prompt[language] >= _LIKELY
-        and response[spoken] >= _CLEAR
-        and prompt[spoken] <= _RULED_OUT
-        and response[language] <= _RULED_OUT
-        and not _ASKED.search(pair.prompt)
-    )
-
-
-def _wide(text: str) -> bool:
-    """Whether characters stand for syllables or words, so that fewer say as much."""
-    return any("\u3040" <= character <= "\u9fff" or "\uac00" <= character <= "\ud7af" for character in text[:_READ])
-
-
-def _languages(text: str) -> dict[str, float]:
-    """The probability of each language, by its code."""
-    return dict(_identifier().rank(text[:_READ]))
+    prompt, response = (dict(_identifier().rank(text)) for text in texts)
+    return prompt[spoken] <= _RULED_OUT and response[asked] <= _RULED_OUT
 
 
 @cache
