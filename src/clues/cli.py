@@ -10,11 +10,12 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from clues.cli_bench import app as bench_app
 from clues.commands.guard import command as _command
-from clues.commands.help import WithKinds
+from clues.commands.options import Anchors, Labels, Model, Seed, Set, Validation, names
 from clues.errors import ConfigError
 from clues.io.processes import is_main_process
-from clues.settings import Rule
+from clues.settings import CheckName, Rule
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,37 +26,7 @@ app = typer.Typer(
 )
 models_app = typer.Typer(no_args_is_help=True, help="The embedded model.")
 app.add_typer(models_app, name="models")
-
-Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as key=value; repeatable.")]
-Model = Annotated[
-    str | None, typer.Option("--model", help="Hub id or folder of the base model; default: the embedded SmolLM2-135M.")
-]
-Seed = Annotated[int, typer.Option(help="Random seed.")]
-Validation = Annotated[list[str], typer.Option(help="Good public samples that show what is wanted; repeatable.")]
-Anchors = Annotated[list[str], typer.Option(help="A few good public samples that set the threshold; repeatable.")]
-Labels = Annotated[str | None, typer.Option(help="Labels (id, quality: good|low, kind), for metrics only.")]
-
-Kinds = Annotated[
-    str | None,
-    typer.Option(
-        help="Corruption types, listed above; natural stands for all natural ones.", show_default="cut,delete,exchange"
-    ),
-]
-Severity = Annotated[
-    float | None,
-    typer.Option(
-        help="Share of a response that is corrupted; types that replace all of it ignore this.", show_default="0.5"
-    ),
-]
-
-
-def _list(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    """The options that were given; lists of names and numbers are split. The others keep the settings' defaults."""
-    return {key: _list(v) if isinstance(v, str) else v for key, v in options.items() if v is not None}
+app.add_typer(bench_app)
 
 
 @app.command(epilog="Example: clues demo --out runs/demo")
@@ -134,6 +105,9 @@ def score(
     validation: Validation,
     anchors: Anchors,
     out: Annotated[Path, typer.Option(help="Output folder.")],
+    tests: Annotated[
+        list[str] | None, typer.Option(help="Held-out tests that the samples should not contain; repeatable.")
+    ] = None,
     model: Model = None,
     method: Annotated[str | None, typer.Option(help="Scoring method; --method help lists all.")] = None,
     trajectory: Annotated[str | None, typer.Option(help="Score along this existing trajectory.")] = None,
@@ -147,7 +121,7 @@ def score(
 ) -> None:
     """Score samples; trains a trajectory on them first, unless one is given."""
     from clues.commands.score import score as recipe
-    from clues.commands.tables import facts_table, show
+    from clues.commands.tables import facts_table, flat, show
     from clues.settings import ScoreSettings, validated
 
     if train and (trajectory or adapter):
@@ -157,6 +131,7 @@ def score(
         "samples": samples,
         "validation": validation,
         "anchors": anchors,
+        "tests": tests or [],
         "trajectory": trajectory,
         "adapter": adapter,
         "scoring": {name: value for name, value in (("method", method), ("batch_size", batch_size)) if value},
@@ -164,7 +139,7 @@ def score(
     }
     summary = recipe(validated(ScoreSettings, values, set_ or []), out)
     if is_main_process():
-        show(facts_table(f"Scores in {out}", summary))
+        show(facts_table(f"Scores in {out}", flat(summary)))
 
 
 @app.command(epilog="Example: clues select runs/mine --threshold anchor-mean --labels mixed.labels.jsonl")
@@ -172,20 +147,41 @@ def score(
 def select(
     folder: Annotated[Path, typer.Argument(help="A folder written by clues score.")],
     threshold: Annotated[str | None, typer.Option(help=f"Threshold rule: {', '.join(get_args(Rule))}.")] = None,
+    drop: Annotated[
+        str | None, typer.Option(help=f"Checks whose findings are dropped: {', '.join(get_args(CheckName))}.")
+    ] = None,
     labels: Labels = None,
+    reviewed: Annotated[
+        str | None, typer.Option(help="Samples that you judged (id, quality: good|low); default: decisions.jsonl.")
+    ] = None,
     set_: Set = None,
 ) -> None:
     """Keep the samples whose score reaches the threshold; writes kept.jsonl, dropped.jsonl, selection.json."""
     from clues.commands.score import select as recipe
-    from clues.commands.tables import facts_table, show
+    from clues.commands.tables import facts_table, flat, show
     from clues.settings import SelectSettings, validated
 
-    values = {"labels": labels, "selection": {"threshold": threshold}}
-    settings = validated(SelectSettings, values, set_ or [])
-    result = recipe(folder, settings.selection, settings.labels)
-    shown = {key: value for key, value in result.items() if key != "auroc_by_kind"}
-    shown |= {f"auroc {kind}": value for kind, value in result.get("auroc_by_kind", {}).items()}
-    show(facts_table(f"Selection in {folder}", shown))
+    values = {
+        "labels": labels,
+        "reviewed": reviewed,
+        "selection": {"threshold": threshold, "drop": names(drop or "")},
+    }
+    result = recipe(folder, validated(SelectSettings, values, set_ or []))
+    show(facts_table(f"Selection in {folder}", flat(result)))
+
+
+@app.command(epilog="Example: clues suggest runs/mine --count 20")
+@_command
+def suggest(
+    folder: Annotated[Path, typer.Argument(help="A folder written by clues score.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of samples.")] = 20,
+) -> None:
+    """Name the samples most worth reviewing; writes FOLDER/to-review.jsonl, where you fill in the field quality."""
+    from clues.commands.score import suggest as recipe
+    from clues.commands.tables import facts_table, show
+
+    rows = {row["id"]: row["response"] for row in recipe(folder, count)}
+    show(facts_table(f"Worth reviewing, in {folder / 'to-review.jsonl'}", rows))
 
 
 @app.command(epilog="Example: clues train kept.jsonl --out runs/model")
@@ -253,91 +249,6 @@ def evaluate(
     settings = validated(EvaluateSettings, values, set_ or [])
     for domain, figures in evaluate_file(settings).items():
         show(facts_table(domain, figures))
-
-
-@app.command(
-    cls=WithKinds, epilog="Example: clues corrupt clean.jsonl --share 0.5 --kinds cut,natural --out mixed.jsonl"
-)
-@_command
-def corrupt(
-    samples: str,
-    share: Annotated[float, typer.Option(help="Share of the samples to corrupt.")],
-    out: Annotated[Path, typer.Option(help="Output file; labels go to OUT's stem + .labels.jsonl.")],
-    kinds: Kinds = None,
-    severity: Severity = None,
-    seed: Seed = 1,
-    set_: Set = None,
-) -> None:
-    """Corrupt a known share of a clean file and write its labels to a second file, for benchmarks."""
-    from clues.commands.tables import facts_table, show
-    from clues.lab.corruption import corrupt_file
-    from clues.settings import CorruptSettings, validated
-
-    values = {"seed": seed, "samples": samples, "share": share, **_given(kinds=kinds, severity=severity)}
-    show(facts_table(str(out), corrupt_file(validated(CorruptSettings, values, set_ or []), out)))
-
-
-@app.command(
-    cls=WithKinds,
-    epilog="Example: clues partition icd10.jsonl --by source --clients en,es,fr --domain source --shares 0.2,0.5,0.8 "
-    "--out runs/languages-data",
-)
-@_command
-def partition(
-    samples: str,
-    clients: Annotated[str, typer.Option(help="Number of clients, or their names; with --by, values of that field.")],
-    out: Annotated[Path, typer.Option(help="Output folder for the clients' and the public files.")],
-    by: Annotated[str | None, typer.Option(help="The field that says which client owns a sample.")] = None,
-    domain: Annotated[
-        str | None, typer.Option(help="The field that names the domain; without it, a domain is a file.")
-    ] = None,
-    judged: Annotated[
-        bool, typer.Option("--judged", help="Corrupt nothing: the field 'quality' says which samples are good or low.")
-    ] = False,
-    shares: Annotated[
-        str | None,
-        typer.Option(
-            help="Share of low quality: one for all clients, or one for each.",
-            show_default="0.5; with --judged, as in the file",
-        ),
-    ] = None,
-    dirichlet: Annotated[
-        float | None, typer.Option(help="Concentration β: spread the one share unevenly over the clients.")
-    ] = None,
-    kinds: Kinds = None,
-    severity: Severity = None,
-    per_client: Annotated[int, typer.Option(min=2, help="Maximum samples per client.")] = 40,
-    max_words: Annotated[
-        int | None, typer.Option(min=1, help="Omit longer responses; two Chinese or Japanese characters are a word.")
-    ] = None,
-    validation: Annotated[int, typer.Option(min=1, help="Validation samples per domain.")] = 16,
-    anchors: Annotated[int, typer.Option(min=1, help="Anchors per domain.")] = 10,
-    tests: Annotated[int, typer.Option(min=0, help="Held-out test samples per domain.")] = 20,
-    seed: Seed = 1,
-    set_: Set = None,
-) -> None:
-    """Turn clean or judged samples into an experiment: clients of known quality, public files, tests."""
-    from clues.commands.tables import facts_table, show
-    from clues.lab.partition import partition as recipe
-    from clues.settings import PartitionSettings, validated
-
-    numbered = not by and clients.isdigit()
-    values = {
-        "seed": seed,
-        "samples": samples,
-        "clients": [f"client-{n + 1}" for n in range(int(clients))] if numbered else _list(clients),
-        "by": by,
-        "domain": domain,
-        "judged": judged,
-        "dirichlet": dirichlet,
-        "per_client": per_client,
-        "max_words": max_words,
-        "validation": validation,
-        "anchors": anchors,
-        "tests": tests,
-        **_given(shares=shares, kinds=kinds, severity=severity),
-    }
-    show(facts_table(str(out), recipe(validated(PartitionSettings, values, set_ or []), out)))
 
 
 @models_app.command("fetch")

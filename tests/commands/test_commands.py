@@ -229,6 +229,28 @@ def test_overlap_with_public_data_is_listed(clues, tiny_model, files):
     assert "1 samples are also in the validation or anchor set: clean.jsonl-0" in result.stderr
 
 
+def test_findings_are_counted_and_drop_where_asked(clues, tiny_model, files, write_samples):
+    rows = [json.loads(line) for line in write_samples("mixed.jsonl", 6).read_text().splitlines()]
+    rows[2] |= {"response": "I'm sorry, but I can't help with that."}
+    rows[4] |= {field: rows[1][field] for field in ("prompt", "response")}
+    (files / "mixed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (files / "tests.jsonl").write_text(json.dumps({**rows[3], "id": "test-1"}) + "\n")
+    shown = score(clues, tiny_model, files, files / "run", "--method", "random", "--tests", files / "tests.jsonl")
+    assert "1 samples are also in the tests" in shown.stderr
+    assert re.search(r"check: duplicate +│ +1 ", shown.stdout)
+    table = pyarrow.parquet.read_table(files / "run" / "scores.parquet").to_pydict()
+    assert [row["id"] for row in rows] == table["id"]
+    assert (table["checks"][2], table["checks"][3]) == (["refusal"], ["test"])
+    assert {table["duplicate_of"][1], table["duplicate_of"][4]} & {rows[1]["id"], rows[4]["id"]}
+    select = ("select", files / "run", "--threshold", "score", "--set", "selection.score=-1")
+    clues(*select)
+    assert not (files / "run" / "dropped.jsonl").read_text()
+    clues(*select, "--drop", "duplicate,refusal")
+    dropped = [json.loads(line)["clues"]["reason"] for line in (files / "run/dropped.jsonl").read_text().splitlines()]
+    assert sorted(reason.split(" ")[0] for reason in dropped) == ["near-copy", "refuses;"]
+    assert "selection.drop.0: input should be" in clues(*select, "--drop", "dupes", code=2).stderr
+
+
 ARMS = ["base", "mixed", "selected", "oracle", "ratio", "public"]
 
 
@@ -329,12 +351,19 @@ def test_rounds_train_on_all_of_a_clients_samples(clues, config, tmp_path, monke
 @pytest.mark.parametrize("train", [True, False])
 def test_a_run_ends_with_its_selection_and_adapter_whatever_is_evaluated(clues, config, tmp_path, train):
     options = ["--set", "evaluation.arms=[]", "--set", f"collaboration.train={str(train).lower()}"]
+    options += ["--set", 'selection.drop=["loop"]']
+    rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    rows[0]["response"] = "bone nerve heart rate " * 5
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     clues("run", config, "--out", tmp_path / "run", *options)
     for client in ("a", "b", "c"):
         assert {"kept.jsonl", "dropped.jsonl", "selection.json"} <= {
             path.name for path in (tmp_path / "run/clients" / client).iterdir()
         }
     assert (tmp_path / "run/server/global/adapter_model.safetensors").is_file() == train
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["clients"]["a"]["checks"]["loop"] == 1
+    dropped = [json.loads(line) for line in (tmp_path / "run/clients/a/dropped.jsonl").read_text().splitlines()]
+    assert ["loops; dropped" in row["clues"]["reason"] for row in dropped if row["id"] == rows[0]["id"]] == [True]
 
 
 def check_quality_weights(out, merge_weights):

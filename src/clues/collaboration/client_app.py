@@ -17,10 +17,11 @@ import torch
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from clues.checks.findings import check_samples, tell_findings
 from clues.collaboration.ledger import Ledger
 from clues.collaboration.messages import ANCHOR_COLUMNS, arrays_of, facts_of, ledger_items, pack, strategy_number
 from clues.data.prompts import tokenize
-from clues.data.samples import Private, PublicSamples, parse_samples, read_private
+from clues.data.samples import Private, PublicSamples, Sample, parse_samples, read_many, read_private
 from clues.io.files import write_json
 from clues.io.progress import acting
 from clues.io.store import Store
@@ -31,7 +32,9 @@ from clues.models.trajectory import Checkpoint, Trained
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.threshold import Threshold
 from clues.settings import DataSettings, LoraSettings, RunSettings, SiloSettings
+from clues.silo.checked import Checked
 from clues.silo.job import make_job
+from clues.silo.review import DECISIONS, read_decisions, reviewed
 from clues.silo.selection import Selection, counts, write_selection
 from clues.silo.silo import SAMPLES, Silo
 from clues.silo.tables import ScoreTable
@@ -77,18 +80,19 @@ def describe(message: Message, context: Context) -> RecordDict:
 @app.train("select")
 @_answers
 def select(message: Message, context: Context) -> RecordDict:
-    """Train or receive a trajectory, score private samples and anchors, answer with the anchors' scores."""
+    """Train or receive a trajectory, score and check private samples; answer with anchor scores and counts."""
     client, facts = _Client(context), facts_of(message.content)
     settings = RunSettings.model_validate(facts["settings"])
     public = PublicSamples(*(parse_samples(facts[part], part) for part in ("validation", "anchors")))
     silo = client.silo(settings, public)
     received = _received(arrays_of(message.content), facts["learning_rates"], lora=settings.lora)
     trained = received or silo.trajectory()
-    anchors = silo.score(trained).anchors
-    scores = {name: anchors[name].tolist() for name in anchors.names if name in ANCHOR_COLUMNS}
+    scored = silo.score(trained)
+    anchors, found = scored.anchors, Checked(scored.samples).counts()
+    numbers: dict[str, Any] = {name: anchors[name].tolist() for name in anchors.names if name in ANCHOR_COLUMNS}
     adapter = None if received else trained.state
-    numbers = client.counts(range(len(silo.job.private)), settings)
-    return pack({"id": client.id}, arrays=adapter, numbers={**numbers, **scores})
+    numbers |= client.counts(range(len(silo.job.private)), settings)
+    return pack({"id": client.id, "checks": found}, arrays=adapter, numbers=numbers)
 
 
 @app.query("judge")
@@ -100,14 +104,17 @@ def judge(message: Message, context: Context) -> RecordDict:
     """
     client = _Client(context)
     private, kinds, table = client.private, client.kinds, ScoreTable(client.folder / SAMPLES)
-    verdicts = []
-    for entry in facts_of(message.content)["thresholds"]:
-        selection = Selection(table, Threshold(**entry["threshold"]), client.id, entry["column"])
+    facts, verdicts = facts_of(message.content), []
+    for entry in facts["thresholds"]:
+        threshold, drop = Threshold(**entry["threshold"]), facts["drop"]
+        selection = Selection(table, threshold, client.id, entry["column"], drop)
+        if entry["chosen"]:
+            selection = client.reviewed(selection)
         verdict = counts(selection)
         if entry["chosen"]:
             write_selection(private, selection, client.folder)
-            facts = {**selection.threshold.as_dict(), **verdict, "unusable": len(private.unusable)}
-            write_json(client.folder / "selection.json", facts)
+            found = {"unusable": len(private.unusable), "checks": selection.checked.counts()}
+            write_json(client.folder / "selection.json", {**selection.threshold.as_dict(), **verdict, **found})
         if kinds is not None:
             verdict |= selection_metrics(selection.scores.tolist(), selection.kept, kinds)
         verdicts.append(verdict)
@@ -146,12 +153,18 @@ class _Client:
     def __init__(self, context: Context) -> None:
         config = context.node_config
         self.id, self.data, self.labels = str(config["client"]), str(config["data"]), str(config["labels"])
+        self.test_files = str(config["tests"]).splitlines()
         self.reading = DataSettings.model_validate_json(str(config["reading"]))
         self.folder, self.store = Path(str(config["folder"])), Store(Path(str(config["store"])))
 
     @cached_property
     def private(self) -> Private:
         return read_private(self.data, self.reading)
+
+    @cached_property
+    def tests(self) -> list[Sample]:
+        """Held-out tests that the client's samples should not contain."""
+        return read_many(self.test_files, self.reading)
 
     @cached_property
     def kinds(self) -> list[str] | None:
@@ -164,12 +177,15 @@ class _Client:
     def silo(self, settings: RunSettings, public: PublicSamples | None = None) -> Silo:
         """With public samples to score, without them to train."""
         base, silo_settings, samples = load_base(settings.model), SiloSettings.of(settings), self.private.samples
+        findings = None
         if public:
             job = make_job(base, samples, public, settings=silo_settings)
+            findings = check_samples(samples, public, self.tests)
+            tell_findings(findings, samples, f"client {self.id}")
         else:
             tokens = tokenize(samples, base, settings.data)
             job = Job(base=base, private=tokens, public=Public.none(), settings=silo_settings)
-        return Silo(job, store=self.store, folder=self.folder, name=self.id)
+        return Silo(job, findings=findings, store=self.store, folder=self.folder, name=self.id)
 
     def counts(self, rows: Sequence[int], settings: RunSettings) -> dict[str, int | float]:
         """The number of these samples and, to weight an adapter by, how many of them are expected to be good."""
@@ -179,13 +195,19 @@ class _Client:
             numbers["expected-good"] = float(log_odds.sigmoid().sum())
         return numbers
 
+    def reviewed(self, selection: Selection) -> Selection:
+        """The selection given the owner's decisions, where the client's folder holds any."""
+        file = self.folder / DECISIONS
+        return reviewed(selection, read_decisions(file, selection.table.ids)) if file.is_file() else selection
+
     def rows(self, facts: dict[str, Any], samples: int) -> Sequence[int]:
         """The samples that an arm trains on."""
         if facts["arm"] == "mixed":
             return range(samples)
         if facts["arm"] == "oracle":
             return [row for row, kind in enumerate(self.kinds or []) if not kind]
-        selection = Selection(ScoreTable(self.folder / SAMPLES), Threshold(**facts["threshold"]), self.id)
+        threshold, drop = Threshold(**facts["threshold"]), facts["settings"]["selection"]["drop"]
+        selection = self.reviewed(Selection(ScoreTable(self.folder / SAMPLES), threshold, self.id, drop=drop))
         return [row for row, keep in enumerate(selection.kept) if keep]
 
 

@@ -13,7 +13,7 @@ from flwr.app import Context, RecordDict
 from clues.data.prompts import tokenize
 from clues.data.questions import read_questions
 from clues.data.samples import Sample, overlap, read_many, read_private, read_public
-from clues.data.telling import tell_overlap
+from clues.data.telling import tell_leaks, tell_overlap
 from clues.errors import ConfigError, all_of
 from clues.evaluation.overlap import rouge_package
 from clues.evaluation.test_set import tokenize_options
@@ -51,6 +51,7 @@ def collaborate(settings: RunSettings, out: Path, *, stores: Path | None = None)
                 "client": client.id,
                 "data": client.data,
                 "labels": client.labels or "",
+                "tests": "\n".join(settings.evaluation.tests),
                 "reading": settings.data.model_dump_json(),
                 "folder": str(out / "clients" / client.id),
                 "store": str(stores / client.id if stores else out / "clients" / client.id / "store"),
@@ -84,6 +85,7 @@ def check(settings: RunSettings) -> None:
     validation, anchors = public
     for client, samples in zip(settings.clients, clients, strict=True):
         tell_overlap(overlap(samples, [*validation, *anchors]), f"client {client.id}")
+        tell_leaks(overlap(samples, tests), f"client {client.id}")
     domains = sorted({sample.domain for sample in validation})
     all_of(
         lambda: rouge_package() if settings.evaluation.generate else None,

@@ -1,8 +1,8 @@
 """The messages between server and clients: their kinds, and their content to and from Flower records.
 
 query.describe   → id, samples, unusable records, labels  (counts only)
-train.select     public samples, settings [, checkpoints] → anchor scores, number of samples [, adapter]
-query.judge      thresholds, the chosen one first → kept and dropped counts [, metrics where the client has labels]
+train.select     public samples, settings [, checkpoints] → anchor scores, counts of findings [, adapter]
+query.judge      thresholds, the chosen one first; checks that drop → kept and dropped counts [, metrics given labels]
 train            arm, threshold [, adapter] → adapter, number of samples
 
 With merging.weights = quality, the expected number of good ones among these samples goes with their number.

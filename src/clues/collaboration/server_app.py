@@ -62,7 +62,7 @@ def main(grid: Grid, context: Context) -> None:
 
 @dataclass
 class Client:
-    """What the server knows about a client: counts, anchor scores and its adapter.
+    """What the server knows about a client: counts, also of what checks found, anchor scores and its adapter.
 
     `numbers`: what it sent with the adapter, which is trained on all samples.
     """
@@ -74,6 +74,7 @@ class Client:
     good_share: float | None
     anchors: dict[str, Tensor] = field(default_factory=dict)
     numbers: dict[str, Any] = field(default_factory=dict)
+    checks: dict[str, int] = field(default_factory=dict)
     adapter: AdapterState = field(default_factory=dict)
 
 
@@ -131,7 +132,12 @@ def coordinate(grid: Grid, settings: RunSettings, *, out: Path, store: Store) ->
     metrics = {
         "version": __version__,
         "clients": {
-            client.id: {"samples": client.samples, "unusable": client.unusable, "selection": selection[client.id]}
+            client.id: {
+                "samples": client.samples,
+                "unusable": client.unusable,
+                "checks": client.checks,
+                "selection": selection[client.id],
+            }
             for client in clients
         },
         "threshold": threshold.as_dict(),
@@ -173,6 +179,7 @@ def _select(grid: Grid, settings: RunSettings, *, clients: list[Client], rounds:
         client.numbers = numbers = numbers_of(reply.content)
         columns = [name for name in ANCHOR_COLUMNS if name in numbers]
         client.anchors = {name: torch.tensor(numbers[name], dtype=torch.float64) for name in columns}
+        client.checks = facts_of(reply.content)["checks"]
         client.adapter = arrays_of(reply.content)
 
 
@@ -194,7 +201,7 @@ def _judge(
     ]
     verdicts = {
         answer["id"]: dict(zip([name for name, _, _ in entries], answer["verdicts"], strict=True))
-        for reply in _ask(grid, JUDGE, content=pack({"thresholds": facts}))
+        for reply in _ask(grid, JUDGE, content=pack({"thresholds": facts, "drop": settings.selection.drop}))
         for answer in [facts_of(reply.content)]
     }
     selection = {client: by_rule.pop("chosen") for client, by_rule in verdicts.items()}

@@ -97,6 +97,13 @@ def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
     return table
 
 
+def flat(result: dict[str, Any]) -> dict[str, Any]:
+    """A result with a row for each AUROC by corruption type and for each check."""
+    rows = {key: value for key, value in result.items() if key not in ("auroc_by_kind", "checks")}
+    rows |= {f"auroc {kind}": value for kind, value in result.get("auroc_by_kind", {}).items()}
+    return rows | {f"check: {name}": count for name, count in result["checks"].items()}
+
+
 def _table(title: str, columns: list[str]) -> Table:
     table = Table(title=title, title_justify="left")
     for position, column in enumerate(columns):

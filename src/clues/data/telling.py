@@ -86,5 +86,14 @@ def tell_overlap(ids: Sequence[str], who: str) -> None:
         say(f"Warning: {who}: {len(ids)} samples are also in the validation or anchor set: {_shown(ids)}")
 
 
+def tell_leaks(ids: Sequence[str], who: str) -> None:
+    """Warn of private samples that are also in the tests: a model trained on them is not tested by them."""
+    if ids:
+        say(
+            f"Warning: {who}: {len(ids)} samples are also in the tests, which then say nothing about a model trained "
+            f"on them; remove these samples, or set selection.drop to ['test']: {_shown(ids)}"
+        )
+
+
 def _shown(ids: Sequence[str]) -> str:
     return ", ".join(ids[:10]) + (" …" if len(ids) > 10 else "")

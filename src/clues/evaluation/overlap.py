@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from typing import Any
 
+from clues.data.words import normalised, split, words
 from clues.errors import ConfigError
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-# Scripts written without spaces between words: each character is a token. Thai, Lao, Myanmar, Khmer; kana, Han.
-_UNSPACED = re.compile(
-    r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])"
-)
 
 
 def token_f1(answer: str, reference: str) -> float:
@@ -21,11 +17,11 @@ def token_f1(answer: str, reference: str) -> float:
 
     Case, punctuation (both as in Unicode) and English articles are ignored.
     """
-    words, wanted = (_words(_ARTICLES.sub(" ", _normalised(text, punctuation=""))) for text in (answer, reference))
-    shared = (Counter(words) & Counter(wanted)).total()
-    if not words or not wanted:
-        return float(words == wanted)
-    return 2 * shared / (len(words) + len(wanted))
+    given, wanted = (split(_ARTICLES.sub(" ", normalised(text, punctuation=""))) for text in (answer, reference))
+    shared = (Counter(given) & Counter(wanted)).total()
+    if not given or not wanted:
+        return float(given == wanted)
+    return 2 * shared / (len(given) + len(wanted))
 
 
 def rouge_l(answer: str, reference: str) -> float:
@@ -55,14 +51,4 @@ class _Words:
     """A tokenizer for rouge-score."""
 
     def tokenize(self, text: str) -> list[str]:
-        return _words(_normalised(text, punctuation=" "))
-
-
-def _normalised(text: str, punctuation: str) -> str:
-    """Lower case and NFKC, with punctuation and symbols replaced by `punctuation`."""
-    folded = unicodedata.normalize("NFKC", text).lower()
-    return "".join(punctuation if unicodedata.category(c)[0] in "PS" else c for c in folded)
-
-
-def _words(text: str) -> list[str]:
-    return _UNSPACED.sub(r" \1 ", text).split()
+        return words(text)

@@ -15,6 +15,7 @@ from clues.settings.commands import (
 )
 from clues.settings.reading import read_toml, validated
 from clues.settings.tables import (
+    CheckName,
     ClientSettings,
     CollaborationSettings,
     Count,
@@ -33,6 +34,7 @@ from clues.settings.tables import (
 )
 
 __all__ = [
+    "CheckName",
     "ClientSettings",
     "CollaborationSettings",
     "CompareSettings",

@@ -188,6 +188,7 @@ class ScoreSettings(Settings):
     samples: Source
     validation: Annotated[list[Source], Field(min_length=1)]
     anchors: Annotated[list[Source], Field(min_length=1)]
+    tests: list[Source] = []  # held-out tests that the samples should not contain
     trajectory: Source | None = None
     adapter: Source | None = None
     model: ModelSettings = ModelSettings()
@@ -212,6 +213,7 @@ class SelectSettings(Settings):
     """Selecting scored samples: `clues select`. Model and data are those of the scored run."""
 
     labels: Source | None = None
+    reviewed: Source | None = None  # samples that their owner judged: id, quality (good or low)
     selection: SelectionSettings = SelectionSettings()
 
 

@@ -26,6 +26,22 @@ Rule = Literal[
 ]
 
 
+CheckName = Literal[
+    "empty",
+    "mojibake",
+    "unfinished",
+    "language",
+    "refusal",
+    "template",
+    "residue",
+    "loop",
+    "echo",
+    "public",
+    "test",
+    "duplicate",
+]
+
+
 Dialect = Literal[
     "auto",
     "messages",
@@ -134,13 +150,14 @@ class ScoringSettings(Settings):
 
 
 class SelectionSettings(Settings):
-    """The rule that derives a threshold from anchor scores."""
+    """The rule that derives a threshold from anchor scores, and what is dropped whatever its score."""
 
     threshold: Rule | None = None  # default: the scoring method's own
     quantile: Share = 0.1
     deviations: float = 2.0
     ratio: Share = 0.5
     score: float = 0.0
+    drop: list[CheckName] = []  # checks whose findings are dropped
 
 
 class MergingSettings(Settings):

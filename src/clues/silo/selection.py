@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from clues.data.samples import Private
 from clues.io.files import json_line, replace_whole
 from clues.methods.default.features import FEATURES
 from clues.selection.threshold import Threshold
+from clues.silo.checked import Checked
 from clues.silo.tables import ScoreTable
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The samples that a threshold keeps at a client, by one column of a table of scores."""
+    """The samples that a threshold keeps at a client, by one column of a table of scores.
+
+    `drop`: checks whose findings are dropped, whatever their score. `decisions`: by row, whether the owner judged a
+    sample good, which counts more than anything else; `updated`: the scores given these decisions.
+    """
 
     table: ScoreTable
     threshold: Threshold
     client: str
     column: str = "score"
+    drop: Sequence[str] = ()
+    decisions: Mapping[int, bool] = field(default_factory=dict)
+    updated: Tensor | None = None
 
     @cached_property
     def kept(self) -> list[bool]:
         """Whether each sample is kept: samples."""
-        kept: list[bool] = self.threshold.keep(self.scores, self.client).tolist()
+        kept: list[bool] = (self._reached & ~self._refused).tolist()
+        for row, good in self.decisions.items():
+            kept[row] = good
         return kept
 
     @cached_property
-    def scores(self) -> torch.Tensor:
-        return self.table[self.column]
+    def checked(self) -> Checked:
+        """What checks found in the samples."""
+        return Checked(self.table)
+
+    @cached_property
+    def scores(self) -> Tensor:
+        return self.table[self.column] if self.updated is None else self.updated
 
     @property
     def reasons(self) -> Iterator[str]:
@@ -44,17 +60,31 @@ class Selection:
         return (self.reason(row) for row in range(len(self.kept)))
 
     def reason(self, row: int) -> str:
-        """The rule and, for a dropped sample, the feature on which it is least like good samples."""
-        limit, keep, rule = self.threshold.limit(self.client), self.kept[row], self.threshold.rule
+        """Rule and findings and, of a sample below the threshold, the feature on which it is least like good ones."""
+        if row in self.decisions:
+            return f"judged {'good' if self.decisions[row] else 'low quality'} by its owner"
+        limit, reached, rule = self.threshold.limit(self.client), bool(self._reached[row]), self.threshold.rule
         if limit is None:
-            reason = f"{'among' if keep else 'not among'} the best share ({rule})"
+            score = f"{'among' if reached else 'not among'} the best share ({rule})"
         else:
-            reason = f"score {'≥' if keep else '<'} {limit:.6g} ({rule})"
-        if keep or self._features is None:
-            return reason
-        lowest = int(self._features[row].argmin())
-        value = float(self._features[row, lowest])
-        return f"{reason}; lowest: {FEATURES[lowest]}, {value:+.1f} standard deviations of clean ones"
+            score = f"score {'≥' if reached else '<'} {limit:.6g} ({rule})"
+        found = self.checked.words(row)
+        parts = [*found, f"dropped by selection.drop; {score}"] if self._refused[row] else [score, *found]
+        if not reached and self._features is not None:
+            lowest = int(self._features[row].argmin())
+            value = float(self._features[row, lowest])
+            parts.append(f"lowest: {FEATURES[lowest]}, {value:+.1f} standard deviations of good ones")
+        return "; ".join(parts)
+
+    @cached_property
+    def _reached(self) -> torch.Tensor:
+        """Whether each score reaches the threshold: samples, bool."""
+        return self.threshold.keep(self.scores, self.client)
+
+    @cached_property
+    def _refused(self) -> torch.Tensor:
+        """Whether each sample is dropped whatever its score: samples, bool."""
+        return self.checked.marked(self.drop)
 
     @cached_property
     def _features(self) -> np.ndarray | None:
@@ -87,6 +117,8 @@ def write_selection(private: Private, selection: Selection, folder: Path) -> Non
 
 
 def counts(selection: Selection) -> dict[str, Any]:
-    """The numbers of kept and of dropped samples."""
-    kept = sum(selection.kept)
-    return {"kept": kept, "dropped": len(selection.kept) - kept}
+    """The numbers of kept, dropped and reviewed samples, and what a person should know of the scores, if anything."""
+    kept, note = sum(selection.kept), selection.table.note
+    found: dict[str, Any] = {"kept": kept, "dropped": len(selection.kept) - kept}
+    found |= {"reviewed": len(selection.decisions)} if selection.decisions else {}
+    return found | ({"note": note} if note else {})

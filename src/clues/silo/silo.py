@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clues.checks.findings import Findings, check_samples
 from clues.data.samples import PublicSamples, read_records
 from clues.data.tokens import Picked, Tokens, TokenTable
 from clues.errors import all_of
@@ -33,6 +34,7 @@ from clues.passes.passes import PASSES, Columns, Passes
 from clues.passes.sizing import batch_limits
 from clues.selection.threshold import Threshold, fit_threshold
 from clues.settings import SelectionSettings, SiloSettings, validated
+from clues.silo.checked import columns
 from clues.silo.job import make_job
 from clues.silo.selection import Selection
 from clues.silo.tables import ScoreTable, write_table
@@ -73,20 +75,29 @@ def select_by_anchors(
     """
     shares = None if good_share is None else {name: good_share}
     threshold = fit_threshold({name: scored.anchors.score}, settings, shares)
-    return Selection(scored.samples, threshold, name)
+    return Selection(scored.samples, threshold, name, drop=settings.drop)
 
 
 class Silo:
     """One data owner, in memory or on disk.
 
     Args:
+        findings: of checks on the private samples; they become columns of the scores.
         store: keeps finished work; `folder`/store by default, and a temporary store without a folder.
         folder: where results are exported: trajectory/, scores.parquet, anchors.parquet, costs.json.
         name: the owner's name in a threshold.
     """
 
-    def __init__(self, job: Job, *, store: Store | None = None, folder: Path | None = None, name: str = ALONE) -> None:
-        self.job, self.folder, self.name = job, folder, name
+    def __init__(
+        self,
+        job: Job,
+        *,
+        findings: Findings | None = None,
+        store: Store | None = None,
+        folder: Path | None = None,
+        name: str = ALONE,
+    ) -> None:
+        self.job, self.findings, self.folder, self.name = job, findings, folder, name
         self.store = store or (Store(folder / "store") if folder else Store.temporary())
         self._scored: Scored | None = None
 
@@ -121,7 +132,8 @@ class Silo:
         )
         base = Base(str(model.config._name_or_path), model, tokenizer, in_memory=True)
         public = PublicSamples(validation=public_validation, anchors=public_anchors)
-        return cls(make_job(base, samples, public, settings=chosen))
+        job = make_job(base, samples, public, settings=chosen)
+        return cls(job, findings=check_samples(samples, public))
 
     def trajectory(self) -> Trained:
         """The trajectory of an adapter trained on all private samples."""
@@ -169,7 +181,7 @@ class Silo:
         """Select by the latest scores, with a threshold that is given or fitted on the silo's own anchors."""
         scored, settings = self._scored or self.score(), self.job.settings
         if threshold:
-            return Selection(scored.samples, threshold, self.name)
+            return Selection(scored.samples, threshold, self.name, drop=settings.selection.drop)
         return select_by_anchors(scored, with_rule(settings.selection, settings.scoring), name=self.name)
 
     def train(
@@ -253,10 +265,12 @@ class Silo:
 
     def _data_digests(self) -> list[str]:
         job = self.job
-        return [job.base.digest, job.private.digest, job.public.anchors.digest, job.public.validation.digest]
+        digests = [job.base.digest, job.private.digest, job.public.anchors.digest, job.public.validation.digest]
+        return [*digests, *([self.findings.digest] if self.findings else [])]
 
     def _write(self, folder: Path, *, samples: Columns, anchors: Columns, note: str = "") -> None:
-        write_table(folder / SAMPLES, self.job.private.ids, samples, note=note)
+        found = columns(self.findings, samples["score"], self.job.private.id) if self.findings else {}
+        write_table(folder / SAMPLES, self.job.private.ids, samples, texts=found, note=note)
         write_table(folder / ANCHORS, self.job.public.anchors.ids, anchors)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,8 +38,10 @@ class ScoreTable:
 
     @cached_property
     def names(self) -> list[str]:
-        """The columns except the ids."""
-        return [name for name in self._file.schema_arrow.names if name != "id"]
+        """The columns of numbers."""
+        import pyarrow
+
+        return [field.name for field in self._file.schema_arrow if pyarrow.types.is_floating(field.type)]
 
     @property
     def ids(self) -> list[str]:
@@ -59,16 +62,26 @@ class ScoreTable:
         """A column: samples, float64."""
         return torch.from_numpy(self._file.read([name])[name].to_numpy().copy())
 
+    def texts(self, name: str) -> Any:
+        """A column of texts, or of lists of them, as an Arrow array; None if there is no such column."""
+        return self._file.read([name])[name].combine_chunks() if name in self._file.schema_arrow.names else None
 
-def write_table(path: Path, ids: Iterator[str], columns: Mapping[str, Tensor], *, note: str = "") -> None:
-    """Write ids and columns of equal length, as float64."""
+
+def write_table(
+    path: Path,
+    ids: Iterator[str],
+    columns: Mapping[str, Tensor],
+    *,
+    texts: Mapping[str, Any] | None = None,
+    note: str = "",
+) -> None:
+    """Write ids and columns of equal length, as float64, and Arrow arrays of texts."""
     import pyarrow
     import pyarrow.parquet
 
-    count = len(next(iter(columns.values())))
-    schema = pyarrow.schema([("id", pyarrow.string()), *((name, pyarrow.float64()) for name in columns)])
-    if note:
-        schema = schema.with_metadata({"note": note})
+    count, texts = len(next(iter(columns.values()))), texts or {}
+    types = {**dict.fromkeys(columns, pyarrow.float64()), **{name: array.type for name, array in texts.items()}}
+    schema = pyarrow.schema([("id", pyarrow.string()), *types.items()], metadata={"note": note})
 
     def write(part: Path) -> None:
         with pyarrow.parquet.ParquetWriter(part, schema) as writer:
@@ -77,6 +90,7 @@ def write_table(path: Path, ids: Iterator[str], columns: Mapping[str, Tensor], *
                 arrays = [
                     list(islice(ids, min(_ROWS, count - start))),
                     *(values[rows].double().numpy() for values in columns.values()),
+                    *(array[rows] for array in texts.values()),
                 ]
                 writer.write_table(pyarrow.table(arrays, schema=schema))
                 pyarrow.default_memory_pool().release_unused()
