@@ -53,9 +53,14 @@ def main(runs: Path | None) -> None:
         tables |= by_variant({path.stem: read(path) for path in sorted(folder.glob("*.parquet"))})
     text = PAGE.read_text(encoding="utf-8")
     for name, table in tables.items():
-        pattern = rf"(<!-- table: {name} -->\n).*?(<!-- end -->)"
-        text = re.sub(pattern, lambda found: f"{found[1]}\n{table}\n\n{found[2]}", text, flags=re.S)  # noqa: B023
+        text = replaced(text, name, table)
     PAGE.write_text(text, encoding="utf-8")
+
+
+def replaced(text: str, name: str, table: str) -> str:
+    """The page with a table replaced by a new one."""
+    pattern = rf"(<!-- table: {name} -->\n).*?(<!-- end -->)"
+    return re.sub(pattern, lambda found: f"{found[1]}\n{table}\n\n{found[2]}", text, flags=re.S)
 
 
 def take_in(runs: Path) -> None:

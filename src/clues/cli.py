@@ -166,7 +166,8 @@ def select(
         "reviewed": reviewed,
         "selection": {"threshold": threshold, "drop": names(drop or "")},
     }
-    result = recipe(folder, validated(SelectSettings, values, set_ or []))
+    settings = validated(SelectSettings, values, set_ or [])
+    result = recipe(folder, settings.selection, labels=settings.labels, decisions=settings.reviewed)
     show(facts_table(f"Selection in {folder}", flat(result)))
 
 

@@ -583,3 +583,24 @@ def test_help_shows_examples(clues):
         "partition",
     ):
         assert "Example: clues " + command in clues(command, "--help").output
+
+
+def test_reviewed_samples_overrule_the_score(clues, tiny_model, files):
+    out = files / "reviewed"
+    score(clues, tiny_model, files, out, "--method", "auto")
+    shown = clues("suggest", out, "--count", "4").stdout
+    suggested = [json.loads(line) for line in (out / "to-review.jsonl").read_text().splitlines()]
+    assert len(suggested) == 4
+    assert all(row["id"] in shown and row["quality"] == "" for row in suggested)
+    first, second = suggested[0]["id"], suggested[-1]["id"]
+    marks = [{"id": first, "quality": "good", "remark": "short and right"}, {"id": second, "quality": "low"}]
+    (out / "decisions.jsonl").write_text("".join(json.dumps(mark) + "\n" for mark in marks))
+    assert re.search(r"reviewed +│ +2 ", clues("select", out).stdout)
+    kept = {json.loads(line)["id"]: json.loads(line)["clues"] for line in (out / "kept.jsonl").read_text().splitlines()}
+    assert kept[first]["reason"] == "judged good by its owner"
+    assert second not in kept
+    clues("suggest", out, "--count", "4")
+    again = [json.loads(line)["id"] for line in (out / "to-review.jsonl").read_text().splitlines()]
+    assert not {first, second} & set(again)
+    (out / "decisions.jsonl").write_text('{"id": "nobody", "quality": "good"}\n')
+    assert "'nobody' is the id of no sample here" in clues("select", out, code=2).stderr

@@ -20,7 +20,7 @@ from clues.models.trajectory import Checkpoint, Trained, load_trajectory
 from clues.report.pages import write_samples_page
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.reviewed import worth_reviewing
-from clues.settings import ScoreSettings, SelectSettings, SiloSettings, read_toml, validated
+from clues.settings import ScoreSettings, SelectionSettings, SiloSettings, read_toml, validated
 from clues.silo.checked import Checked
 from clues.silo.job import make_job
 from clues.silo.review import DECISIONS, read_decisions, reviewed
@@ -103,27 +103,31 @@ def _digest(private: Private) -> str:
     return value_digest([digest.hexdigest(), *([each.id, each.record, each.reason] for each in private.unusable)])
 
 
-def select(folder: Path, chosen: SelectSettings) -> dict[str, Any]:
+def select(
+    folder: Path, settings: SelectionSettings, *, labels: str | None = None, decisions: str | None = None
+) -> dict[str, Any]:
     """Apply a threshold to a folder that `score` wrote; write kept.jsonl, dropped.jsonl, selection.json, report.html.
 
-    Decisions in the folder's decisions.jsonl count, unless the settings name another file.
+    Args:
+        labels: a file of true labels, for metrics. decisions: a file of samples that their owner judged; by default,
+            decisions.jsonl in the folder, if it exists.
 
     Returns:
         What selection.json holds: threshold, rule, kept, dropped, how many samples each check found, and metrics where
         labels are given.
     """
     scored_by, private = _scored_samples(folder)
-    scored, kinds = Scored(folder), None
-    ids = [sample.id for sample in private.samples]
-    if chosen.labels:
-        by_id = read_labels(chosen.labels, ids)
+    scored, kinds, file = Scored(folder), None, Path(decisions or folder / DECISIONS)
+    decided = decisions or file.is_file()
+    ids = [sample.id for sample in private.samples] if labels or decided else []
+    if labels:
+        by_id = read_labels(labels, ids)
         kinds = [by_id[identity] for identity in ids]
     good_share = sum(not kind for kind in kinds) / len(kinds) if kinds else None
-    settings = with_rule(chosen.selection, scored_by.scoring)
+    settings = with_rule(settings, scored_by.scoring)
     selection = select_by_anchors(scored, settings, good_share=good_share)
-    decisions = Path(chosen.reviewed) if chosen.reviewed else folder / DECISIONS
-    if chosen.reviewed or decisions.is_file():
-        selection = reviewed(selection, read_decisions(decisions, ids))
+    if decided:
+        selection = reviewed(selection, read_decisions(file, ids))
     threshold = selection.threshold
     write_selection(private, selection, folder)
     result: dict[str, Any] = {
@@ -148,8 +152,8 @@ def suggest(folder: Path, count: int) -> list[dict[str, Any]]:
     """
     _, private = _scored_samples(folder)
     scores, ids = Scored(folder).score, [sample.id for sample in private.samples]
-    decisions = folder / DECISIONS
-    decided = read_decisions(decisions, ids) if decisions.is_file() else {}
+    file = folder / DECISIONS
+    decided = read_decisions(file, ids) if file.is_file() else {}
     open_rows = [row for row in range(len(ids)) if row not in decided]
     chosen = [open_rows[place] for place in worth_reviewing(scores[open_rows], count)]
     suggestions = [

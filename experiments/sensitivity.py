@@ -1,0 +1,158 @@
+"""How much the default score depends on each of its features and constants, and what reviewed samples add.
+
+    python experiments/sensitivity.py runs/kinds/all runs/real/equal
+
+reads the features that finished runs of `auto` stored, combines them anew with one thing changed at a time, and writes
+the tables of docs/results.md that come from it. No model is needed.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+from results import PAGE, replaced
+from torch import Tensor
+
+from clues.lab.tables import grid
+from clues.methods.default import groups
+from clues.methods.default.features import FEATURES
+from clues.methods.default.score import HIGHEST, LOWEST, WEIGHTS
+from clues.selection.metrics import read_labels, selection_metrics
+from clues.selection.reviewed import best_limit, updated_log_odds, worth_reviewing
+from clues.settings import RunSettings, read_toml, validated
+from clues.silo.tables import ScoreTable
+
+REVEALED = (0, 10, 20)
+Sum = Callable[[Tensor], Tensor]  # samples × features → samples
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A data owner of a finished run: features of its samples and anchors, and each sample's kind, empty if good."""
+
+    experiment: str
+    features: Tensor
+    anchors: Tensor
+    kinds: list[str]
+
+    @property
+    def good(self) -> Tensor:
+        return torch.tensor([not kind for kind in self.kinds])
+
+
+def main(folders: Sequence[Path]) -> None:
+    owners = [owner for folder in folders for owner in read(folder)]
+    tables = {"sensitivity": sensitivity(owners), "reviewed": reviewing(owners)}
+    text = PAGE.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        text = replaced(text, name, table)
+        print(table, "\n")
+    PAGE.write_text(text, encoding="utf-8")
+
+
+def read(folder: Path) -> Iterator[Owner]:
+    """The owners of all runs of `auto` below a folder of `clues compare`."""
+    for config in sorted(folder.glob("seed-*/**/auto/config.toml")):
+        settings = validated(RunSettings, read_toml(config))
+        for client in settings.clients:
+            own = config.parent / "clients" / client.id
+            if client.labels and (own / "scores.parquet").is_file():
+                table, anchors = ScoreTable(own / "scores.parquet"), ScoreTable(own / "anchors.parquet")
+                labels = read_labels(client.labels, table.ids)
+                features = [torch.stack([part[name] for name in FEATURES], dim=1) for part in (table, anchors)]
+                yield Owner(folder.name, *features, [labels[identity] for identity in table.ids])
+
+
+def sensitivity(owners: Sequence[Owner]) -> str:
+    """A line per change; for each experiment, mean AUROC, F1, and the share kept of good samples alone."""
+    experiments = list(dict.fromkeys(owner.experiment for owner in owners))
+    lines = []
+    for name, combined, constants in changes():
+        with patch.multiple(groups, **constants) if constants else patch.multiple(groups, STEPS=groups.STEPS):
+            cells = [
+                cell
+                for experiment in experiments
+                for cell in measured([o for o in owners if o.experiment == experiment], combined)
+            ]
+        lines.append([name, *cells])
+    head = [f"{figure}, {name}" for name in experiments for figure in ("AUROC", "F1", "kept where all are good")]
+    return grid(["changed", *head], lines)
+
+
+def changes() -> Iterator[tuple[str, Sum, dict[str, float]]]:
+    """(what is changed, the sum of features, constants of the two groups)."""
+    yield "nothing", summed(WEIGHTS), {}
+    for place, feature in enumerate(FEATURES):
+        yield f"without {feature}", summed([0 if n == place else w for n, w in enumerate(WEIGHTS)]), {}
+    for place, feature in enumerate(FEATURES):
+        yield f"{feature} alone", summed([1 if n == place else 0 for n in range(len(WEIGHTS))]), {}
+    yield "equal weights", summed([1.0] * len(WEIGHTS)), {}
+    for lowest, highest in ((-3.0, 1.5), (-8.0, 1.5), (-4.0, 0.5), (-4.0, 3.0)):
+        yield f"features clamped to {lowest:g} … {highest:g}", summed(WEIGHTS, lowest, highest), {}
+    for constant, values in {
+        "DISTANCE": (2.0, 4.0),
+        "SPREAD": (1.5, 3.0),
+        "WEIGHT": (0.03, 0.3),
+        "EVIDENCE": (0.0, 4.0),
+        "TAIL": (2.0, 3.0),
+        "LEAST_VARIANCE": (0.1, 1.0),
+    }.items():
+        for value in values:
+            yield f"{constant} {value:g}", summed(WEIGHTS), {constant: value}
+
+
+def summed(weights: Sequence[float], lowest: float = LOWEST, highest: float = HIGHEST) -> Sum:
+    return lambda features: features.clamp(lowest, highest) @ torch.tensor(weights, dtype=torch.float64)
+
+
+def measured(owners: Sequence[Owner], combined: Sum) -> list[str]:
+    auroc, f1, kept = [], [], []
+    for owner in owners:
+        total, anchors = combined(owner.features), combined(owner.anchors)
+        log_odds = groups.judged(total, anchors)[0].log_odds
+        figures = selection_metrics(log_odds.tolist(), (log_odds > 0).tolist(), owner.kinds)
+        auroc.append(figures["auroc"])
+        f1.append(figures["f1"])
+        of_good = groups.judged(total[owner.good], anchors)[0].log_odds
+        kept.append(float((of_good > 0).double().mean()))
+    return [f"{statistics.fmean(values):.3f}" for values in (auroc, f1, kept)]
+
+
+def reviewing(owners: Sequence[Owner]) -> str:
+    """A line per experiment and number of true labels revealed: F1 of the samples that were not, and of all."""
+    lines = []
+    for experiment in dict.fromkeys(owner.experiment for owner in owners):
+        of_experiment = [owner for owner in owners if owner.experiment == experiment]
+        for count in REVEALED:
+            pairs = [revealed(owner, count) for owner in of_experiment]
+            before, after, whole = (statistics.fmean(column) for column in zip(*pairs, strict=True))
+            lines.append([experiment, str(count), f"{before:.3f}", f"{after:.3f}", f"{whole:.3f}"])
+    return grid(["experiment", "reviewed", "F1 of the others before", "F1 of the others after", "F1 of all"], lines)
+
+
+def revealed(owner: Owner, count: int) -> tuple[float, float, float]:
+    total, good = summed(WEIGHTS)(owner.features), owner.good
+    log_odds = groups.judged(total, summed(WEIGHTS)(owner.anchors))[0].log_odds
+    if not count:
+        whole = f1(log_odds > 0, good)
+        return whole, whole, whole
+    judged = {row: bool(good[row]) for row in worth_reviewing(log_odds, count)}
+    others = torch.tensor([row not in judged for row in range(len(good))])
+    updated = updated_log_odds(log_odds, owner.features.clamp(LOWEST, HIGHEST), judged=judged)
+    kept = updated >= best_limit(updated)
+    kept[~others] = good[~others]
+    return f1((log_odds > 0)[others], good[others]), f1(kept[others], good[others]), f1(kept, good)
+
+
+def f1(kept: Tensor, good: Tensor) -> float:
+    return float(2 * (kept & good).sum() / max(int(kept.sum() + good.sum()), 1))
+
+
+if __name__ == "__main__":
+    main([Path(folder) for folder in sys.argv[1:]])
