@@ -27,7 +27,8 @@ STORED = HERE.parent / "docs" / "results"
 MODELS = STORED / "models"
 # Folders with one file per experiment; the files of a folder have rows of the same variants.
 VARIANTS = [STORED / name for name in ("study", "limits", "thresholds")]
-PAGE = HERE.parent / "docs" / "results.md"
+PAGES = [HERE.parent / "docs" / name for name in ("results.md", "results-0.5.md")]
+PAGE = PAGES[0]
 CORRUPTED = "kinds/all"
 BENCH = ("real/equal", "real/natural", "real/together", CORRUPTED)
 FIGURES = ("precision", "recall", "f1", "accuracy")
@@ -51,10 +52,11 @@ def main(runs: Path | None) -> None:
     }
     for folder in VARIANTS:
         tables |= by_variant({path.stem: read(path) for path in sorted(folder.glob("*.parquet"))})
-    text = PAGE.read_text(encoding="utf-8")
-    for name, table in tables.items():
-        text = replaced(text, name, table)
-    PAGE.write_text(text, encoding="utf-8")
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name, table in tables.items():
+            text = replaced(text, name, table)
+        page.write_text(text, encoding="utf-8")
 
 
 def replaced(text: str, name: str, table: str) -> str:

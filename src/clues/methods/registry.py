@@ -116,7 +116,7 @@ _DIRECTION = frozenset({"domain_weights", "by"})
 _CHOICES = sorted({"similarity", "contrast", "projection"} | _ADAM | _ADAPTER | _DIRECTION)
 METHODS = {
     "auto": Method(
-        "the odds of being good, from gradients and likelihoods, learnt on public samples",
+        "the log-odds of being good, from gradients, hidden states and likelihoods",
         _OURS,
         auto.score,
         rule="posterior",
