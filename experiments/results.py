@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow.parquet
 
+from clues.lab.corruption import KINDS
 from clues.lab.rows import ALL
 from clues.lab.seeds import by_seed, mean_and_error
 from clues.lab.tables import grid, model_table, number
@@ -27,6 +28,8 @@ MODELS = STORED / "models"
 # Folders with one file per experiment; the files of a folder have rows of the same variants.
 VARIANTS = [STORED / name for name in ("study", "limits", "thresholds")]
 PAGE = HERE.parent / "docs" / "results.md"
+CORRUPTED = "kinds/all"
+BENCH = ("real/equal", "real/natural", "real/together", CORRUPTED)
 FIGURES = ("precision", "recall", "f1", "accuracy")
 Row = dict[str, Any]
 
@@ -36,6 +39,7 @@ def main(runs: Path | None) -> None:
         take_in(runs)
     rows = {path.stem: read(path) for path in sorted(STORED.glob("*.parquet"))}
     tables = {
+        **bench_tables({name: sets_of(STORED / f"{name}.parquet") for name in BENCH}),
         "auroc": by_experiment(rows, "auroc"),
         "f1": by_experiment(rows, "f1"),
         "kept": by_experiment({name: rows[name] for name in rows if name == "clean"}, "recall"),
@@ -55,17 +59,38 @@ def main(runs: Path | None) -> None:
 
 
 def take_in(runs: Path) -> None:
-    MODELS.mkdir(parents=True, exist_ok=True)
-    for found in runs.glob("*/models.parquet"):
+    """Copy the rows of finished comparisons: those of models where any was trained, else those of selections."""
+    for found in (*runs.glob("*/models.parquet"), *runs.glob("*/*/models.parquet")):
+        name = found.parent.relative_to(runs).as_posix()
         if read(found):
-            shutil.copyfile(found, MODELS / f"{found.parent.name}.parquet")
-        elif (HERE / f"{found.parent.name}.toml").is_file():
-            shutil.copyfile(found.with_name("selection.parquet"), STORED / f"{found.parent.name}.parquet")
+            copy(found, MODELS / f"{name.replace('/', '-')}.parquet")
+        elif (HERE / f"{name}.toml").is_file():
+            copy(found.with_name("selection.parquet"), STORED / f"{name}.parquet")
+
+
+def copy(file: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, to)
 
 
 def read(path: Path) -> list[Row]:
     rows: list[Row] = pyarrow.parquet.read_table(path).to_pylist()
     return rows
+
+
+def sets_of(path: Path) -> dict[str, list[Row]]:
+    """The rows of each set of an experiment, as if it were the only client; empty if the experiment was not run.
+
+    A set is a variant, or a client where there are no variants. `share kept` and `f1 of all`, of keeping everything,
+    are added.
+    """
+    sets: dict[str, list[Row]] = {}
+    for row in read(path) if path.is_file() else []:
+        if row["client"] != ALL:
+            count = row["kept"] + row["dropped"]
+            figures = {"share kept": row["kept"] / count, "f1 of all": 2 * row["good"] / (count + row["good"])}
+            sets.setdefault(row["variant"] or row["client"], []).append({**row, **figures, "client": ALL})
+    return sets
 
 
 def by_experiment(rows: dict[str, list[Row]], column: str) -> str:
@@ -143,6 +168,36 @@ def by_kind(rows: dict[str, list[Row]]) -> str:
         chosen = [own_rule(found, method) for found in rows.values()]
         lines.append([method, *[mean_of(chosen, kind) for kind in kinds]])
     return grid(["method", *[kind.removeprefix("auroc ") for kind in kinds]], lines)
+
+
+def bench_tables(bench: dict[str, dict[str, list[Row]]]) -> dict[str, str]:
+    """A table per experiment, and one of all selections. `bench`: for each experiment, the rows by set."""
+    done = {name: sets for name, sets in bench.items() if sets}
+    tables = dict.fromkeys([*bench, "selections"], "Not run yet.")
+    for name, sets in done.items():
+        tables[name] = by_kind_and_method(sets) if name == CORRUPTED else by_experiment(sets, "auroc")
+    return tables | ({"selections": by_method(done)} if done else {})
+
+
+def by_kind_and_method(sets: dict[str, list[Row]]) -> str:
+    """One line per corruption type and one column per method: mean AUROC over the sets."""
+    columns = {column for found in sets.values() for row in found for column in row}
+    names = {f"auroc {kind}": kind for kind in KINDS if f"auroc {kind}" in columns} | {"auroc": "all together"}
+    chosen = {method: [own_rule(found, method) for found in sets.values()] for method in methods_of(sets)}
+    lines = [[name, *[mean_of(rows, column) for rows in chosen.values()]] for column, name in names.items()]
+    return grid(["type", *chosen], lines)
+
+
+def by_method(bench: dict[str, dict[str, list[Row]]]) -> str:
+    """One line per method, by its own rule, and one of keeping everything: share kept and F1, means over the sets."""
+    methods = list(dict.fromkeys(method for sets in bench.values() for method in methods_of(sets)))
+    lines = []
+    for method in methods:
+        chosen = [[own_rule(found, method) for found in sets.values()] for sets in bench.values()]
+        lines.append([method, *[mean_of(rows, column) for rows in chosen for column in ("share kept", "f1")]])
+    whole = [mean_of(list(sets.values()), "f1 of all") for sets in bench.values()]
+    lines.append(["everything", *[cell for f1 in whole for cell in ("1.000", f1)]])
+    return grid(["method", *[f"{name}: {figure}" for name in bench for figure in ("kept", "F1")]], lines)
 
 
 def by_share(rows: dict[str, list[Row]]) -> str:

@@ -34,6 +34,10 @@ def test_overrides_are_read_as_toml():
         ({"collaboration": {"train": False}}, "evaluation.arms: mixed, selected are trained models"),
         ({"clients": [{"id": "../a", "data": "d"}]}, "clients.0.id"),
         (
+            {"merging": {"weights": "quality"}, "scoring": {"method": "clues"}},
+            "merging.weights: quality needs scores that are log-odds, those of scoring.method auto",
+        ),
+        (
             {"collaboration": {"mode": "federated"}, "scoring": {"preconditioner": "adam"}},
             "scoring.preconditioner: rounds of a federation carry no optimizer moments",
         ),

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
-import tempfile
-import traceback
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
 
-from clues.errors import CluesError, ConfigError
-from clues.io.processes import is_main_process, process_count
-from clues.io.progress import heartbeat, say, task
+from clues.cli_bench import app as bench_app
+from clues.commands.guard import command as _command
+from clues.commands.options import Anchors, Labels, Model, Seed, Set, Validation, names
+from clues.errors import ConfigError
+from clues.io.processes import is_main_process
 from clues.settings import CheckName, Rule
 
 app = typer.Typer(
@@ -28,60 +26,7 @@ app = typer.Typer(
 )
 models_app = typer.Typer(no_args_is_help=True, help="The embedded model.")
 app.add_typer(models_app, name="models")
-
-Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as key=value; repeatable.")]
-Model = Annotated[
-    str | None, typer.Option("--model", help="Hub id or folder of the base model; default: the embedded SmolLM2-135M.")
-]
-Seed = Annotated[int, typer.Option(help="Random seed.")]
-Validation = Annotated[list[str], typer.Option(help="Good public samples that show what is wanted; repeatable.")]
-Anchors = Annotated[list[str], typer.Option(help="A few good public samples that set the threshold; repeatable.")]
-Labels = Annotated[str | None, typer.Option(help="Labels (id, quality: good|low, kind), for metrics only.")]
-
-Kinds = Annotated[str, typer.Option(help="Corruption types: cut, delete, exchange, noise, foreign, wrong-choice.")]
-Severity = Annotated[float, typer.Option(help="Share of a response that is corrupted.")]
-
-
-def _list(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]
-
-
-def _flat(result: dict[str, Any]) -> dict[str, Any]:
-    """A result with a row for each AUROC by corruption type and for each check."""
-    rows = {key: value for key, value in result.items() if key not in ("auroc_by_kind", "checks")}
-    rows |= {f"auroc {kind}": value for kind, value in result.get("auroc_by_kind", {}).items()}
-    return rows | {f"check: {name}": count for name, count in result["checks"].items()}
-
-
-def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """Report errors on stderr in one sentence: of users with exit code 2, our own with a log and exit code 1."""
-
-    @functools.wraps(function)
-    def guarded(*arguments: Any, **options: Any) -> None:
-        try:
-            if process_count() > 1 and function.__name__ != "score":
-                raise ConfigError(f"clues {function.__name__}: runs in one process; start it without a launcher.")
-            with heartbeat(), task(f"clues {function.__name__}"):
-                function(*arguments, **options)
-        except CluesError as error:
-            print(f"Error: {error}", file=sys.stderr)  # not `say`, which prints in the main process only
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            say("Stopped. Run the same command again to continue.")
-            raise typer.Exit(130) from None
-        except Exception as error:
-            if os.environ.get("CLUES_TRACEBACK"):
-                raise
-            log = Path(tempfile.gettempdir()) / f"clues-{function.__name__}-{os.getpid()}.log"
-            log.write_text(traceback.format_exc(), encoding="utf-8")
-            print(
-                f"Error: clues {function.__name__} failed because of a bug ({type(error).__name__}); please "
-                f"report it with {log}, which may quote your data. Finished work is kept.",
-                file=sys.stderr,
-            )
-            raise typer.Exit(1) from None
-
-    return guarded
+app.add_typer(bench_app)
 
 
 @app.command(epilog="Example: clues demo --out runs/demo")
@@ -117,11 +62,11 @@ def run(
 ) -> None:
     """Run a collaboration: score, select, train together, evaluate."""
     from clues.commands.run import run as recipe
-    from clues.commands.tables import evaluation_tables, selection_table, show
+    from clues.commands.tables import comparison_tables, evaluation_tables, selection_table, show
 
     settings = _run_settings(config, out, engine, set_)
     metrics = recipe(settings, Path(settings.out))
-    show(selection_table(metrics, "Selection"), *evaluation_tables(metrics))
+    show(selection_table(metrics, "Selection"), *evaluation_tables(metrics), *comparison_tables(metrics))
 
 
 @app.command(epilog="Example: clues compare experiments/two-domains.toml --out runs/two-domains")
@@ -176,7 +121,7 @@ def score(
 ) -> None:
     """Score samples; trains a trajectory on them first, unless one is given."""
     from clues.commands.score import score as recipe
-    from clues.commands.tables import facts_table, show
+    from clues.commands.tables import facts_table, flat, show
     from clues.settings import ScoreSettings, validated
 
     if train and (trajectory or adapter):
@@ -194,7 +139,7 @@ def score(
     }
     summary = recipe(validated(ScoreSettings, values, set_ or []), out)
     if is_main_process():
-        show(facts_table(f"Scores in {out}", _flat(summary)))
+        show(facts_table(f"Scores in {out}", flat(summary)))
 
 
 @app.command(epilog="Example: clues select runs/mine --threshold anchor-mean --labels mixed.labels.jsonl")
@@ -206,17 +151,37 @@ def select(
         str | None, typer.Option(help=f"Checks whose findings are dropped: {', '.join(get_args(CheckName))}.")
     ] = None,
     labels: Labels = None,
+    reviewed: Annotated[
+        str | None, typer.Option(help="Samples that you judged (id, quality: good|low); default: decisions.jsonl.")
+    ] = None,
     set_: Set = None,
 ) -> None:
     """Keep the samples whose score reaches the threshold; writes kept.jsonl, dropped.jsonl, selection.json."""
     from clues.commands.score import select as recipe
-    from clues.commands.tables import facts_table, show
+    from clues.commands.tables import facts_table, flat, show
     from clues.settings import SelectSettings, validated
 
-    values = {"labels": labels, "selection": {"threshold": threshold, "drop": _list(drop or "")}}
-    settings = validated(SelectSettings, values, set_ or [])
-    result = recipe(folder, settings.selection, settings.labels)
-    show(facts_table(f"Selection in {folder}", _flat(result)))
+    values = {
+        "labels": labels,
+        "reviewed": reviewed,
+        "selection": {"threshold": threshold, "drop": names(drop or "")},
+    }
+    result = recipe(folder, validated(SelectSettings, values, set_ or []))
+    show(facts_table(f"Selection in {folder}", flat(result)))
+
+
+@app.command(epilog="Example: clues suggest runs/mine --count 20")
+@_command
+def suggest(
+    folder: Annotated[Path, typer.Argument(help="A folder written by clues score.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of samples.")] = 20,
+) -> None:
+    """Name the samples most worth reviewing; writes FOLDER/to-review.jsonl, where you fill in the field quality."""
+    from clues.commands.score import suggest as recipe
+    from clues.commands.tables import facts_table, show
+
+    rows = {row["id"]: row["response"] for row in recipe(folder, count)}
+    show(facts_table(f"Worth reviewing, in {folder / 'to-review.jsonl'}", rows))
 
 
 @app.command(epilog="Example: clues train kept.jsonl --out runs/model")
@@ -261,9 +226,12 @@ def merge(
 @app.command(epilog="Example: clues evaluate test.jsonl --adapter runs/demo/server/global")
 @_command
 def evaluate(
-    tests: list[str],
+    tests: Annotated[list[str] | None, typer.Argument(help="Files of prompts and good responses.")] = None,
     adapter: Annotated[
         str | None, typer.Option(help="An adapter folder; without it, the base model is evaluated.")
+    ] = None,
+    choices: Annotated[
+        list[str] | None, typer.Option(help="Multiple-choice questions: prompt, choices, answer; repeatable.")
     ] = None,
     generate: Annotated[
         int, typer.Option(min=0, help="Also generate answers of at most this many tokens, and compute F1 and ROUGE-L.")
@@ -271,87 +239,16 @@ def evaluate(
     model: Model = None,
     set_: Set = None,
 ) -> None:
-    """Measure held-out NLL and perplexity by domain; optionally token F1 and ROUGE-L of generated answers."""
+    """Measure held-out NLL, perplexity and multiple-choice accuracy by domain; optionally also generated answers."""
     from clues.commands.tables import facts_table, show
     from clues.commands.train import evaluate_file
     from clues.settings import EvaluateSettings, validated
 
-    values = {"tests": tests, "adapter": adapter, "evaluation": {"generate": generate}, **_model(model)}
+    evaluation = {"generate": generate, "choices": choices or []}
+    values = {"tests": tests or [], "adapter": adapter, "evaluation": evaluation, **_model(model)}
     settings = validated(EvaluateSettings, values, set_ or [])
     for domain, figures in evaluate_file(settings).items():
         show(facts_table(domain, figures))
-
-
-@app.command(epilog="Example: clues corrupt clean.jsonl --share 0.5 --kinds cut,delete,exchange --out mixed.jsonl")
-@_command
-def corrupt(
-    samples: str,
-    share: Annotated[float, typer.Option(help="Share of the samples to corrupt.")],
-    out: Annotated[Path, typer.Option(help="Output file; labels go to OUT's stem + .labels.jsonl.")],
-    kinds: Kinds = "cut,delete,exchange",
-    severity: Severity = 0.5,
-    seed: Seed = 1,
-    set_: Set = None,
-) -> None:
-    """Corrupt a known share of a clean file and write its labels to a second file, for benchmarks."""
-    from clues.commands.tables import facts_table, show
-    from clues.lab.corruption import corrupt_file
-    from clues.settings import CorruptSettings, validated
-
-    values = {"seed": seed, "samples": samples, "share": share, "kinds": _list(kinds), "severity": severity}
-    show(facts_table(str(out), corrupt_file(validated(CorruptSettings, values, set_ or []), out)))
-
-
-@app.command(
-    epilog="Example: clues partition icd10.jsonl --by source --clients en,es,fr --domain source --shares 0.2,0.5,0.8 "
-    "--out runs/languages-data"
-)
-@_command
-def partition(
-    samples: str,
-    clients: Annotated[str, typer.Option(help="Number of clients, or their names; with --by, values of that field.")],
-    out: Annotated[Path, typer.Option(help="Output folder for the clients' and the public files.")],
-    by: Annotated[str | None, typer.Option(help="The field that says which client owns a sample.")] = None,
-    domain: Annotated[
-        str | None, typer.Option(help="The field that names the domain; without it, there is one domain.")
-    ] = None,
-    shares: Annotated[str, typer.Option(help="Share of low quality: one for all clients, or one for each.")] = "0.5",
-    dirichlet: Annotated[
-        float | None, typer.Option(help="Concentration β: spread the one share unevenly over the clients.")
-    ] = None,
-    kinds: Kinds = "cut,delete,exchange",
-    severity: Severity = 0.5,
-    per_client: Annotated[int, typer.Option(min=2, help="Maximum samples per client.")] = 40,
-    max_words: Annotated[int | None, typer.Option(min=1, help="Omit longer responses.")] = None,
-    validation: Annotated[int, typer.Option(min=1, help="Validation samples per domain.")] = 16,
-    anchors: Annotated[int, typer.Option(min=1, help="Anchors per domain.")] = 10,
-    tests: Annotated[int, typer.Option(min=1, help="Held-out test samples per domain.")] = 20,
-    seed: Seed = 1,
-    set_: Set = None,
-) -> None:
-    """Turn a clean file into an experiment: clients of known quality, public files, tests."""
-    from clues.commands.tables import facts_table, show
-    from clues.lab.partition import partition as recipe
-    from clues.settings import PartitionSettings, validated
-
-    numbered = not by and clients.isdigit()
-    values = {
-        "seed": seed,
-        "samples": samples,
-        "clients": [f"client-{n + 1}" for n in range(int(clients))] if numbered else _list(clients),
-        "by": by,
-        "domain": domain,
-        "shares": _list(shares),
-        "dirichlet": dirichlet,
-        "kinds": _list(kinds),
-        "severity": severity,
-        "per_client": per_client,
-        "max_words": max_words,
-        "validation": validation,
-        "anchors": anchors,
-        "tests": tests,
-    }
-    show(facts_table(str(out), recipe(validated(PartitionSettings, values, set_ or []), out)))
 
 
 @models_app.command("fetch")

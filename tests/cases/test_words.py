@@ -42,7 +42,7 @@ def test_a_reason_names_a_signal_only_where_there_are_signals(tiny_model, write_
     dropped = [json.loads(line) for line in (tmp_path / "run/dropped.jsonl").read_text().splitlines()]
     assert dropped
     for row in dropped:
-        assert ("standard deviations of clean ones" in row["clues"]["reason"]) == signal
+        assert ("standard deviations of good ones" in row["clues"]["reason"]) == signal
 
 
 def test_anchor_scores_that_are_no_numbers_are_not_called_missing():

@@ -181,6 +181,14 @@ def test_train_merge_evaluate(clues, tiny_model, files):
     clues(*merge, files / "other-scaling")
     evaluate = ("evaluate", files / "clean.jsonl", "--adapter", files / "merged", "--model", tiny_model)
     assert "nll" in clues(*evaluate).output
+    assert (
+        "give a file of tests, or a file of multiple-choice questions by --choices" in clues("evaluate", code=2).stderr
+    )
+    quiz = files / "quiz.jsonl"
+    quiz.write_text(json.dumps({"prompt": "what is a bone", "choices": ["a bone", "a fixed rate"], "answer": "B"}))
+    known = clues("evaluate", "--choices", quiz, "--model", tiny_model).output
+    assert re.search(r"accuracy_norm +│ +[01]\.000 ", known)
+    assert "nll" not in known
     answered = clues(*evaluate, "--generate", 3, "--set", "evaluation.generate_samples=2").output
     assert re.search(r"answers +│ +2 ", answered)
     for figure in ("nll", "token_f1", "rouge_l"):
@@ -243,6 +251,9 @@ def test_findings_are_counted_and_drop_where_asked(clues, tiny_model, files, wri
     assert "selection.drop.0: input should be" in clues(*select, "--drop", "dupes", code=2).stderr
 
 
+ARMS = ["base", "mixed", "selected", "oracle", "ratio", "public"]
+
+
 @pytest.fixture
 def config(clues, tiny_model, write_samples, tmp_path):
     """A labelled collaboration of three clients in two domains."""
@@ -255,6 +266,9 @@ def config(clues, tiny_model, write_samples, tmp_path):
         name: [str(write_samples(f"{name}-{domain}.jsonl", 3, domain)) for domain in ("x", "y")]
         for name in ("validation", "anchors", "tests")
     }
+    quiz = tmp_path / "quiz.jsonl"
+    questions = [{"prompt": f"what is {n}", "choices": ["a bone", "a fixed rate"], "answer": n % 2} for n in range(5)]
+    quiz.write_text("".join(json.dumps(question) + "\n" for question in questions))
     settings = {
         "validation": public["validation"],
         "anchors": public["anchors"],
@@ -262,7 +276,7 @@ def config(clues, tiny_model, write_samples, tmp_path):
         "model": {"id": str(tiny_model)},
         "lora": {"r": 2},
         "training": {"epochs": 2.0, "batch_size": 4, "learning_rate": 5e-3},
-        "evaluation": {"tests": public["tests"], "arms": ["base", "mixed", "selected", "oracle", "ratio"]},
+        "evaluation": {"tests": public["tests"], "choices": [str(quiz)], "arms": ARMS},
     }
     path = tmp_path / "config.toml"
     path.write_text(tomli_w.dumps(settings))
@@ -272,7 +286,7 @@ def config(clues, tiny_model, write_samples, tmp_path):
 @pytest.mark.parametrize(
     "mode",
     [
-        ["collaboration.mode=merging", "evaluation.generate=3", "evaluation.generate_samples=2"],
+        ["merging.weights=quality", "evaluation.generate=3", "evaluation.generate_samples=2"],
         [
             "scoring.method=clues",
             "scoring.walk=in-run",
@@ -295,11 +309,20 @@ def test_run_keeps_the_contract_and_repeats_to_the_same_numbers(clues, config, t
     for weights in one["merge_weights"].values():
         assert set(weights) <= set(one["clients"])
         assert sum(weights.values()) == pytest.approx(1)
-        assert (len(set(weights.values())) == 1) == ("merging.weights=learned" not in mode) or len(weights) == 1
+        equal = not any(setting.startswith("merging.weights") for setting in mode)
+        assert (len(set(weights.values())) == 1) == equal or len(weights) == 1
     for client in one["clients"].values():
         assert {"precision", "recall", "f1", "auroc", "kept", "dropped"} <= set(client["selection"])
+    if "merging.weights=quality" in mode:
+        check_quality_weights(tmp_path / "one", one["merge_weights"])
+    assert all(set(figures) == set(ARMS) for figures in one["evaluation"].values())
+    quiz = one["evaluation"].pop("quiz")
+    assert all(set(found) == {"accuracy", "accuracy_norm", "chance", "questions"} for found in quiz.values())
+    assert quiz["base"] | {"chance": 0.5, "questions": 5} == quiz["base"]
+    compared = {(row["domain"], row["measure"]) for row in one["comparisons"] if row["other"] == "public"}
+    assert {("x", "nll"), ("y", "nll"), ("quiz", "accuracy"), ("quiz", "accuracy_norm")} <= compared
     for figures in one["evaluation"].values():
-        assert set(figures) == {"base", "mixed", "selected", "oracle", "ratio"}
+        assert figures["public"]["nll"] < figures["base"]["nll"]
         assert figures["mixed"]["nll"] < figures["base"]["nll"]
         assert all(("rouge_l" in found) == ("evaluation.generate=3" in mode) for found in figures.values())
     check_folder(tmp_path / "one", base)
@@ -343,6 +366,21 @@ def test_a_run_ends_with_its_selection_and_adapter_whatever_is_evaluated(clues, 
     assert ["loops; dropped" in row["clues"]["reason"] for row in dropped if row["id"] == rows[0]["id"]] == [True]
 
 
+def check_quality_weights(out, merge_weights):
+    """An adapter weighs as many samples as are expected to be good among those it was trained on."""
+    expected = {"mixed": {}, "selected": {}}
+    for client in "abc":
+        scores = torch.tensor(
+            pyarrow.parquet.read_table(out / "clients" / client / "scores.parquet")["score"].to_pylist()
+        )
+        expected["mixed"][client] = float(scores.sigmoid().sum())
+        if kept := scores[scores >= 0].tolist():
+            expected["selected"][client] = len(kept) * float(torch.tensor(kept).sigmoid().mean())
+    for arm, sums in expected.items():
+        shares = {client: value / sum(sums.values()) for client, value in sums.items()}
+        assert merge_weights[arm] == pytest.approx(shares)
+
+
 def check_folder(out, base):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -369,7 +407,7 @@ def check_ledger(folder):
             if group == "arrays":
                 assert "lora_" in name
             if group == "metrics":
-                assert name == "num-examples" or item["shape"] == [6]  # one number an anchor
+                assert name in {"num-examples", "expected-good"} or item["shape"] == [6]  # one number an anchor
 
 
 def test_a_failing_client_tells_its_kind_of_error_and_no_text(clues, config, tmp_path, monkeypatch):
@@ -417,7 +455,8 @@ def test_compare_shares_the_training_and_goes_on(clues, experiment, tmp_path):
     for method in ("clues", "ppl", "random"):
         assert f"| {method} | anchor-mean |" in shown
         assert f"| selected | {method} |" in shown
-    assert shown.count("| mixed | – |") == 3  # two domains and their mean
+    assert shown.count("| mixed | – |") == 4  # three domains and their mean
+    assert "| arm | method | accuracy | accuracy by character |" in shown
     rows = parquet(out / "selection.parquet")
     assert {(row["method"], row["seed"]) for row in rows} == {
         (m, s) for m in ("clues", "ppl", "random") for s in (1, 2)
@@ -439,7 +478,7 @@ def test_rows_of_another_version_are_computed_anew(clues, experiment, tmp_path, 
     old["evaluation"]["x"]["mixed"]["nll"] = 99.0
     finished.write_text(json.dumps(old))
     clues("compare", path, "--out", out)
-    assert all(row["nll"] < 99 for row in parquet(out / "models.parquet"))
+    assert all(row["nll"] < 99 for row in parquet(out / "models.parquet") if row["domain"] == "x")
 
 
 @pytest.mark.parametrize("key", ["scoring.method=ppl", "collaboration.mode=federated", "seed=7", "out=elsewhere"])
@@ -489,6 +528,17 @@ def test_compare_merges_the_same_adapters_in_every_variant(clues, experiment, tm
     assert {(row["forward"], row["backward"]) for row in costs} == {((10 + 6 + 6) * 2, (10 + 6 + 6) * 2)}
     metrics = json.loads((out / "seed-1/merging/learned/clues/metrics.json").read_text())
     assert len(set(metrics["merge_weights"]["mixed"].values())) == 3
+
+
+def test_compare_fills_in_the_names_of_variants(clues, experiment, tmp_path):
+    path = experiment(methods=["length"], seeds=[1], variants=[{"name": "b"}, {"name": "c"}])
+    values = tomllib.loads(path.read_text())
+    named = {key: str(tmp_path / f"{{variant}}{end}") for key, end in (("data", ".jsonl"), ("labels", ".labels.jsonl"))}
+    values |= {"clients": [{"id": "one", **named}], "collaboration": {"train": False}, "evaluation": {"arms": []}}
+    path.write_text(tomli_w.dumps(values))
+    clues("compare", path, "--out", tmp_path / "compared")
+    good = {row["variant"]: row["good"] for row in parquet(tmp_path / "compared/selection.parquet")}
+    assert good == {"b": 8, "c": 2}  # of ten samples, 20 and 80 % are corrupted
 
 
 def counting(calls, name, function):

@@ -70,13 +70,13 @@ def test_an_answer_ends_at_each_end_that_the_model_names(model, base, tokens, mo
     assert generate(model, base, tokens[:1], settings=settings, what="answers") == [answer]
 
 
-def test_figures_are_means_by_domain_of_the_first_samples(model, base, samples, tokens, monkeypatch):
+def test_values_are_those_of_the_first_samples_of_each_domain(model, base, samples, tokens, monkeypatch):
     told = {s.id: s.response if s.id == "x.jsonl-0" else "nothing like it" for s in samples}
     monkeypatch.setattr(generation, "generate", lambda _m, _b, asked, **_: [told[t.id] for t in asked])
     found = evaluate_answers(
         model, HeldOut(base, samples, tokens), EvaluationSettings(generate=4, generate_samples=2), what=""
     )
     assert found == {
-        "x": {"token_f1": 0.5, "rouge_l": 0.5, "answers": 2},
-        "y": {"token_f1": 0.0, "rouge_l": 0.0, "answers": 2},
+        "x": {"token_f1": [1.0, 0.0], "rouge_l": [1.0, 0.0]},
+        "y": {"token_f1": [0.0, 0.0], "rouge_l": [0.0, 0.0]},
     }

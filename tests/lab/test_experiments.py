@@ -13,28 +13,32 @@ from clues.settings import CompareSettings, RunSettings, read_toml, validated
 FOLDER = Path(__file__).parents[2] / "experiments"
 FULL = FOLDER / "full-size.toml"
 OVERLAYS = [FOLDER / f"{name}.toml" for name in ("models", "models-exact", "federated", "federated-large", "merges")]
-EXPERIMENTS = sorted(path for path in FOLDER.glob("*.toml") if path not in (FULL, *OVERLAYS))
+EXPERIMENTS = sorted(path for path in FOLDER.rglob("*.toml") if path not in (FULL, *OVERLAYS))
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def name(path: Path) -> str:
+    return path.relative_to(FOLDER).with_suffix("").as_posix()
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=name)
 def test_every_experiment_is_valid_alone_and_at_full_size(path):
     for values in (read_toml(path), merged(read_toml(path), read_toml(FULL))):
         chosen = validated(CompareSettings, values.pop("compare"))
         settings = validated(RunSettings, values)
-        assert all(method(name) for name in chosen.methods)
+        assert all(method(one) for one in chosen.methods)
         named = [
             *settings.validation,
             *settings.anchors,
             *settings.evaluation.tests,
             *[c.data for c in settings.clients],
         ]
-        assert all(name.startswith(f"runs/{path.stem}-{{seed}}-data/") for name in named)
+        assert all(file.startswith(f"runs/{name(path)}-{{seed}}-data/") for file in named)
     assert settings.training.steps == 260
     assert settings.lora.r == 16
 
 
 @pytest.mark.parametrize("also", OVERLAYS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=name)
 def test_every_experiment_can_train_models_too(path, also):
     values = merged(read_toml(path), read_toml(also))
     chosen = validated(CompareSettings, values.pop("compare"))
@@ -46,4 +50,4 @@ def test_every_experiment_can_train_models_too(path, also):
 
 def test_every_file_stands_in_the_tables():
     text = (FOLDER / "README.md").read_text()
-    assert [path.name for path in [*EXPERIMENTS, *OVERLAYS] if f"| `{path.name}` |" not in text] == []
+    assert [name(path) for path in [*EXPERIMENTS, *OVERLAYS] if f"| `{name(path)}.toml` |" not in text] == []

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from clues.lab.rows import cost_rows, model_rows, selection_rows
-from clues.lab.tables import markdown, tables
+from clues.lab.tables import markdown, model_table, tables
 
 
 def metrics(method, variant, mixed=1.5):
@@ -105,6 +105,15 @@ def test_figures_that_were_not_measured_have_no_column(made):
     assert "token F1" not in lines(made, "Held-out: y")[0]
     mean = {(line["arm"], line["variant"]): line for line in lines(made, "Held-out: mean of the domains")}
     assert mean["base", "–"]["NLL"] == "3.500 ± 0.000"
+
+
+def test_a_domain_of_questions_has_accuracies_only():
+    quiz = {arm: {"accuracy": value, "accuracy_norm": value / 2} for arm, value in (("base", 0.5), ("oracle", 0.75))}
+    labels = {"seed": 1, "mode": "merging", "variant": "", "method": "auto"}
+    rows = model_rows({"evaluation": {"quiz": quiz}}, labels)
+    table = model_table("quiz", rows)
+    assert table.columns == ["arm", "method", "accuracy", "accuracy by character"]
+    assert table.lines == [["base", "auto", "0.500", "0.250"], ["oracle", "auto", "0.750", "0.375"]]
 
 
 def test_no_share_of_an_oracle_that_gains_nothing(made):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from bundles import job, scores
+from clues.data.tokens import Tokens
 from clues.errors import ConfigError
 from clues.io.store import Store
 from clues.methods.registry import METHODS, method
@@ -38,11 +41,37 @@ def gradients(base, samples):
         return [plain_gradient(model, sample) for sample in samples]
 
 
-def test_perplexity_and_ifd(base):
+def test_perplexity_ifd_and_ira(base):
     given = torch.tensor([loss(base, s) for s in SCORED])
     alone = torch.tensor([loss(base, s, [0, *s.input_ids[s.response_start :]], 1) for s in SCORED])
     assert torch.allclose(found(base, "ppl")["score"], -given.exp(), rtol=1e-4)
     assert torch.allclose(found(base, "ifd")["score"], -given / alone, rtol=1e-4)
+    assert torch.allclose(found(base, "ira")["score"], alone - given, atol=1e-4)
+
+
+def test_rho_is_the_loss_that_the_given_adapter_removes(base):
+    before = torch.tensor([loss(base, s) for s in SCORED])
+    with attached(base, LORA, random_state(base)) as model:
+        model.eval()
+        after = torch.tensor([loss(base, s) for s in SCORED])
+    assert torch.allclose(found(base, "rho")["score"], before - after, atol=1e-4)
+    assert METHODS["rho"].trajectory == "validation"
+
+
+def test_rds_is_the_greatest_cosine_of_position_weighted_last_hidden_states(base):
+    def embedded(sample):
+        with torch.no_grad():
+            states = base.model(input_ids=torch.tensor([sample.input_ids]), output_hidden_states=True).hidden_states[-1]
+        weights = torch.arange(1.0, len(sample.input_ids) + 1)
+        return (weights[:, None] * states[0]).sum(0)
+
+    pool, queries = (torch.stack([embedded(s) for s in part]) for part in (SCORED, VALIDATION))
+    cosines = torch.cosine_similarity(pool[:, None], queries[None], dim=-1)
+    columns = found(base, "rds")
+    assert torch.allclose(columns["score"], cosines.amax(1), atol=1e-5)
+    for domain in {s.domain for s in VALIDATION}:
+        of_domain = torch.tensor([s.domain == domain for s in VALIDATION])
+        assert torch.allclose(columns[domain], cosines[:, of_domain].amax(1), atol=1e-5)
 
 
 def test_methods_take_over_each_others_passes_of_the_base_model(base, tmp_path):
@@ -90,6 +119,15 @@ def test_combined_puts_both_signals_against_the_anchors(base):
     columns = found(base, "combined")
     assert torch.allclose(columns["score"], z[0] - z[1], atol=1e-3)
     assert columns["score"][6:].mean().abs() < 1e-4
+
+
+def test_floors_count_the_tokens_of_a_response_without_its_end(base):
+    whole, cut = Tokens("a", "d", [7, 8, 9, 7, 7, 5, 2], 3, False), Tokens("b", "d", [7, 8, 5], 2, True, ends=False)
+    shortened = replace(cut, prompt=[5, 7, 8])
+    given = job(base, [whole, cut, shortened], [], VALIDATION, scoring=ScoringSettings(method="length"))
+    assert scores(given, Trained(LORA, [])).score.tolist() == [3, 1, 1]
+    shares = scores(given.with_scoring(method="overlap"), Trained(LORA, [])).score
+    assert torch.allclose(shares, torch.tensor([2 / 3, 0, 1]))
 
 
 def test_random_repeats(base):

@@ -29,24 +29,42 @@ def test_the_run_page_works_without_labels_and_without_tests(tmp_path):
         "threshold": {"rule": "ratio", "value": None},
         "variants": {"paper ratio": {"a": {"kept": 1}}},
         "evaluation": {},
+        "comparisons": [],
     }
     write_run_page(tmp_path / "a.html", metrics, {"seed": 1})
     text = (tmp_path / "a.html").read_text()
     assert "<td>a</td><td>3</td><td>2</td>" in text
     assert "Held-out" not in text
+    assert "Differences" not in text
 
 
 def test_the_run_page_shows_each_figure_that_was_measured(tmp_path):
+    names = {"domain": "quiz", "measure": "accuracy", "arm": "selected", "other": "base"}
+    row = {**names, "difference": 0.125, "low": -0.0625, "high": 0.25, "verdict": "no difference can be told"}
     metrics = {
         "clients": {},
         "threshold": {"rule": "ratio", "value": None},
         "variants": {},
-        "evaluation": {"x": {"base": {"nll": 1.5, "token_f1": 0.25, "rouge_l": 0.125}}},
+        "evaluation": {
+            "x": {"base": {"nll": 1.5, "token_f1": 0.25, "rouge_l": 0.125}},
+            "quiz": {"base": {"accuracy": 0.375, "accuracy_norm": 0.625}},
+        },
+        "comparisons": [row],
     }
     write_run_page(tmp_path / "a.html", metrics, {"seed": 1})
     text = (tmp_path / "a.html").read_text()
-    for title, figure in (("Held-out NLL", "1.500"), ("Token F1", "0.250"), ("ROUGE-L", "0.125")):
-        assert f"<td>{figure}</td>" in text[text.index(title) :].split("</table>")[0]
+    for title, domain, figure in (
+        ("Held-out NLL", "x", "1.500"),
+        ("Token F1", "x", "0.250"),
+        ("ROUGE-L", "x", "0.125"),
+        ("accuracy, by likelihood (", "quiz", "0.375"),
+        ("accuracy, by likelihood per character", "quiz", "0.625"),
+    ):
+        table = text[text.index(title) :].split("</table>")[0]
+        assert f"<tr><td>{domain}</td><td>{figure}</td>" in table
+        assert table.count("<td>") == 2  # only domains with the figure have a line
+    cells = ("quiz", "accuracy", "selected − base", "+0.125", "-0.062 to +0.250", "no difference can be told")
+    assert "".join(f"<td>{cell}</td>" for cell in cells) in text
 
 
 def test_the_comparison_page_shows_every_table_and_fetches_nothing(tmp_path):

@@ -37,9 +37,8 @@ def findings():
 
 @pytest.fixture
 def select(findings, tmp_path):
-    write_table(
-        tmp_path / "s.parquet", iter(TEXTS), {"score": SCORES}, columns(findings, SCORES, list(TEXTS).__getitem__)
-    )
+    found = columns(findings, SCORES, list(TEXTS).__getitem__)
+    write_table(tmp_path / "s.parquet", iter(TEXTS), {"score": SCORES}, texts=found)
     table = ScoreTable(tmp_path / "s.parquet")
     assert table.names == ["score"]
     return lambda *drop: Selection(table, Threshold("score", 0.0), "me", drop=drop)

@@ -34,6 +34,7 @@ from clues.selection.threshold import Threshold
 from clues.settings import DataSettings, LoraSettings, RunSettings, SiloSettings
 from clues.silo.checked import Checked
 from clues.silo.job import make_job
+from clues.silo.review import DECISIONS, read_decisions, reviewed
 from clues.silo.selection import Selection, counts, write_selection
 from clues.silo.silo import SAMPLES, Silo
 from clues.silo.tables import ScoreTable
@@ -88,9 +89,9 @@ def select(message: Message, context: Context) -> RecordDict:
     trained = received or silo.trajectory()
     scored = silo.score(trained)
     anchors, found = scored.anchors, Checked(scored.samples).counts()
-    numbers: dict[str, Any] = {"num-examples": len(silo.job.private)}
-    numbers |= {name: anchors[name].tolist() for name in anchors.names if name in ANCHOR_COLUMNS}
+    numbers: dict[str, Any] = {name: anchors[name].tolist() for name in anchors.names if name in ANCHOR_COLUMNS}
     adapter = None if received else trained.state
+    numbers |= client.counts(range(len(silo.job.private)), settings)
     return pack({"id": client.id, "checks": found}, arrays=adapter, numbers=numbers)
 
 
@@ -107,11 +108,13 @@ def judge(message: Message, context: Context) -> RecordDict:
     for entry in facts["thresholds"]:
         threshold, drop = Threshold(**entry["threshold"]), facts["drop"]
         selection = Selection(table, threshold, client.id, entry["column"], drop)
+        if entry["chosen"]:
+            selection = client.reviewed(selection)
         verdict = counts(selection)
         if entry["chosen"]:
             write_selection(private, selection, client.folder)
             found = {"unusable": len(private.unusable), "checks": selection.checked.counts()}
-            write_json(client.folder / "selection.json", {**threshold.as_dict(), **verdict, **found})
+            write_json(client.folder / "selection.json", {**selection.threshold.as_dict(), **verdict, **found})
         if kinds is not None:
             verdict |= selection_metrics(selection.scores.tolist(), selection.kept, kinds)
         verdicts.append(verdict)
@@ -127,13 +130,13 @@ def fit_round(message: Message, context: Context) -> RecordDict:
     initial = arrays_of(message.content)
     silo = client.silo(settings)
     rows = client.rows(facts, len(silo.job.private))
-    count = len(rows)
+    count, numbers = len(rows), client.counts(rows, settings)
     if facts["rounds"] and count:
         number = int(strategy_number(message.content, "server-round", default=1))
         places = round_rows(count, settings.training, seed=settings.seed, number=number, rounds=facts["rounds"])
         rows = [rows[place] for place in places]
     if not rows:  # nothing was selected (the answer has weight 0), or too little for every round
-        return pack(arrays=initial, numbers={"num-examples": count})
+        return pack(arrays=initial, numbers=numbers)
     state = silo.train(
         rows,
         initial=initial or None,
@@ -141,7 +144,7 @@ def fit_round(message: Message, context: Context) -> RecordDict:
         proximal_mu=strategy_number(message.content, "proximal-mu", default=0.0),
         what=f"training on {facts['arm']} ({count} samples)",
     )
-    return pack(arrays=state, numbers={"num-examples": count})
+    return pack(arrays=state, numbers=numbers)
 
 
 class _Client:
@@ -184,6 +187,19 @@ class _Client:
             job = Job(base=base, private=tokens, public=Public.none(), settings=silo_settings)
         return Silo(job, findings=findings, store=self.store, folder=self.folder, name=self.id)
 
+    def counts(self, rows: Sequence[int], settings: RunSettings) -> dict[str, int | float]:
+        """The number of these samples and, to weight an adapter by, how many of them are expected to be good."""
+        numbers: dict[str, int | float] = {"num-examples": len(rows)}
+        if settings.merging.weights == "quality" and settings.collaboration.mode == "merging":
+            log_odds = ScoreTable(self.folder / SAMPLES).score[list(rows)]
+            numbers["expected-good"] = float(log_odds.sigmoid().sum())
+        return numbers
+
+    def reviewed(self, selection: Selection) -> Selection:
+        """The selection given the owner's decisions, where the client's folder holds any."""
+        file = self.folder / DECISIONS
+        return reviewed(selection, read_decisions(file, selection.table.ids)) if file.is_file() else selection
+
     def rows(self, facts: dict[str, Any], samples: int) -> Sequence[int]:
         """The samples that an arm trains on."""
         if facts["arm"] == "mixed":
@@ -191,7 +207,7 @@ class _Client:
         if facts["arm"] == "oracle":
             return [row for row, kind in enumerate(self.kinds or []) if not kind]
         threshold, drop = Threshold(**facts["threshold"]), facts["settings"]["selection"]["drop"]
-        selection = Selection(ScoreTable(self.folder / SAMPLES), threshold, self.id, drop=drop)
+        selection = self.reviewed(Selection(ScoreTable(self.folder / SAMPLES), threshold, self.id, drop=drop))
         return [row for row, keep in enumerate(selection.kept) if keep]
 
 

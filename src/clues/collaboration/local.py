@@ -11,10 +11,12 @@ from typing import Any
 from flwr.app import Context, RecordDict
 
 from clues.data.prompts import tokenize
+from clues.data.questions import read_questions
 from clues.data.samples import Sample, overlap, read_many, read_private, read_public
 from clues.data.telling import tell_leaks, tell_overlap
 from clues.errors import ConfigError, all_of
 from clues.evaluation.overlap import rouge_package
+from clues.evaluation.test_set import tokenize_options
 from clues.io.files import read_json
 from clues.io.run_folder import claim_folder, refuse_other_run, write_provenance
 from clues.methods.registry import checked_method
@@ -72,9 +74,10 @@ def check(settings: RunSettings) -> None:
         CluesError: lists all that is wrong with settings, files, model or template.
     """
     data = settings.data
-    public, tests, _, base, *clients = all_of(
+    public, tests, questions, _, base, *clients = all_of(
         lambda: read_public(validation=settings.validation, anchors=settings.anchors, data=data),
-        lambda: read_many(settings.evaluation.tests, data) if settings.evaluation.tests else [],
+        lambda: read_many(settings.evaluation.tests, data),
+        lambda: read_questions(settings.evaluation.choices, data),
         lambda: checked_method(settings.scoring),
         lambda: load_base(settings.model),
         *(functools.partial(_checked_client, client, data) for client in settings.clients),
@@ -86,10 +89,12 @@ def check(settings: RunSettings) -> None:
     domains = sorted({sample.domain for sample in validation})
     all_of(
         lambda: rouge_package() if settings.evaluation.generate else None,
-        lambda: _refuse_leaks([*validation, *anchors], tests),
+        lambda: _refuse_leaks([*validation, *anchors], tests, key="tests"),
+        lambda: _refuse_leaks([*validation, *anchors], [question.sample for question in questions], key="choices"),
         lambda: domain_weights(domains, settings.scoring.domain_weights),
         lambda: check_modules(base, settings.lora, pattern=settings.scoring.modules),
         *(functools.partial(tokenize, part, base, data) for part in (validation, anchors, tests, *clients)),
+        lambda: tokenize_options(questions, base, data),
     )
 
 
@@ -100,7 +105,7 @@ def _checked_client(client: ClientSettings, data: DataSettings) -> Sequence[Samp
     return samples
 
 
-def _refuse_leaks(public: Sequence[Sample], tests: Sequence[Sample]) -> None:
+def _refuse_leaks(public: Sequence[Sample], tests: Sequence[Sample], *, key: str) -> None:
     leaked = overlap(public, tests)
     if leaked:
-        raise ConfigError(f"evaluation.tests: {len(leaked)} test samples stand in the public data too; remove them.")
+        raise ConfigError(f"evaluation.{key}: {len(leaked)} of them stand in the public data too; remove them.")

@@ -4,6 +4,8 @@ query.describe   → id, samples, unusable records, labels  (counts only)
 train.select     public samples, settings [, checkpoints] → anchor scores, counts of findings [, adapter]
 query.judge      thresholds, the chosen one first; checks that drop → kept and dropped counts [, metrics given labels]
 train            arm, threshold [, adapter] → adapter, number of samples
+
+With merging.weights = quality, the expected number of good ones among these samples goes with their number.
 """
 
 from __future__ import annotations

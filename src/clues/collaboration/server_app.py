@@ -26,8 +26,11 @@ from clues.collaboration.messages import (
 )
 from clues.collaboration.rounds import federate, fit_facts
 from clues.data.prompts import tokenize
+from clues.data.questions import read_questions
 from clues.data.samples import PublicSamples, as_rows, read_many, read_public
 from clues.errors import ProtocolError
+from clues.evaluation.comparison import comparisons
+from clues.evaluation.figures import Values, figures_of_arms
 from clues.evaluation.held_out import evaluate_tests
 from clues.evaluation.test_set import HeldOut
 from clues.io.files import replace_whole, write_json, write_parquet
@@ -35,14 +38,17 @@ from clues.io.progress import say
 from clues.io.store import JSON, Store
 from clues.merging.merging import Adapter, merge_adapters
 from clues.merging.weights import learn_weights
+from clues.methods.interface import Job, Public
 from clues.methods.registry import method, with_rule
 from clues.models.adapters import AdapterState, Lora, adapter_state, attached, save_adapter
 from clues.models.base import Base, load_base
 from clues.selection.threshold import Threshold, fit_threshold
-from clues.settings import RunSettings, SelectionSettings
+from clues.settings import RunSettings, SelectionSettings, SiloSettings
+from clues.silo.silo import Silo
 from clues.version import __version__
 
 app = ServerApp()
+_WEIGHTS = {"samples": "num-examples", "quality": "expected-good"}  # by `merging.weights`: numbers that clients send
 SHOWN_RULES = ("anchor-mean", "anchor-quantile", "anchor-deviation", "anchor-normalised", "ratio")
 
 
@@ -56,7 +62,10 @@ def main(grid: Grid, context: Context) -> None:
 
 @dataclass
 class Client:
-    """What the server knows about a client: counts, also of what checks found, anchor scores and its adapter."""
+    """What the server knows about a client: counts, also of what checks found, anchor scores and its adapter.
+
+    `numbers`: what it sent with the adapter, which is trained on all samples.
+    """
 
     node: int
     id: str
@@ -64,8 +73,12 @@ class Client:
     unusable: int
     good_share: float | None
     anchors: dict[str, Tensor] = field(default_factory=dict)
+    numbers: dict[str, Any] = field(default_factory=dict)
     checks: dict[str, int] = field(default_factory=dict)
     adapter: AdapterState = field(default_factory=dict)
+
+
+_Trained = tuple[str, AdapterState, dict[str, Any]]  # client, adapter, numbers of the samples it was trained on
 
 
 def coordinate(grid: Grid, settings: RunSettings, *, out: Path, store: Store) -> dict[str, Any]:
@@ -100,6 +113,9 @@ def coordinate(grid: Grid, settings: RunSettings, *, out: Path, store: Store) ->
     for arm in dict.fromkeys([*settings.evaluation.arms, *product]):
         if arm == "base" or arm in models:
             continue
+        if arm == "public":
+            models[arm] = _train_on_public(settings, base, store), settings.lora
+            continue
         rule = _ratio(settings, clients) if arm == "ratio" else threshold
         if settings.collaboration.mode == "federated":
             say(f"Phase 2: rounds on '{arm}'.")
@@ -112,6 +128,7 @@ def coordinate(grid: Grid, settings: RunSettings, *, out: Path, store: Store) ->
     for name, (state, lora) in models.items():
         folder = server / "global" if name == "selected" else server / "adapters" / name
         _write_adapter(state, lora, base=base, folder=folder)
+    values = _evaluate(settings, base, models=models, store=store)
     metrics = {
         "version": __version__,
         "clients": {
@@ -126,7 +143,8 @@ def coordinate(grid: Grid, settings: RunSettings, *, out: Path, store: Store) ->
         "threshold": threshold.as_dict(),
         "variants": variants,
         "merge_weights": weights,
-        "evaluation": _evaluate(settings, base, models=models, store=store),
+        "evaluation": figures_of_arms(values),
+        "comparisons": comparisons(values),
     }
     write_json(out / "metrics.json", metrics)
     return metrics
@@ -158,7 +176,7 @@ def _select(grid: Grid, settings: RunSettings, *, clients: list[Client], rounds:
     by_node = {client.node: client for client in clients}
     for reply in _ask(grid, SELECT, content=pack(facts, arrays=arrays or None), nodes=list(by_node)):
         client = by_node[reply.metadata.src_node_id]
-        numbers = numbers_of(reply.content)
+        client.numbers = numbers = numbers_of(reply.content)
         columns = [name for name in ANCHOR_COLUMNS if name in numbers]
         client.anchors = {name: torch.tensor(numbers[name], dtype=torch.float64) for name in columns}
         client.checks = facts_of(reply.content)["checks"]
@@ -198,37 +216,38 @@ def _shown(settings: RunSettings) -> Sequence[str]:
 
 def _train(
     grid: Grid, settings: RunSettings, *, clients: list[Client], arm: str, threshold: Threshold
-) -> list[tuple[str, AdapterState, int]]:
-    """Every client trains on the part of its data that the arm names: (client, adapter, number of samples)."""
-    states = [client.adapter for client in clients]
-    counts = [client.samples for client in clients]
+) -> list[_Trained]:
+    """Every client trains on the part of its data that the arm names; those that have none of it are omitted."""
+    states, numbers = [client.adapter for client in clients], [client.numbers for client in clients]
     if arm != "mixed":  # the last checkpoint of the selection phase is the result of training on all samples
         facts = fit_facts(settings, arm, threshold=threshold)
         replies = _ask(grid, FIT, content=pack(facts), nodes=[client.node for client in clients])
         states = [arrays_of(reply.content) for reply in replies]
-        counts = [int(numbers_of(reply.content)["num-examples"]) for reply in replies]
-    trained = [(client.id, state, n) for client, state, n in zip(clients, states, counts, strict=True) if n]
+        numbers = [numbers_of(reply.content) for reply in replies]
+    trained = [
+        (client.id, state, of_client)
+        for client, state, of_client in zip(clients, states, numbers, strict=True)
+        if of_client["num-examples"]
+    ]
     if not trained:
         raise ProtocolError("training: no client kept any sample; loosen selection.threshold.")
     return trained
 
 
-def _merge(
-    settings: RunSettings, base: Base, *, trained: Sequence[tuple[str, AdapterState, int]]
-) -> tuple[Adapter, dict[str, float]]:
+def _merge(settings: RunSettings, base: Base, *, trained: Sequence[_Trained]) -> tuple[Adapter, dict[str, float]]:
     """(The merged adapter, weights by client)."""
     adapters: list[Adapter] = [(state, settings.lora) for _, state, _ in trained]
-    weights = _weights(settings, base, adapters=adapters, counts=[count for *_, count in trained])
+    weights = _weights(settings, base, adapters=adapters, numbers=[numbers for *_, numbers in trained])
     merged = merge_adapters(base, adapters, weights=weights, settings=settings.merging, seed=settings.seed)
     return merged, {client: weight / sum(weights) for (client, *_), weight in zip(trained, weights, strict=True)}
 
 
 def _weights(
-    settings: RunSettings, base: Base, *, adapters: Sequence[Adapter], counts: Sequence[int]
+    settings: RunSettings, base: Base, *, adapters: Sequence[Adapter], numbers: Sequence[Mapping[str, Any]]
 ) -> Sequence[float]:
     """The weights that `merging.weights` names, one per adapter."""
-    if settings.merging.weights == "samples":
-        return counts
+    if settings.merging.weights in _WEIGHTS:
+        return [of_client[_WEIGHTS[settings.merging.weights]] for of_client in numbers]
     if settings.merging.weights == "equal" or len(adapters) == 1:
         return [1.0] * len(adapters)
     validation, anchors = _public(settings)
@@ -237,28 +256,37 @@ def _weights(
     return learn_weights(base, adapters, tokens=tokens, settings=settings.merging, batch_tokens=limit)
 
 
+def _train_on_public(settings: RunSettings, base: Base, store: Store) -> AdapterState:
+    """A control: what the public samples alone can teach (arXiv 2602.12323)."""
+    validation, anchors = _public(settings)
+    tokens = tokenize([*validation, *anchors], base, settings.data)
+    job = Job(base=base, private=tokens, public=Public.none(), settings=SiloSettings.of(settings))
+    say("Phase 2: training on 'public'.")
+    return Silo(job, store=store).train(range(len(tokens)), what="training on the public samples")
+
+
 def _start(base: Base, settings: RunSettings) -> AdapterState:
     with attached(base, settings.lora, seed=settings.seed) as model:
         return adapter_state(model)
 
 
-def _evaluate(settings: RunSettings, base: Base, *, models: Mapping[str, Adapter], store: Store) -> dict[str, Any]:
-    """Results on the held-out tests, by domain and arm."""
-    if not settings.evaluation.tests:
-        return {}
-    tests = HeldOut.of(base, read_many(settings.evaluation.tests, settings.data), settings.data)
+def _evaluate(settings: RunSettings, base: Base, *, models: Mapping[str, Adapter], store: Store) -> dict[str, Values]:
+    """By arm, its measures on the held-out tests and questions."""
+    samples = read_many(settings.evaluation.tests, settings.data)
+    questions = read_questions(settings.evaluation.choices, settings.data)
+    tests = HeldOut.of(base, samples, settings.data, questions=questions)
     options = settings.evaluation.model_dump(include={"generate", "generate_samples"})
-    inputs = [base.digest, tests.tokens.digest, [sample.response for sample in tests.samples], options]
-    result: dict[str, Any] = {}
+    answers = [[sample.response for sample in samples], [(q.options, q.right) for q in questions]]
+    inputs = [base.digest, tests.tokens.digest, tests.options.digest, answers, options]
+    result: dict[str, Values] = {}
     for arm in settings.evaluation.arms:
         state, lora = models.get(arm, (None, settings.lora))
 
-        def measure() -> dict[str, Any]:
+        def measure() -> Values:
             with attached(base, lora, state, settings.seed) as model:  # a fresh adapter changes nothing: B = 0  # noqa: B023
                 return evaluate_tests(model, tests, settings.evaluation, what=arm)  # noqa: B023
 
-        for domain, figures in store.get("evaluation", [*inputs, state, lora], compute=measure, codec=JSON).items():
-            result.setdefault(domain, {})[arm] = figures
+        result[arm] = store.get("evaluation", [*inputs, state, lora], compute=measure, codec=JSON)
     return result
 
 

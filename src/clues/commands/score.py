@@ -10,7 +10,7 @@ from clues.checks.findings import check_samples, tell_findings
 from clues.data.samples import Private, read_many, read_private, read_public
 from clues.errors import ConfigError, OutputError, all_of
 from clues.io.digests import value_digest
-from clues.io.files import read_json, write_json
+from clues.io.files import read_json, write_json, write_jsonl
 from clues.io.processes import mute_others, once
 from clues.io.run_folder import claim_folder, refuse_other_run, write_provenance
 from clues.methods.registry import checked_method, with_rule
@@ -19,9 +19,11 @@ from clues.models.base import Base, load_base
 from clues.models.trajectory import Checkpoint, Trained, load_trajectory
 from clues.report.pages import write_samples_page
 from clues.selection.metrics import read_labels, selection_metrics
-from clues.settings import ScoreSettings, SelectionSettings, SiloSettings, read_toml, validated
+from clues.selection.reviewed import worth_reviewing
+from clues.settings import ScoreSettings, SelectSettings, SiloSettings, read_toml, validated
 from clues.silo.checked import Checked
 from clues.silo.job import make_job
+from clues.silo.review import DECISIONS, read_decisions, reviewed
 from clues.silo.selection import Selection, counts, write_selection
 from clues.silo.silo import ALONE, SAMPLES, Scored, Silo, select_by_anchors
 
@@ -69,6 +71,7 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
         "mean_score": float(scored.score.mean()),
         "mean_anchor_score": float(scored.anchors.score.mean()),
         "checks": Checked(scored.samples).counts(),
+        **({"note": scored.samples.note} if scored.samples.note else {}),
     }
 
 
@@ -100,27 +103,27 @@ def _digest(private: Private) -> str:
     return value_digest([digest.hexdigest(), *([each.id, each.record, each.reason] for each in private.unusable)])
 
 
-def select(folder: Path, settings: SelectionSettings, labels: str | None = None) -> dict[str, Any]:
+def select(folder: Path, chosen: SelectSettings) -> dict[str, Any]:
     """Apply a threshold to a folder that `score` wrote; write kept.jsonl, dropped.jsonl, selection.json, report.html.
+
+    Decisions in the folder's decisions.jsonl count, unless the settings name another file.
 
     Returns:
         What selection.json holds: threshold, rule, kept, dropped, how many samples each check found, and metrics where
         labels are given.
     """
-    if not (folder / SAMPLES).is_file():
-        raise OutputError(f"{folder}: holds no {SAMPLES}; run clues score with --out {folder} first.")
-    scored_by = validated(ScoreSettings, read_toml(folder / "config.toml"))
-    private = read_private(scored_by.samples, scored_by.data)
-    samples = private.samples
-    if read_json(folder / "samples.json")["sha256"] != _digest(private):
-        raise OutputError(f"{scored_by.samples}: has changed since it was scored; run clues score with another --out.")
+    scored_by, private = _scored_samples(folder)
     scored, kinds = Scored(folder), None
-    if labels:
-        by_id = read_labels(labels, [sample.id for sample in samples])
-        kinds = [by_id[sample.id] for sample in samples]
+    ids = [sample.id for sample in private.samples]
+    if chosen.labels:
+        by_id = read_labels(chosen.labels, ids)
+        kinds = [by_id[identity] for identity in ids]
     good_share = sum(not kind for kind in kinds) / len(kinds) if kinds else None
-    settings = with_rule(settings, scored_by.scoring)
+    settings = with_rule(chosen.selection, scored_by.scoring)
     selection = select_by_anchors(scored, settings, good_share=good_share)
+    decisions = Path(chosen.reviewed) if chosen.reviewed else folder / DECISIONS
+    if chosen.reviewed or decisions.is_file():
+        selection = reviewed(selection, read_decisions(decisions, ids))
     threshold = selection.threshold
     write_selection(private, selection, folder)
     result: dict[str, Any] = {
@@ -136,6 +139,47 @@ def select(folder: Path, settings: SelectionSettings, labels: str | None = None)
     unusable = [{"id": each.id, "place": Path(each.place).name, "reason": each.reason} for each in private.unusable]
     write_samples_page(folder / "report.html", _shown(private, selection), result, unusable)
     return result
+
+
+def suggest(folder: Path, count: int) -> list[dict[str, Any]]:
+    """The samples of a scored folder that are most worth reviewing, each with an empty `quality` to fill in.
+
+    They are written to `folder`/to-review.jsonl. Samples that were decided already are left out.
+    """
+    _, private = _scored_samples(folder)
+    scores, ids = Scored(folder).score, [sample.id for sample in private.samples]
+    decisions = folder / DECISIONS
+    decided = read_decisions(decisions, ids) if decisions.is_file() else {}
+    open_rows = [row for row in range(len(ids)) if row not in decided]
+    chosen = [open_rows[place] for place in worth_reviewing(scores[open_rows], count)]
+    suggestions = [
+        {
+            "id": sample.id,
+            "quality": "",
+            "score": float(scores[row]),
+            "prompt": sample.context[-1]["content"],
+            "response": sample.response,
+        }
+        for row in chosen
+        for sample in [private.samples[row]]
+    ]
+    write_jsonl(folder / "to-review.jsonl", suggestions)
+    return suggestions
+
+
+def _scored_samples(folder: Path) -> tuple[ScoreSettings, Private]:
+    """The settings that a folder was scored by, and its samples.
+
+    Raises:
+        OutputError: the folder was not scored, or the samples have changed since.
+    """
+    if not (folder / SAMPLES).is_file():
+        raise OutputError(f"{folder}: holds no {SAMPLES}; run clues score with --out {folder} first.")
+    scored_by = validated(ScoreSettings, read_toml(folder / "config.toml"))
+    private = read_private(scored_by.samples, scored_by.data)
+    if read_json(folder / "samples.json")["sha256"] != _digest(private):
+        raise OutputError(f"{scored_by.samples}: has changed since it was scored; run clues score with another --out.")
+    return scored_by, private
 
 
 def _shown(private: Private, selection: Selection) -> list[dict[str, Any]]:

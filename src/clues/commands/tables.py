@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from clues.report.pages import EVALUATED
+from clues.report.pages import EVALUATED, compared
 
 
 def show(*tables: Table) -> None:
@@ -73,7 +73,19 @@ def evaluation_tables(metrics: Mapping[str, Any]) -> list[Table]:
             continue
         table = _table(title, ["domain", *arms])
         for domain, figures in domains.items():
-            table.add_row(domain, *[_number(figures[arm].get(key)) for arm in arms])
+            if any(key in figures[arm] for arm in arms):
+                table.add_row(domain, *[_number(figures[arm].get(key)) for arm in arms])
+        tables.append(table)
+    return tables
+
+
+def comparison_tables(metrics: Mapping[str, Any]) -> list[Table]:
+    """A table of the differences between the selected and the other models, unless there are none."""
+    tables = []
+    for differences in compared(metrics["comparisons"]):
+        table = _table(differences.title, differences.columns)
+        for line in differences.lines:
+            table.add_row(*line)
         tables.append(table)
     return tables
 
@@ -83,6 +95,13 @@ def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
     for key, value in facts.items():
         table.add_row(key, _number(value) if isinstance(value, float | None) else str(value))
     return table
+
+
+def flat(result: dict[str, Any]) -> dict[str, Any]:
+    """A result with a row for each AUROC by corruption type and for each check."""
+    rows = {key: value for key, value in result.items() if key not in ("auroc_by_kind", "checks")}
+    rows |= {f"auroc {kind}": value for kind, value in result.get("auroc_by_kind", {}).items()}
+    return rows | {f"check: {name}": count for name, count in result["checks"].items()}
 
 
 def _table(title: str, columns: list[str]) -> Table:

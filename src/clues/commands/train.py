@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from clues.data.prompts import tokenize
+from clues.data.questions import read_questions
 from clues.data.samples import read_many, read_private
-from clues.errors import ConfigError, OutputError
+from clues.errors import ConfigError, OutputError, all_of
+from clues.evaluation.figures import figures
 from clues.evaluation.held_out import evaluate_tests
 from clues.evaluation.overlap import rouge_package
 from clues.evaluation.test_set import HeldOut
@@ -43,7 +45,7 @@ def merge_folders(settings: MergeSettings, out: Path) -> Path:
     """
     if len(settings.adapters) < 2:
         raise ConfigError("clues merge: give at least two adapter folders.")
-    if settings.merging.weights == "samples":
+    if settings.merging.weights in ("samples", "quality"):
         raise ConfigError("merging.weights: folders do not say how many samples they saw; use equal or learned.")
     if (settings.merging.weights == "learned") != bool(settings.public):
         raise ConfigError("clues merge: --weights learned and --data, a file of public samples, need each other.")
@@ -62,18 +64,21 @@ def merge_folders(settings: MergeSettings, out: Path) -> Path:
 
 
 def evaluate_file(settings: EvaluateSettings) -> dict[str, Any]:
-    """By domain of the test samples: NLL, perplexity, number of samples, and what `evaluation.generate` asks for.
+    """By domain of the tests and questions: NLL, perplexity, number of samples, and what `evaluation` asks for.
 
     Raises:
         CluesError: a file or the adapter cannot be used, or answers need a package that is missing.
     """
     if settings.evaluation.generate:
         rouge_package()
-    samples = read_many(settings.tests, settings.data)
+    samples, questions = all_of(
+        lambda: read_many(settings.tests, settings.data),
+        lambda: read_questions(settings.evaluation.choices, settings.data),
+    )
     base = load_base(settings.model)
-    tests = HeldOut.of(base, samples, settings.data)
+    tests = HeldOut.of(base, samples, settings.data, questions=questions)
     if settings.adapter is None:
-        return evaluate_tests(base.model, tests, settings.evaluation)
+        return figures(evaluate_tests(base.model, tests, settings.evaluation))
     state, lora = load_adapter(Path(settings.adapter), base)
     with attached(base, lora, state) as adapted:
-        return evaluate_tests(adapted, tests, settings.evaluation)
+        return figures(evaluate_tests(adapted, tests, settings.evaluation))

@@ -20,8 +20,13 @@ from clues.settings import DataSettings
 _CHUNK = 256  # texts that are tokenized in one call
 
 
-def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSettings()) -> TokenTable:
+def tokenize(
+    samples: Iterable[Sample], base: Base, data: DataSettings = DataSettings(), *, end: bool = True
+) -> TokenTable:
     """Render and tokenize samples; cut long ones (`clues.data.cutting`) and report how many.
+
+    Args:
+        end: whether the token that ends a response counts as part of it.
 
     Raises:
         DataError: the model's template refuses samples, or no response token is left to compute a loss on. Lists all
@@ -37,13 +42,15 @@ def tokenize(samples: Iterable[Sample], base: Base, data: DataSettings = DataSet
         rendered: list[tuple[Sample, Rendered]] = []
         for sample in chunk:
             try:
-                rendered.append((sample, render(sample, apply)))
+                text = render(sample, apply)
             except TemplateRefusal as refusal:
                 problems.setdefault(f"{refusal}.", []).append(sample.place)
+            else:
+                rendered.append((sample, text if end else text.without_end()))
         for (sample, text), encoded in zip(rendered, encode([text for _, text in rendered]), strict=True):
             row = _row(sample, text, encoded=encoded, bos=encode.bos, limit=limit)
             counts["cut"] += row.truncated
-            counts["ended"] += row.ends or row.truncated
+            counts["ended"] += row.ends or row.truncated or not end
             if row.response_tokens < 1:
                 problem = (
                     f"no response token is left within data.max_tokens = {limit}; raise that setting or remove the "

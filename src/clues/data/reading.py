@@ -24,18 +24,22 @@ from clues.io.spool import Spooled
 from clues.settings import DataSettings
 
 
-def read_source(name: str, data: DataSettings, *, records: Iterable[Row] | None = None) -> Source:
+def read_source(
+    name: str, data: DataSettings, *, records: Iterable[Row] | None = None, layout: Dialect | None = None
+) -> Source:
     """Read every record of a source, as a sample or as an unusable record.
 
     Args:
         records: the source's records if they are already in memory.
+        layout: the layout of all records; by default, that of `with_layout`.
 
     Raises:
         DataError: the source as a whole cannot be read.
     """
-    layout, all_rows = with_layout(name, rows(name) if records is None else records, data=data)
-    # The default domain is the name of the file or folder; for a pattern, of each matching file.
-    domain = "" if has_magic(name) and not Path(name).exists() else stem(name)
+    all_rows = iter(rows(name) if records is None else records)
+    if layout is None:
+        layout, all_rows = with_layout(name, all_rows, data=data)
+    domain = default_domain(name)
     source = Source()
     row = None
     for row in all_rows:
@@ -49,6 +53,11 @@ def read_source(name: str, data: DataSettings, *, records: Iterable[Row] | None 
         raise DataError(f"{name}: contains no records; give a file with at least one sample.")
     source.finish()
     return source
+
+
+def default_domain(name: str) -> str:
+    """The domain of records that name none: the name of the file or folder; "" for a pattern, of each matching file."""
+    return "" if has_magic(name) and not Path(name).exists() else stem(name)
 
 
 def with_layout(name: str, source_rows: Iterable[Row], *, data: DataSettings) -> tuple[Dialect, Iterator[Row]]:

@@ -6,7 +6,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,15 +37,21 @@ class TemplateRefusal(ValueError):
 class Rendered:
     """A conversation's `text` up to the end of the response. Spans are (start, end) in characters.
 
-    `start`: where the response begins. `earlier`: spans of earlier responses, with their end tokens. `contents`: known
-    spans of text written by people. `ends`: whether an end token closes the response.
+    `start`: where the response begins. `end`: where its own text ends, before any end token. `ends`: whether an end
+    token closes the response. `earlier`: spans of earlier responses, with their end tokens. `contents`: known spans of
+    text written by people.
     """
 
     text: str
     start: int
+    end: int
     ends: bool
     earlier: tuple[Span, ...] = ()
     contents: tuple[Span, ...] = ()
+
+    def without_end(self) -> Rendered:
+        """The same without what the template writes after the response."""
+        return replace(self, text=self.text[: self.end], ends=False)
 
 
 @dataclass(frozen=True)
@@ -131,10 +137,11 @@ def render(sample: Sample, apply: Renderer) -> Rendered:
     _refuse_omissions(messages, text, apply=render_messages)
     start, tail = _locate_response(messages, text, probe=probe, apply=render_messages)
     body = text[start:].rstrip("\n")
+    end = start + len(body.removesuffix(tail).rstrip("\n"))
     if not tail:
         body += eos
     earlier = _earlier(messages, text, tail=tail, apply=render_messages) if apply.every_turn else ()
-    return Rendered(text[:start] + body, start, bool(tail or eos), earlier, _contents(messages, text))
+    return Rendered(text[:start] + body, start, end, bool(tail or eos), earlier, _contents(messages, text))
 
 
 def _without_template(sample: Sample, eos: str) -> Rendered:
@@ -142,7 +149,8 @@ def _without_template(sample: Sample, eos: str) -> Rendered:
         raise TemplateRefusal("the model has no chat template, which tool calls need; name one by data.template")
     prompt = "".join(_PLAIN.format(role=m["role"].capitalize(), content=m["content"]) for m in sample.context)
     prompt += "### Response:\n"
-    return Rendered(prompt + sample.response + eos, len(prompt), bool(eos))
+    text = prompt + sample.response
+    return Rendered(text + eos, len(prompt), len(text), bool(eos))
 
 
 @functools.lru_cache(maxsize=8)

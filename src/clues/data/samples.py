@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from clues.data.layouts.dialects import Dialect
 from clues.data.reading import read_source, resolve_ids
 from clues.data.records.rows import listed, numbered
 from clues.data.sample import Sample, Unusable
@@ -74,13 +75,18 @@ def read_records(records: Iterable[Any], name: str, data: DataSettings = DataSet
     return source.samples
 
 
-def read_many(sources: Sequence[str], data: DataSettings = DataSettings()) -> list[Sample]:
+def read_many(
+    sources: Sequence[str], data: DataSettings = DataSettings(), *, layout: Dialect | None = None
+) -> list[Sample]:
     """Read several files strictly. Ids that clash between files are prefixed with the file's name.
+
+    Args:
+        layout: the layout of all files; by default, that of the settings or of each file's records.
 
     Raises:
         DataError: records cannot be used, or appear in two of the files; lists all of them.
     """
-    (samples,) = _strictly([sources], data)
+    (samples,) = _strictly([sources], data, layout=layout)
     return samples
 
 
@@ -151,13 +157,15 @@ def overlap(samples: Iterable[Sample], others: Iterable[Sample]) -> list[str]:
     return [sample.id for sample in samples if sample.content_digest in known]
 
 
-def _strictly(groups: Sequence[Sequence[str]], data: DataSettings) -> list[list[Sample]]:
+def _strictly(
+    groups: Sequence[Sequence[str]], data: DataSettings, *, layout: Dialect | None = None
+) -> list[list[Sample]]:
     """The samples of several groups of sources. Raises DataError with the problems of all of them."""
     problems: list[str] = []
     read: dict[str, Source] = {}
     for name in dict.fromkeys(name for names in groups for name in names):
         try:
-            read[name] = read_source(name, data)
+            read[name] = read_source(name, data, layout=layout)
         except DataError as error:
             problems += str(error).split("\n")
             continue

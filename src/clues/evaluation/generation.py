@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from statistics import mean
 from typing import Any
 
 import torch
@@ -12,14 +11,15 @@ import torch
 from clues.data.batches import batches
 from clues.data.cutting import cut_prompt
 from clues.data.tokens import Tokens
+from clues.evaluation.figures import Values, by_domain
 from clues.evaluation.overlap import rouge_l, token_f1
 from clues.evaluation.test_set import HeldOut
 from clues.models.base import Base
 from clues.settings import EvaluationSettings
 
 
-def evaluate_answers(model: Any, tests: HeldOut, settings: EvaluationSettings, *, what: str) -> dict[str, Any]:
-    """By domain: `token_f1` and `rouge_l` (means over answers, 0 to 1), `answers` (number of generated answers).
+def evaluate_answers(model: Any, tests: HeldOut, settings: EvaluationSettings, *, what: str) -> Values:
+    """`token_f1` and `rouge_l` of each generated answer, 0 to 1.
 
     Args:
         settings: `generate` is the maximum tokens of an answer; of each domain the first `generate_samples` are used.
@@ -30,16 +30,10 @@ def evaluate_answers(model: Any, tests: HeldOut, settings: EvaluationSettings, *
     rows = _first_of_each(tests.tokens, settings.generate_samples)
     selected = [tests.tokens[row] for row in rows]
     answers = generate(model, tests.base, selected, settings=settings, what=what)
-    figures: dict[str, list[tuple[float, float]]] = {}
-    for row, answer in zip(rows, answers, strict=True):
-        reference = tests.samples[row].response
-        figures.setdefault(tests.samples[row].domain, []).append(
-            (token_f1(answer, reference), rouge_l(answer, reference))
-        )
-    return {
-        domain: {"token_f1": mean(f for f, _ in pairs), "rouge_l": mean(r for _, r in pairs), "answers": len(pairs)}
-        for domain, pairs in sorted(figures.items())
-    }
+    answered = [tests.samples[row] for row in rows]
+    pairs = [(answer, sample.response) for answer, sample in zip(answers, answered, strict=True)]
+    measures = {"token_f1": [token_f1(*pair) for pair in pairs], "rouge_l": [rouge_l(*pair) for pair in pairs]}
+    return by_domain((sample.domain for sample in answered), measures)
 
 
 def generate(model: Any, base: Base, tokens: Sequence[Tokens], *, settings: EvaluationSettings, what: str) -> list[str]:

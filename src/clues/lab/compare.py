@@ -51,8 +51,8 @@ def compare(files: Sequence[Path], out: Path, *, overrides: Sequence[str] = ()) 
     and their tables in results.md and results.html.
 
     Args:
-        files: the settings of a run with a table `compare`, and files that override them; `{seed}` in values is
-            replaced.
+        files: the settings of a run with a table `compare`, and files that override them; `{seed}` and `{variant}` in
+            values are replaced.
         overrides: `key=value`; those of the table `compare` begin with `compare.`.
 
     Returns:
@@ -106,13 +106,13 @@ def _refuse_compared_keys(overrides: Sequence[str]) -> None:
 
 
 def _planned(experiment: _Experiment, labels: dict[str, Any], *, changes: Mapping[str, Any]) -> _Planned:
-    seed, mode, method = labels["seed"], labels["mode"], labels["method"]
-    values = merged(_for_seed(experiment.values, seed), {"seed": seed, "collaboration": {"mode": mode}})
+    seed, mode, variant, method = (labels[key] for key in ("seed", "mode", "variant", "method"))
+    values = merged(experiment.values, {"seed": seed, "collaboration": {"mode": mode}})
     values = merged(values, {"scoring": {"method": method, "keep_passes": True}})
-    values = merged(values, _for_seed(changes, seed))
+    values = _filled(merged(values, changes), {"{seed}": str(seed), "{variant}": variant})
     del values["compare"]
     folder = experiment.out / f"seed-{seed}"
-    values["out"] = str(folder / mode / labels["variant"] / method)
+    values["out"] = str(folder / mode / variant / method)
     settings = validated(RunSettings, values, experiment.overrides, experiment.folder)
     # The settings are shared by all methods; each run keeps only those its method uses.
     settings = settings.model_copy(update={"scoring": only_used(settings.scoring)})
@@ -137,12 +137,12 @@ def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     return result
 
 
-def _for_seed(value: Any, seed: int) -> Any:
+def _filled(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, str):
-        return value.replace("{seed}", str(seed))
+        return functools.reduce(lambda text, name: text.replace(name, names[name]), names, value)
     if isinstance(value, Mapping):
-        return {key: _for_seed(item, seed) for key, item in value.items()}
-    return [_for_seed(item, seed) for item in value] if isinstance(value, list) else value
+        return {key: _filled(item, names) for key, item in value.items()}
+    return [_filled(item, names) for item in value] if isinstance(value, list) else value
 
 
 def _run_once(planned: _Planned) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def write_demo_data(folder: Path, *, samples: int, seed: int) -> Path:
     rng = random.Random(seed)
     fields = (("medical", clinical()), ("financial", financial()))
     # Lazily, one domain after the other: each draws its questions and then its order.
-    domains = (as_records(definitions, domain, rng=rng) for domain, definitions in fields)
+    domains = ((domain, as_records(definitions, domain, rng=rng)) for domain, definitions in fields)
     public, private = split_public(domains, sizes=dict(zip(PUBLIC, _PUBLIC_SIZES, strict=True)), rng=rng)
     owned = deal(private, list(CLIENTS), samples=samples, by="silo")
     clients = {name: Client(owned[name], share) for name, (_, share) in CLIENTS.items()}

@@ -1,8 +1,9 @@
-"""`clues partition`: turn one clean file into an experiment: clients of known quality, clean public files and tests."""
+"""`clues partition`: turn clean or judged samples into an experiment: clients of known quality, good public files."""
 
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import numpy as np
 
 from clues.data.layouts.dialects import RecordError
 from clues.data.layouts.identity import own_id
-from clues.data.reading import with_layout
+from clues.data.reading import default_domain, with_layout
 from clues.data.records.rows import listed
 from clues.data.records.sources import rows
 from clues.data.records.text import stem
@@ -22,15 +23,18 @@ from clues.data.samples import read_samples
 from clues.errors import ConfigError, DataError, OutputError
 from clues.io.files import write_jsonl
 from clues.lab.corruption import Corruption, corrupt
+from clues.lab.judged import at_shares, check_judged, natural_shares, without_labels
 from clues.settings import DataSettings, PartitionSettings
 
 PUBLIC = ("validation", "anchors", "test")
 Records = list[dict[str, Any]]
+# Characters of scripts without spaces between words.
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 
 
 @dataclass(frozen=True)
 class Client:
-    """A client to create: its clean records, and the share of them to corrupt."""
+    """A client to create: its records, and the share of them that is or will be of low quality."""
 
     records: Sequence[dict[str, Any]]
     low: float
@@ -38,12 +42,16 @@ class Client:
 
 @dataclass(frozen=True)
 class Partition:
-    """An experiment's clients and clean public records. `data`: how the records are read."""
+    """An experiment's clients and good public records. `data`: how the records are read.
+
+    `labels`: by id, of judged records; clean ones have none, and are corrupted.
+    """
 
     clients: Mapping[str, Client]
     public: Mapping[str, Sequence[dict[str, Any]]]
     corruption: Corruption
     data: DataSettings = field(default_factory=DataSettings)
+    labels: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def partition(settings: PartitionSettings, out: Path) -> dict[str, str]:
@@ -51,7 +59,7 @@ def partition(settings: PartitionSettings, out: Path) -> dict[str, str]:
 
     Raises:
         ConfigError: a corruption type or a client is unknown.
-        DataError: there are not enough records.
+        DataError: records cannot be used, or there are not enough.
         OutputError: `out` exists.
     """
     if out.exists():
@@ -59,23 +67,29 @@ def partition(settings: PartitionSettings, out: Path) -> dict[str, str]:
     corruption = Corruption(settings.kinds, settings.severity)
     corruption.check(max(settings.shares))
     names, by = settings.clients, settings.by
-    records = _records(settings)
+    records, labels = without_labels(_records(settings)) if settings.judged else (_records(settings), {})
     if by:
         known = sorted({str(record.get(by)) for record in records})
         unknown = [name for name in names if name not in known]
         if unknown:
             raise ConfigError(f"clients: field '{by}' is never {', '.join(unknown)}, only {', '.join(known)}.")
         records = [record for record in records if str(record.get(by)) in names]
+    low = {identity for identity, label in labels.items() if label["quality"] == "low"}
+    good = [record for record in records if record["id"] not in low]
     sizes = dict(zip(PUBLIC, (settings.validation, settings.anchors, settings.tests), strict=True))
     rng = random.Random(settings.seed)
     domains = sorted({record["domain"] for record in records})
     public, private = split_public(
-        [[r for r in records if r["domain"] == domain] for domain in domains], sizes=sizes, rng=rng
+        {domain: [r for r in good if r["domain"] == domain] for domain in domains}.items(), sizes=sizes, rng=rng
     )
+    private += [record for record in records if record["id"] in low]
     rng.shuffle(private)
-    owned = deal(private, names, samples=settings.per_client, by=by)
-    clients = {name: Client(owned[name], share) for name, share in zip(names, _low_shares(settings), strict=True)}
-    write_partition(out, Partition(clients, public, corruption, settings.data), seed=settings.seed)
+    owned = deal(private, names, samples=None if settings.judged else settings.per_client, by=by)
+    shares = natural_shares(records, names, low=low, by=by) if settings.natural else _low_shares(settings)
+    if settings.judged:
+        owned = at_shares(owned, shares, low=low, most=settings.per_client)
+    clients = {name: Client(owned[name], share) for name, share in zip(names, shares, strict=True)}
+    write_partition(out, Partition(clients, public, corruption, settings.data, labels), seed=settings.seed)
     return {
         name: f"{len(client.records)} samples, {round(client.low * len(client.records))} low-quality"
         for name, client in clients.items()
@@ -83,27 +97,29 @@ def partition(settings: PartitionSettings, out: Path) -> dict[str, str]:
 
 
 def split_public(
-    domains: Iterable[Sequence[dict[str, Any]]], *, sizes: Mapping[str, int], rng: random.Random
+    domains: Iterable[tuple[str, Sequence[dict[str, Any]]]], *, sizes: Mapping[str, int], rng: random.Random
 ) -> tuple[dict[str, Records], Records]:
     """Draw disjoint random public parts from the records of each domain.
 
     Args:
-        domains: the records of each domain.
+        domains: the name and the good records of each domain.
         sizes: samples per domain for each of `PUBLIC`.
 
     Returns:
         (records by part, remaining records).
 
     Raises:
-        DataError: there are not enough records.
+        DataError: there are not enough records; lists all such domains.
     """
-    needed = sum(sizes.values())
+    needed, named = sum(sizes.values()), ", ".join(part for part, size in sizes.items() if size)
     parts: dict[str, Records] = {part: [] for part in sizes}
     remaining: Records = []
-    for records in domains:
+    problems = []
+    for domain, records in domains:
         if needed >= len(records):
-            raise DataError(
-                f"{len(records)} records are too few for {needed} public samples ({', '.join(sizes)}); ask for fewer."
+            problems.append(
+                f"domain {domain}: {len(records)} good records are too few for {needed} public samples ({named}); "
+                "ask for fewer, and leave some for clients."
             )
         shuffled = list(records)
         rng.shuffle(shuffled)
@@ -111,11 +127,13 @@ def split_public(
             parts[part] += shuffled[:size]
             shuffled = shuffled[size:]
         remaining += shuffled
+    if problems:
+        raise DataError(listed(problems))
     return parts, remaining
 
 
 def deal(
-    records: Sequence[dict[str, Any]], clients: Sequence[str], *, samples: int, by: str | None
+    records: Sequence[dict[str, Any]], clients: Sequence[str], *, samples: int | None, by: str | None
 ) -> dict[str, Records]:
     """At most `samples` records per client: those whose field `by` names the client, or every K-th if it is None.
 
@@ -132,16 +150,20 @@ def deal(
 
 
 def write_partition(folder: Path, content: Partition, *, seed: int) -> None:
-    """Write CLIENT.jsonl and CLIENT.labels.jsonl for each client, and PART.jsonl for each public part."""
+    """Write CLIENT.jsonl and CLIENT.labels.jsonl for each client, and PART.jsonl for each public part with samples."""
     for name, client in content.clients.items():
         file = folder / f"{name}.jsonl"
         write_jsonl(file, client.records)
-        samples = read_samples(file, content.data)
-        mixed, labels = corrupt(samples, content.corruption, share=client.low, seed=seed)
-        write_jsonl(file, mixed)
+        if content.labels:
+            labels = [content.labels[record["id"]] for record in client.records]
+        else:
+            samples = read_samples(file, content.data)
+            mixed, labels = corrupt(samples, content.corruption, share=client.low, seed=seed)
+            write_jsonl(file, mixed)
         write_jsonl(folder / f"{name}.labels.jsonl", labels)
     for part, records in content.public.items():
-        write_jsonl(folder / f"{part}.jsonl", records)
+        if records:
+            write_jsonl(folder / f"{part}.jsonl", records)
 
 
 def dirichlet_shares(clients: int, share: float, *, beta: float, seed: int) -> list[float]:
@@ -168,7 +190,7 @@ def _low_shares(settings: PartitionSettings) -> list[float]:
 
 def _records(settings: PartitionSettings) -> Records:
     """The records with a domain and a unique id each: a repeated id gets a number appended."""
-    domain, longest = settings.domain, settings.max_words
+    domain, longest, default = settings.domain, settings.max_words, default_domain(settings.samples)
     layout, source_rows = with_layout(settings.samples, rows(settings.samples), data=settings.data)
     seen: Counter[str] = Counter()
     records, problems = [], []
@@ -178,8 +200,10 @@ def _records(settings: PartitionSettings) -> Records:
             if row.record is None:
                 raise RecordError(row.problem)
             response = layout.read(record)[1]
-            if longest and len(response.split()) > longest:
+            if longest and _words(response) > longest:
                 continue
+            if settings.judged:
+                check_judged(record)
             if domain and blank(record.get(domain)):
                 raise RecordError(f"has no field '{domain}'; name another --domain")
             identity = own_id(record) or str(number)
@@ -188,7 +212,13 @@ def _records(settings: PartitionSettings) -> Records:
             continue
         seen[identity] += 1
         identity += f"-{seen[identity]}" if seen[identity] > 1 else ""
-        records.append({**record, "id": identity, "domain": str(record[domain]) if domain else stem(settings.samples)})
+        named = str(record[domain]) if domain else default or stem(row.file)
+        records.append({**record, "id": identity, "domain": named})
     if problems:
         raise DataError(listed(problems))
     return records
+
+
+def _words(text: str) -> int:
+    """The number of words; two characters of a script without spaces count as one."""
+    return len(text.split()) + len(_UNSPACED.findall(text)) // 2

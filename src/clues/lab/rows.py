@@ -8,7 +8,7 @@ from typing import Any
 Row = dict[str, Any]
 LEAST_GAIN = 0.01  # nats; no shares of smaller gains of the oracle are computed
 ALL = "all clients"
-_FIGURES = ("nll", "perplexity", "token_f1", "rouge_l")
+_FIGURES = ("nll", "perplexity", "token_f1", "rouge_l", "accuracy", "accuracy_norm")
 
 
 def selection_rows(metrics: Mapping[str, Any], labels: Mapping[str, Any]) -> list[Row]:
@@ -40,7 +40,7 @@ def model_rows(metrics: Mapping[str, Any], labels: Mapping[str, Any]) -> list[Ro
     """
     rows = []
     for domain, by_arm in metrics["evaluation"].items():
-        nll = {arm: figures["nll"] for arm, figures in by_arm.items()}
+        nll = {arm: figures["nll"] for arm, figures in by_arm.items() if "nll" in figures}
         for arm, figures in by_arm.items():
             row = {**labels, "domain": domain, "arm": arm, **{key: figures.get(key) for key in _FIGURES}}
             for reference in ("base", "mixed"):

@@ -19,6 +19,12 @@ _MODEL_NOTE = (
     "and oracle: (mixed − NLL) / (mixed − oracle's NLL). A share is left out (–) where the oracle itself gains less "
     f"than two standard errors, or than {LEAST_GAIN} nats."
 )
+_OTHER_FIGURES = {
+    "token F1": "token_f1",
+    "ROUGE-L": "rouge_l",
+    "accuracy": "accuracy",
+    "accuracy by character": "accuracy_norm",
+}
 _SELECTION = ("precision", "recall", "f1", "accuracy", "auroc")
 
 
@@ -58,16 +64,17 @@ def auroc_table(rows: Sequence[Row]) -> Table:
 
 def model_table(title: str, rows: Sequence[Row]) -> Table:
     """A line per arm of a method: held-out metrics, and the share of the oracle's gain."""
-    columns = {
-        "NLL": _figure("nll"),
-        "base − NLL": _figure("over_base"),
-        "of oracle's gain": _share("over_base", "oracle_over_base"),
-        "mixed − NLL": _figure("over_mixed"),
-        "recovered": _share("over_mixed", "oracle_over_mixed"),
-    }
-    answers = {"token F1": "token_f1", "ROUGE-L": "rouge_l"}
-    measured = {name: key for name, key in answers.items() if any(row.get(key) is not None for row in rows)}
-    columns |= {name: _figure(key) for name, key in measured.items()}
+    measured = {key for row in rows for key, value in row.items() if value is not None}
+    columns = {}
+    if "nll" in measured:
+        columns = {
+            "NLL": _figure("nll"),
+            "base − NLL": _figure("over_base"),
+            "of oracle's gain": _share("over_base", "oracle_over_base"),
+            "mixed − NLL": _figure("over_mixed"),
+            "recovered": _share("over_mixed", "oracle_over_mixed"),
+        }
+    columns |= {name: _figure(key) for name, key in _OTHER_FIGURES.items() if key in measured}
     return Table(title, *_lines(rows, ["arm", *_LABELS], columns=columns))
 
 

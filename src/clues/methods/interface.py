@@ -58,7 +58,8 @@ class Scores:
     """Scores of the private samples, then of the anchors; every tensor holds one number per sample, higher is better.
 
     `by_domain`: the score against each validation domain alone. `signals`: what the score is computed from. `parts`:
-    the contribution of each part of the adapter. `beside`: other measures on which thresholds are compared.
+    the contribution of each part of the adapter. `beside`: other measures on which thresholds are compared. `note`:
+    what a person should know of these scores, as a sentence without its full stop.
     """
 
     score: Tensor
@@ -66,6 +67,7 @@ class Scores:
     signals: Mapping[str, Tensor] = field(default_factory=dict)
     parts: Mapping[str, Tensor] = field(default_factory=dict)
     beside: Mapping[str, Tensor] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def columns(self) -> dict[str, Tensor]:
@@ -76,7 +78,8 @@ class Scores:
         """The scores of some samples."""
         fields = (self.by_domain, self.signals, self.parts, self.beside)
         by_domain, signals, parts, beside = ({name: v[rows] for name, v in columns.items()} for columns in fields)
-        return Scores(score=self.score[rows], by_domain=by_domain, signals=signals, parts=parts, beside=beside)
+        score, note = self.score[rows], self.note
+        return Scores(score=score, by_domain=by_domain, signals=signals, parts=parts, beside=beside, note=note)
 
 
 # A scoring method; higher is better.

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from clues.errors import ConfigError
-from clues.methods import clues, datainf, ifd, perplexity
+from clues.methods import clues, datainf, floors, ifd, ira, perplexity, rds, rho
 from clues.methods.default import score as auto
 from clues.methods.interface import Job, Score, Scores
-from clues.methods.perplexity import base_losses
 from clues.models.trajectory import Trained
+from clues.passes.losses import response_losses
 from clues.passes.passes import Passes
 from clues.settings import Rule, ScoringSettings, SelectionSettings
 
@@ -23,14 +23,14 @@ from clues.settings import Rule, ScoringSettings, SelectionSettings
 class Method:
     """A scoring method.
 
-    `source`: its publication. `trajectory`: whether it needs a trained adapter. `rule`: the default threshold rule for
-    its scores. `uses`: the settings of `scoring` that its scores or their columns depend on.
+    `source`: its publication. `trajectory`: the samples that the adapter it needs is trained on. `rule`: the default
+    threshold rule for its scores. `uses`: the settings of `scoring` that its scores or their columns depend on.
     """
 
     title: str
     source: str
     score: Score
-    trajectory: bool = True
+    trajectory: Literal["private", "validation", "none"] = "private"
     rule: Rule = "anchor-quantile"
     uses: frozenset[str] = frozenset()
 
@@ -99,7 +99,7 @@ def _random(job: Job, trained: Trained, passes: Passes) -> Scores:
 def _combined(job: Job, trained: Trained, passes: Passes) -> Scores:
     """Gradient cosine minus loss, each in standard deviations of the client's anchors."""
     scores = clues.score(job.with_scoring(similarity="cosine"), trained, passes)
-    loss, start = base_losses(job.scored, passes), len(job.private)
+    loss, start = response_losses(job.scored, passes), len(job.private)
     score = _against_anchors(scores.signals["cosine"], start) - _against_anchors(loss, start)
     return replace(scores, score=score, beside={"base_loss": loss})
 
@@ -145,11 +145,20 @@ METHODS = {
     "datainf": Method(
         "DataInf at the last checkpoint", "arXiv 2310.00902", datainf.score, uses=_ADAPTER | {"domain_weights"}
     ),
-    "ifd": Method("minus instruction-following difficulty", "arXiv 2308.12032", ifd.score, trajectory=False),
-    "ppl": Method("minus perplexity under the base model", "arXiv 1911.00359", perplexity.score, trajectory=False),
+    "ifd": Method("minus instruction-following difficulty", "arXiv 2308.12032", ifd.score, trajectory="none"),
+    "ira": Method("instruction-response alignment", "arXiv 2410.11540", ira.score, trajectory="none"),
+    "rds": Method("cosine of hidden states with the validation set", "arXiv 2503.01807", rds.score, trajectory="none"),
+    "rho": Method(
+        "the loss that tuning on the validation set removes", "arXiv 2206.07137", rho.score, trajectory="validation"
+    ),
+    "ppl": Method("minus perplexity under the base model", "arXiv 1911.00359", perplexity.score, trajectory="none"),
     "loss": Method("minus the loss along the trajectory", "a baseline", _minus("loss"), uses=_ADAPTER | _DIRECTION),
     "gradient-norm": Method(
         "minus the norm of the gradient", "a baseline", _minus("norm"), uses=_ADAM | _ADAPTER | _DIRECTION
     ),
-    "random": Method("a random number", "a baseline", _random, trajectory=False),
+    "length": Method("the length of the response", "a baseline", floors.length, trajectory="none"),
+    "overlap": Method(
+        "the share of the response that the prompt has too", "a baseline", floors.overlap, trajectory="none"
+    ),
+    "random": Method("a random number", "a baseline", _random, trajectory="none"),
 }

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from clues.data.batches import IGNORED
 
-# During the forward pass of `token_losses`: the batch row of each position in the output head.
+# During the forward pass of `response_logits`: the batch row of each position in the output head.
 _gathered: ContextVar[Tensor | None] = ContextVar("gathered", default=None)
 
 
@@ -40,7 +40,15 @@ def sample_losses(
 
 
 def token_losses(model: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """(row, negative log-likelihood) of each response token of a batch, in reading order.
+    """(row, negative log-likelihood) of each response token of a batch, in reading order."""
+    rows, targets, logits = response_logits(model, input_ids, attention_mask, labels)
+    return rows, functional.cross_entropy(logits, targets, reduction="none")
+
+
+def response_logits(
+    model: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(row, token, logits: tokens × vocabulary, float32) of each response token of a batch, in reading order.
 
     Logits are computed only where the next token is a response token: hidden states are gathered just before the output
     embedding, so that anything the model does to its logits afterwards still applies.
@@ -58,4 +66,4 @@ def token_losses(model: Any, input_ids: Tensor, attention_mask: Tensor, labels: 
     finally:
         _gathered.reset(token)
         handle.remove()
-    return rows, functional.cross_entropy(logits.squeeze(0).float(), targets[rows, positions], reduction="none")
+    return rows, targets[rows, positions], logits.squeeze(0).float()

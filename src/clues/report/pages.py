@@ -16,7 +16,13 @@ EVALUATED = {
     "nll": "Held-out NLL (nats a token, lower is better)",
     "token_f1": "Token F1 of generated answers (higher is better)",
     "rouge_l": "ROUGE-L of generated answers (higher is better)",
+    "accuracy": "Multiple-choice accuracy, by likelihood (higher is better)",
+    "accuracy_norm": "Multiple-choice accuracy, by likelihood per character (higher is better)",
 }
+COMPARED_NOTE = (
+    "Means of paired differences on the same samples, with bootstrap intervals over samples; they do not cover how "
+    "models differ from seed to seed."
+)
 _PAGES = Environment(loader=PackageLoader("clues.report", "templates"), autoescape=True, trim_blocks=True)
 _PAGES.filters["figure"] = lambda value: "–" if value is None else f"{value:.3f}"
 
@@ -32,6 +38,17 @@ class Table:
     note: str = ""
 
 
+def compared(comparisons: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """A table of the differences between models and their verdicts, from metrics.json, unless there are none."""
+    lines = []
+    for row in comparisons:
+        low, high = f"{row['low']:+.3f}", f"{row['high']:+.3f}"
+        measured = [f"{row['difference']:+.3f}", f"{low} to {high}", row["verdict"]]
+        lines.append([row["domain"], row["measure"], f"{row['arm']} − {row['other']}", *measured])
+    columns = ["domain", "measure", "models", "difference", "95 % interval", "verdict"]
+    return [Table("Differences between models", 3, columns, lines, COMPARED_NOTE)] if lines else []
+
+
 def write_run_page(path: Path, metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Write the page of a run: counts, metrics, thresholds and settings, as known to the server. No sample text.
 
@@ -45,6 +62,7 @@ def write_run_page(path: Path, metrics: Mapping[str, Any], settings: Mapping[str
     measured = {key for by_arm in metrics["evaluation"].values() for figures in by_arm.values() for key in figures}
     evaluated = {key: title for key, title in EVALUATED.items() if key in measured}
     values: dict[str, Any] = {"kinds": kinds, "arms": arms, "evaluated": evaluated, "settings": settings}
+    values["compared"] = compared(metrics["comparisons"])
     values["unusable"] = any(client.get("unusable") for client in clients.values())
     _write(path, "run.html", metrics=metrics, **values)
 

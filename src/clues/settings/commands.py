@@ -88,6 +88,10 @@ class RunSettings(Settings):
                 f"evaluation.arms: {', '.join(trained)} are trained models; leave them out, or set "
                 "collaboration.train to true."
             )
+        if self.merging.weights == "quality" and self.scoring.method != "auto":
+            wrong.append(
+                "merging.weights: quality needs scores that are log-odds, those of scoring.method auto; use samples."
+            )
         if self.collaboration.mode == "federated" and self.scoring.walk == "in-run":
             wrong.append(
                 "scoring.walk: in a federation the rounds are the trajectory; use checkpoint, or mode merging."
@@ -138,30 +142,42 @@ class CompareSettings(Settings):
 
 
 class PartitionSettings(Settings):
-    """An experiment's data from one clean file: `clues partition`."""
+    """An experiment's data from one clean or judged source: `clues partition`."""
 
     seed: int = 1
     samples: Source
     data: DataSettings = DataSettings()
     clients: Annotated[list[str], Field(min_length=1)]  # names; with `by`, values of that field
     by: str | None = None
-    domain: str | None = None  # the field that names the domain; without it, there is one domain
+    domain: str | None = None  # the field that names the domain; without it, a domain is a file
+    judged: bool = False  # the records say in `quality` whether they are good or low; none is corrupted
     shares: Annotated[list[Share], Field(min_length=1)] = [0.5]  # of low quality: one for all clients, or one for each
     dirichlet: Positive | None = None  # β: spreads the one share unevenly over the clients
     kinds: list[str] = ["cut", "delete", "exchange"]
     severity: float = 0.5
     per_client: Annotated[int, Field(ge=2)] = 40
-    max_words: Count | None = None  # longer responses are omitted
+    max_words: Count | None = None  # longer responses are omitted; in scripts without spaces, two characters are a word
     validation: Count = 16
     anchors: Count = 10
-    tests: Count = 20
+    tests: Annotated[int, Field(ge=0)] = 20
+
+    @property
+    def natural(self) -> bool:
+        """Whether clients have as many low-quality samples as there are, because no share was given."""
+        return self.judged and "shares" not in self.model_fields_set
 
     @model_validator(mode="after")
     def _fits(self) -> PartitionSettings:
-        if self.dirichlet and len(self.shares) != 1:
-            raise ValueError("dirichlet: spreads one share; give one number in shares, the mean.")
-        if len(self.shares) not in (1, len(self.clients)):
-            raise ValueError(f"shares: give one number, or one for each of {len(self.clients)} clients.")
+        wrong: list[str] = []
+        if self.dirichlet and (len(self.shares) != 1 or self.natural):
+            wrong.append("dirichlet: spreads one share; give one number in shares, the mean.")
+        elif len(self.shares) not in (1, len(self.clients)):
+            wrong.append(f"shares: give one number, or one for each of {len(self.clients)} clients.")
+        if self.judged:
+            given = [key for key in ("kinds", "severity") if key in self.model_fields_set]
+            wrong += [f"{key}: judged samples are not corrupted; leave out --{key}, or --judged." for key in given]
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return self
 
 
@@ -197,17 +213,24 @@ class SelectSettings(Settings):
     """Selecting scored samples: `clues select`. Model and data are those of the scored run."""
 
     labels: Source | None = None
+    reviewed: Source | None = None  # samples that their owner judged: id, quality (good or low)
     selection: SelectionSettings = SelectionSettings()
 
 
 class EvaluateSettings(Settings):
     """Evaluating a model on held-out tests: `clues evaluate`."""
 
-    tests: Annotated[list[Source], Field(min_length=1)]
+    tests: list[Source] = []
     adapter: Source | None = None
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> EvaluateSettings:
+        if not self.tests and not self.evaluation.choices:
+            raise ValueError("tests: give a file of tests, or a file of multiple-choice questions by --choices.")
+        return self
 
 
 class MergeSettings(Settings):

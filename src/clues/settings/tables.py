@@ -165,9 +165,9 @@ class MergingSettings(Settings):
 
     method: Literal["linear", "ties", "dare-linear", "dare-ties", "svd", "exact"] = "exact"
     density: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
-    weights: Literal["equal", "samples", "learned"] = (
-        "equal"  # learned: on public samples (the paper's adaptive weights)
-    )
+    # samples: how many an adapter was trained on; quality: how many of them are expected to be good (method auto);
+    # learned: on public samples (the paper's adaptive weights)
+    weights: Literal["equal", "samples", "quality", "learned"] = "equal"
     weight_steps: Count = 30  # learned: Adam steps, each over all public samples
     weight_learning_rate: Positive = 0.1
     scale: Positive = 1.0
@@ -193,10 +193,12 @@ class ClientSettings(Settings):
 
 
 class EvaluationSettings(Settings):
-    """Held-out clean test files, and the models compared on them."""
+    """Held-out clean test files, files of multiple-choice questions, and the models compared on them."""
 
     tests: list[Source] = []
-    arms: list[Literal["base", "mixed", "selected", "oracle", "ratio"]] = ["base", "mixed", "selected"]
+    choices: list[Source] = []
+    # public: trained on validation set and anchors alone
+    arms: list[Literal["base", "mixed", "selected", "oracle", "ratio", "public"]] = ["base", "mixed", "selected"]
     batch_tokens: Count = 4096
     generate: Annotated[int, Field(ge=0)] = 0  # maximum tokens of a generated answer; 0: generate none
     generate_samples: Count | None = None  # answer only the first tests of each domain; default: all

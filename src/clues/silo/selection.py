@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from clues.data.samples import Private
 from clues.io.files import json_line, replace_whole
-from clues.methods.default.score import FEATURES
+from clues.methods.default.features import FEATURES
 from clues.selection.threshold import Threshold
 from clues.silo.checked import Checked
 from clues.silo.tables import ScoreTable
@@ -24,7 +25,8 @@ from clues.silo.tables import ScoreTable
 class Selection:
     """The samples that a threshold keeps at a client, by one column of a table of scores.
 
-    `drop`: checks whose findings are dropped, whatever their score.
+    `drop`: checks whose findings are dropped, whatever their score. `decisions`: by row, whether the owner judged a
+    sample good, which counts more than anything else; `updated`: the scores given these decisions.
     """
 
     table: ScoreTable
@@ -32,11 +34,15 @@ class Selection:
     client: str
     column: str = "score"
     drop: Sequence[str] = ()
+    decisions: Mapping[int, bool] = field(default_factory=dict)
+    updated: Tensor | None = None
 
     @cached_property
     def kept(self) -> list[bool]:
         """Whether each sample is kept: samples."""
         kept: list[bool] = (self._reached & ~self._refused).tolist()
+        for row, good in self.decisions.items():
+            kept[row] = good
         return kept
 
     @cached_property
@@ -45,8 +51,8 @@ class Selection:
         return Checked(self.table)
 
     @cached_property
-    def scores(self) -> torch.Tensor:
-        return self.table[self.column]
+    def scores(self) -> Tensor:
+        return self.table[self.column] if self.updated is None else self.updated
 
     @property
     def reasons(self) -> Iterator[str]:
@@ -55,6 +61,8 @@ class Selection:
 
     def reason(self, row: int) -> str:
         """Rule and findings and, of a sample below the threshold, the feature on which it is least like good ones."""
+        if row in self.decisions:
+            return f"judged {'good' if self.decisions[row] else 'low quality'} by its owner"
         limit, reached, rule = self.threshold.limit(self.client), bool(self._reached[row]), self.threshold.rule
         if limit is None:
             score = f"{'among' if reached else 'not among'} the best share ({rule})"
@@ -65,7 +73,7 @@ class Selection:
         if not reached and self._features is not None:
             lowest = int(self._features[row].argmin())
             value = float(self._features[row, lowest])
-            parts.append(f"lowest: {FEATURES[lowest]}, {value:+.1f} standard deviations of clean ones")
+            parts.append(f"lowest: {FEATURES[lowest]}, {value:+.1f} standard deviations of good ones")
         return "; ".join(parts)
 
     @cached_property
@@ -109,6 +117,8 @@ def write_selection(private: Private, selection: Selection, folder: Path) -> Non
 
 
 def counts(selection: Selection) -> dict[str, Any]:
-    """The numbers of kept and of dropped samples."""
-    kept = sum(selection.kept)
-    return {"kept": kept, "dropped": len(selection.kept) - kept}
+    """The numbers of kept, dropped and reviewed samples, and what a person should know of the scores, if anything."""
+    kept, note = sum(selection.kept), selection.table.note
+    found: dict[str, Any] = {"kept": kept, "dropped": len(selection.kept) - kept}
+    found |= {"reviewed": len(selection.decisions)} if selection.decisions else {}
+    return found | ({"note": note} if note else {})

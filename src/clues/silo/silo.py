@@ -18,7 +18,7 @@ from torch import Tensor
 
 from clues.checks.findings import Findings, check_samples
 from clues.data.samples import PublicSamples, read_records
-from clues.data.tokens import Picked, Tokens
+from clues.data.tokens import Picked, Tokens, TokenTable
 from clues.errors import all_of
 from clues.io.files import write_json
 from clues.io.processes import gathered, once
@@ -137,17 +137,18 @@ class Silo:
 
     def trajectory(self) -> Trained:
         """The trajectory of an adapter trained on all private samples."""
-        job, training = self.job, self._training()
-        if job.scoring.walk == "in-run":
-            return load_trajectory(self._scored_in_run() / "trajectory", job.base)
-        inputs = [job.base.digest, job.private.digest, training.facts]
-
-        def build(part: Path) -> None:
-            once(lambda: self._fit(job.private, training, trajectory=part))
-
-        folder = self.store.folder("trajectory", inputs, build=build)
+        if self.job.scoring.walk == "in-run":
+            return load_trajectory(self._scored_in_run() / "trajectory", self.job.base)
+        folder = self._trained_on(self.job.private, self._training())
         self._show(folder, "trajectory")
-        return load_trajectory(folder, job.base)
+        return load_trajectory(folder, self.job.base)
+
+    def _trained_on(self, tokens: TokenTable, training: Training) -> Path:
+        def build(part: Path) -> None:
+            once(lambda: self._fit(tokens, training, trajectory=part))
+
+        inputs = [self.job.base.digest, tokens.digest, training.facts]
+        return self.store.folder("trajectory", inputs, build=build)
 
     def score(self, trained: Trained | None = None) -> Scored:
         """Score the private samples and the anchors along `trained`, by default along the silo's own trajectory.
@@ -162,14 +163,19 @@ class Silo:
             folder = self._scored_in_run()
             self._show(folder / "trajectory", "trajectory")
         else:
-            if trained is None:
-                needed = method(self.job.scoring.method).trajectory
-                trained = self.trajectory() if needed else Trained(self.job.settings.lora, [])
-            folder = self._scored_at(trained)
+            folder = self._scored_at(self._needed(trained))
         for name in (SAMPLES, ANCHORS, COSTS):
             self._show(folder / name, name)
         self._scored = Scored(folder)
         return self._scored
+
+    def _needed(self, trained: Trained | None) -> Trained:
+        """The adapter that the method needs: `trained` or the silo's own, one of the validation set, or none."""
+        needed, job = method(self.job.scoring.method).trajectory, self.job
+        if needed == "validation":
+            training = replace(self._training(), what="training on the validation set")
+            return load_trajectory(self._trained_on(job.public.validation, training), job.base)
+        return trained or (self.trajectory() if needed == "private" else Trained(job.settings.lora, []))
 
     def select(self, threshold: Threshold | None = None) -> Selection:
         """Select by the latest scores, with a threshold that is given or fitted on the silo's own anchors."""
@@ -226,7 +232,7 @@ class Silo:
             split = len(job.private)
             samples, anchors = (scores.rows(rows).columns for rows in (slice(0, split), slice(split, None)))
             total = sum(gathered(sum(passes.earlier, cost)), Cost())
-            once(lambda: self._write(part, samples=samples, anchors=anchors))
+            once(lambda: self._write(part, samples=samples, anchors=anchors, note=scores.note))
             once(lambda: write_json(part / COSTS, asdict(total)))
 
         choices = job.scoring.model_dump(exclude={"batch_size", "batch_tokens", "keep_passes"})
@@ -262,9 +268,9 @@ class Silo:
         digests = [job.base.digest, job.private.digest, job.public.anchors.digest, job.public.validation.digest]
         return [*digests, *([self.findings.digest] if self.findings else [])]
 
-    def _write(self, folder: Path, *, samples: Columns, anchors: Columns) -> None:
+    def _write(self, folder: Path, *, samples: Columns, anchors: Columns, note: str = "") -> None:
         found = columns(self.findings, samples["score"], self.job.private.id) if self.findings else {}
-        write_table(folder / SAMPLES, self.job.private.ids, samples, found)
+        write_table(folder / SAMPLES, self.job.private.ids, samples, texts=found, note=note)
         write_table(folder / ANCHORS, self.job.public.anchors.ids, anchors)
 
 

@@ -49,6 +49,11 @@ class ScoreTable:
         return ids
 
     @property
+    def note(self) -> str:
+        """What a person should know of these scores; mostly nothing."""
+        return str((self._file.schema_arrow.metadata or {}).get(b"note", b"").decode())
+
+    @property
     def score(self) -> Tensor:
         """Higher is better: samples, float64."""
         return self["score"]
@@ -63,7 +68,12 @@ class ScoreTable:
 
 
 def write_table(
-    path: Path, ids: Iterator[str], columns: Mapping[str, Tensor], texts: Mapping[str, Any] | None = None
+    path: Path,
+    ids: Iterator[str],
+    columns: Mapping[str, Tensor],
+    *,
+    texts: Mapping[str, Any] | None = None,
+    note: str = "",
 ) -> None:
     """Write ids and columns of equal length, as float64, and Arrow arrays of texts."""
     import pyarrow
@@ -71,7 +81,7 @@ def write_table(
 
     count, texts = len(next(iter(columns.values()))), texts or {}
     types = {**dict.fromkeys(columns, pyarrow.float64()), **{name: array.type for name, array in texts.items()}}
-    schema = pyarrow.schema([("id", pyarrow.string()), *types.items()])
+    schema = pyarrow.schema([("id", pyarrow.string()), *types.items()], metadata={"note": note})
 
     def write(part: Path) -> None:
         with pyarrow.parquet.ParquetWriter(part, schema) as writer:

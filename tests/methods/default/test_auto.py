@@ -1,49 +1,106 @@
-"""The default score as a whole: whose samples tell of quality, and that nothing depends on the batches."""
+"""The default score as a whole, on a tiny model."""
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 
-from bundles import job, scores
-from clues.methods.default.rows import halves, needed_domains, rows_of
-from clues.methods.default.score import _agreement, nearest_domains
+import clues.methods.default.features as measured
+from bundles import job, scores, table
+from clues.methods.default.score import UNSEPARATED, WEIGHTS, standardised
 from clues.models.trajectory import Trained
-from clues.passes.agreement import Agreement
+from clues.passes.hidden import decoder_layers, hidden_states
+from families import FAMILIES, family_base
 from scoring_oracle import LORA, checkpoint, tokens
+
+PARTS = tokens(7, 1), tokens(4, 4, prefix="a"), tokens(6, 2, prefix="v")
+
+
+def auto(base, parts=PARTS, **scoring):
+    return scores(job(base, *parts, scoring=scoring), Trained(LORA, [checkpoint(base)]))
 
 
 def test_auto_is_the_same_for_any_batch_size_and_scores_anchors_too(base):
-    parts = tokens(5, 1), tokens(4, 4, prefix="a"), tokens(6, 2, prefix="v")
-    columns = [
-        scores(job(base, *parts, scoring={"batch_size": size}), Trained(LORA, [checkpoint(base)])).columns
-        for size in (2, 16)
-    ]
-    assert len(columns[0]["score"]) == 9
+    columns = [auto(base, batch_size=size).columns for size in (2, 16)]
+    assert len(columns[0]["score"]) == 11
     for name in columns[0]:
         assert torch.allclose(columns[0][name], columns[1][name], rtol=1e-4, atol=1e-4), name
 
 
-def test_public_samples_of_other_domains_tell_nothing_here():
-    assert needed_domains(["a"], anchors=["a", "b"], validation=["a", "b"]) == {"a"}
-    assert needed_domains(["mine"], anchors=["anchors"], validation=["a", "b"]) == {"a", "b", "anchors"}
+def test_the_order_is_that_of_the_weighted_sum_of_features(base):
+    found = auto(base)
+    total = sum(w * f.clamp(-4, 1.5) for w, f in zip(WEIGHTS, found.signals.values(), strict=True))
+    assert list(found.signals) == list(measured.FEATURES)
+    assert found.score[:7].argsort().tolist() == total[:7].argsort().tolist()
 
 
-def test_agreement_is_the_cosine_with_the_half_a_sample_is_not_in():
-    validation = tokens(6, 2, prefix="v")
-    sizes = Counter(halves(validation))
-    assert len(sizes) == 2
-    assert max(sizes.values()) - min(sizes.values()) <= 1
-    rows = rows_of(tokens(1, 1), anchors=[], validation=validation)
-    groups, cosine = [("d", 0), ("d", 1)], torch.zeros(len(rows.tokens), 3)
-    cosine[:, 1:] = torch.tensor([0.2, 0.4])
-    nothing = torch.zeros(len(rows.tokens))
-    found = Agreement(groups=groups, dot=cosine, cosine=cosine, paper=nothing, loss=nothing, norm=nothing, parts={})
-    values = _agreement(rows, nearest_domains(rows, found), gradients=found)
-    assert values[0].item() == pytest.approx(0.3)
-    for half in (0, 1):
-        inside = values[torch.from_numpy(rows.half == half)]
-        assert len(inside) == 9  # three samples, and two copies of each
-        assert inside.tolist() == pytest.approx([(0.4, 0.2)[half]] * 9)
+def test_hidden_states_are_compared_as_written_out(base):
+    def states(sample):
+        with torch.no_grad():
+            layers = base.model(input_ids=torch.tensor([sample.input_ids]), output_hidden_states=True).hidden_states
+        state = layers[round(2 / 3 * (len(layers) - 1))][0]  # the first entry is the embeddings
+        end = len(state) - 1 if sample.ends and len(sample.response) > 1 else len(state)
+        return state[sample.response_start : end].mean(0), state[-1]
+
+    private, anchors, validation = PARTS
+    found = auto(base)
+    for place, name in ((0, "likeness"), (1, "ending")):
+        scored, shown = (torch.stack([states(s)[place] for s in part]) for part in ([*private, *anchors], validation))
+        centre = torch.cat([scored[:7], shown]).mean(0)
+        cosines = torch.cosine_similarity(scored - centre, (shown.mean(0) - centre)[None])
+        wanted = standardised(cosines[:, None], torch.zeros(11, dtype=torch.long), private=7)[:, 0]
+        assert torch.allclose(found.signals[name], wanted, atol=1e-3), name
+
+
+def test_a_large_client_is_compared_batch_by_batch_with_the_same_result(base, monkeypatch):
+    whole = auto(base)
+    monkeypatch.setattr(measured, "REFERENCE", 6)
+    # One sample fewer in the mean of hidden states changes little; the others are compared in a second pass.
+    by_batch = auto(base)
+    assert torch.allclose(whole.signals["relevance"], by_batch.signals["relevance"], atol=1e-4)
+    assert torch.corrcoef(torch.stack([whole.signals["likeness"], by_batch.signals["likeness"]]))[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_hidden_states_are_those_of_transformers_in_several_kinds_of_model(name):
+    model, ids = family_base(name).model, torch.tensor([[5, 6, 7]])
+    with torch.no_grad(), hidden_states(model, 0) as collected:
+        wanted = model(input_ids=ids, output_hidden_states=True).hidden_states
+    assert len(decoder_layers(model)) == 2
+    assert torch.equal(collected[0], wanted[1])
+
+
+def test_where_we_cut_a_response_its_ending_says_nothing(base):
+    private = [replace(sample, ends=False, truncated=True) for sample in PARTS[0][:3]]
+    found = auto(base, (private, *PARTS[1:]))
+    assert not found.signals["ending"][:3].any()
+    assert found.signals["ending"][3:].any()
+
+
+def test_alike_samples_are_not_divided_and_a_note_says_so(base):
+    anchors = PARTS[1]
+    private = [replace(anchors[n % 4], id=f"s{n}") for n in range(12)]
+    found = auto(base, (private, *PARTS[1:]))
+    assert found.note == UNSEPARATED
+    assert (found.score > 0).all()
+
+
+def test_features_are_in_units_of_the_anchors_of_a_samples_domain():
+    values = torch.tensor([[5.0], [1.0], [torch.nan], [4.0], [6.0], [-1.0], [1.0]])
+    domains = torch.tensor([0, 1, 0, 0, 0, 1, 1])
+    found = standardised(values, domains, private=3)[:, 0]
+    spread = ((1 + 1 + 1 + 1 + 0.25) / 4) ** 0.5  # of four anchors, and of private samples at 0 and 1 once more
+    assert found.tolist() == pytest.approx([0, 1 / spread, 0, -1 / spread, 1 / spread, -1 / spread, 1 / spread])
+
+
+def test_a_domain_without_anchors_is_centred_at_all_of_them():
+    found = standardised(torch.tensor([[3.0], [1.0], [1.0]]), torch.tensor([1, 0, 0]), private=1)
+    assert found[0] > 0
+
+
+def test_a_sample_of_an_unknown_domain_is_compared_with_the_most_similar_one():
+    rows = table([replace(PARTS[0][0], domain=name) for name in ("a", "other")])
+    cosines = torch.tensor([[0.9, 0.1], [0.2, 0.3]])
+    assert measured.nearest_domains(rows, ["a", "b"], cosines=cosines).tolist() == [0, 1]

@@ -1,1 +1,1 @@
-"""The default score: features, corruption types, calibration, and the prior of a client."""
+"""The default score: features, their sum in units of the anchors, and two groups of samples."""

@@ -1,78 +1,141 @@
-"""Features from a model's likelihood of a response: each shows another kind of low quality."""
+"""The features of the default score. Each compares a sample with clean public ones; a higher value is better.
+
+- agreement: the cosine of a sample's gradient with the validation gradient of its domain (CLUES, arXiv 2507.03004).
+- likeness: the cosine of hidden states, averaged over the response, with those of the domain's validation samples. It
+  is low for refusals, page residue and other text that is unlike good answers.
+- ending: the same at the token that closes the response. It is low where a response breaks off.
+- relevance: how much the prompt lowers the response's loss (IRA, FedDQC, arXiv 2410.11540). It is low for an answer to
+  something else.
+
+Hidden states are those of a layer at two thirds of the model's depth, less their mean over private and validation
+samples: what all samples share, such as the template, would dominate the cosine.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from clues.data.batches import Batch, pad
-from clues.data.cutting import cut_pair
-from clues.data.tokens import Tokens
-from clues.models.base import Base
-from clues.models.likelihood import token_losses
+from clues.data.tokens import Joined, Picked, Tokens
+from clues.methods.ifd import without_prompts
+from clues.methods.interface import Job
+from clues.models.likelihood import sample_losses
+from clues.passes.agreement import Agreement
+from clues.passes.hidden import decoder_layers, hidden_states
+from clues.passes.losses import response_losses
 from clues.passes.passes import Columns, Passes
 
-LIKELIHOOD = ("loss", "peak", "end", "gain", "peak gain")
+FEATURES = ("agreement", "likeness", "ending", "relevance")
+DEPTH = 2 / 3  # of the layer whose hidden states are compared
+REFERENCE = 512  # private samples that the mean of hidden states is taken over
 
 
-def likelihood_features(
-    samples: Sequence[Tokens], *, domains: Sequence[str], public: Sequence[Tokens], passes: Passes
-) -> Columns:
-    """Statistics of a response's token losses under the base model, by name: samples.
+def features(job: Job, gradients: Agreement[str], *, passes: Passes) -> tuple[Tensor, Tensor]:
+    """Every feature of the private samples and the anchors, with respect to a validation domain.
 
-    `loss`: the mean over all tokens but the end token. `peak`: the mean of the highest quarter, which missing and
-    foreign tokens raise. `end`: the loss of the last token, high where a response breaks off (meaningless without an
-    end token). `gain`: the mean decrease of the loss compared with another prompt, and `peak gain`: the largest
-    decrease of a single token, such as the name of what only this prompt asks for.
+    Returns:
+        Features, samples × `FEATURES`, NaN where a feature has no meaning; and the domain compared with, an index into
+        `gradients.groups`: samples.
+    """
+    cosines = gradients.cosine[:, 1:]
+    domains = nearest_domains(job.scored, gradients.groups, cosines=cosines)
+    likeness, ending, loss = _states(job, gradients.groups, passes=passes)
+    _, alone = without_prompts(job)
+    relevance = response_losses(alone, passes) - loss
+    ends = torch.from_numpy(job.scored.ends)
+    own = domains[:, None]
+    columns = [
+        cosines.gather(1, own)[:, 0],
+        likeness.gather(1, own)[:, 0],
+        # The last token says nothing where we cut the response, or where there is no end token.
+        torch.where(ends, ending.gather(1, own)[:, 0], torch.nan),
+        relevance,
+    ]
+    return torch.stack(columns, dim=1), domains
+
+
+def nearest_domains(samples: Joined, known: Sequence[str], *, cosines: Tensor) -> Tensor:
+    """The validation domain of every sample: its own or, where the validation set lacks that, the most similar one.
 
     Args:
-        domains: the domain of each sample. public: samples that supply the other prompts (`after_other_prompt`).
+        known: the validation domains. cosines: of gradients, samples × known domains.
     """
+    codes, nearest = torch.from_numpy(samples.domains).long(), []
+    for code, name in enumerate(samples.domain_names):
+        of_domain = cosines[codes == code]
+        nearest.append(known.index(name) if name in known else int(of_domain.mean(0).argmax()))
+    return torch.tensor(nearest)[codes]
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What hidden states are compared with: each domain's mean less `centre`, domains × width."""
+
+    centre: Tensor
+    means: Tensor
+
+    def cosines(self, states: Tensor) -> Tensor:
+        """samples × width → samples × domains."""
+        return normalize(states - self.centre, dim=1) @ normalize(self.means - self.centre, dim=1).T
+
+
+def _states(job: Job, domains: Sequence[str], *, passes: Passes) -> tuple[Tensor, Tensor, Tensor]:
+    """(likeness, ending: samples × domains; mean response loss: samples), of private samples and anchors.
+
+    The hidden states of at most `REFERENCE` private samples are in memory at once. Of larger clients, the others' are
+    compared batch by batch.
+    """
+    private, validation = job.private, job.public.validation
+    few = len(private) <= REFERENCE
+    rows = random.Random(0).sample(range(len(private)), min(len(private), REFERENCE))
+    reference = private if few else Picked(private, sorted(rows))
+    measured = Joined(reference, job.public.anchors, validation)
+    states = _over(measured, passes, targets={}, what="hidden states")
+    shown = torch.arange(len(measured)) >= len(measured) - len(validation)  # the validation samples
+    centred = shown | (torch.arange(len(measured)) < len(reference))
+    of_domain = [[sample.domain == domain for sample in validation] for domain in domains]
+    targets = {
+        name: _Target(
+            states[name][centred].mean(0), torch.stack([states[name][shown][rows].mean(0) for rows in of_domain])
+        )
+        for name in ("mean", "last")
+    }
+    if few:
+        columns = {name: target.cosines(states[name]) for name, target in targets.items()} | {"loss": states["loss"]}
+    else:
+        columns = _over(job.scored, passes, targets=targets, what="hidden states of all samples")
+    likeness, ending, loss = (columns[name][: len(job.scored)] for name in ("mean", "last", "loss"))
+    return likeness, ending, loss
+
+
+def _over(samples: Joined, passes: Passes, *, targets: Mapping[str, _Target], what: str) -> Columns:
+    """`mean` and `last` hidden state of each response, or their cosines with `targets`, and its `loss`."""
     base = passes.base
-    prompts = [p.input_ids[: p.response_start] for p in public]
+    layer = round(DEPTH * len(decoder_layers(base.model))) - 1
 
     def compute(batch: Batch) -> Columns:
-        originals = [replace(samples[row], domain=domains[row], earlier=()) for row in batch.rows]
-        others = [after_other_prompt(sample, public, prompts=prompts) for sample in originals]
-        losses = zip(_losses(base, pad(originals, batch.rows)), _losses(base, pad(others)), strict=True)
-        pairs = zip(originals, losses, strict=True)
-        statistics = torch.stack([_statistics(*pair, ends=sample.ends) for sample, pair in pairs], dim=1)
-        return dict(zip(LIKELIHOOD, statistics, strict=True))
+        tokens = [replace(samples[row], earlier=()) for row in batch.rows]
+        on_device = pad(tokens, batch.rows).to(base.device)
+        with hidden_states(base.model, layer) as collected:
+            losses = sample_losses(base.model, on_device.input_ids, on_device.attention_mask, on_device.labels)
+        pairs = [_summary(state, sample) for state, sample in zip(collected[0], tokens, strict=True)]
+        states = dict(zip(("mean", "last"), map(torch.stack, zip(*pairs, strict=True)), strict=True))
+        states = {name: state.float().cpu() for name, state in states.items()}
+        return {name: targets[name].cosines(s) if targets else s for name, s in states.items()} | {"loss": losses}
 
-    inputs = ["likelihood", list(domains), list(public)]
+    facts = [[target.centre, target.means] for target in targets.values()]
     with torch.no_grad():
-        return passes.over(samples, compute, inputs=inputs, what="likelihood under the base model")
+        return passes.over(samples, compute, inputs=["states", layer, *facts], what=what)
 
 
-def _losses(base: Base, batch: Batch) -> list[Tensor]:
-    """The losses of every sample's response tokens, in reading order."""
-    on_device = batch.to(base.device)
-    rows, losses = token_losses(base.model, on_device.input_ids, on_device.attention_mask, on_device.labels)
-    return list(losses.split(torch.bincount(rows, minlength=len(batch.rows)).tolist()))
-
-
-def _statistics(losses: Tensor, swapped: Tensor, *, ends: bool) -> Tensor:
-    highest = losses.topk(max(1, len(losses) // 4)).values
-    body = losses[:-1] if ends and len(losses) > 1 else losses
-    # The response may be cut after a longer prompt; only the common tokens are compared.
-    common = min(len(body), len(swapped))
-    gains = swapped[:common] - body[:common]
-    return torch.stack([body.mean(), highest.mean(), losses[-1], gains.mean(), gains.max()])
-
-
-def after_other_prompt(sample: Tokens, public: Sequence[Tokens], *, prompts: Sequence[list[int]]) -> Tokens:
-    """The response after a different prompt, taken from a public sample, of the same domain where there is one.
-
-    Args:
-        prompts: those of the public samples.
-    """
-    original = sample.input_ids[: sample.response_start]
-    others = [p for p, prompt in zip(public, prompts, strict=True) if prompt != original]
-    same_domain = [p for p in others if p.domain == sample.domain]
-    other = random.Random(f"0 {sample.id}").choice(same_domain or others or list(public))
-    prompt, response = cut_pair(other.input_ids[: other.response_start], sample.response, sample.limit)
-    return replace(sample, input_ids=[*prompt, *response], response_start=len(prompt), earlier=())
+def _summary(state: Tensor, sample: Tokens) -> tuple[Tensor, Tensor]:
+    """The mean over the response without its end token, and the last token's state. `state`: tokens × width, padded."""
+    length = len(sample.input_ids)
+    body = length - 1 if sample.ends and length - sample.response_start > 1 else length
+    return state[sample.response_start : body].mean(0), state[length - 1]

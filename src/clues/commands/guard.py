@@ -1,0 +1,49 @@
+"""What surrounds every command: signs of life, and errors in one sentence."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from clues.errors import CluesError, ConfigError
+from clues.io.processes import process_count
+from clues.io.progress import heartbeat, say, task
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Report errors on stderr in one sentence: of users with exit code 2, our own with a log and exit code 1."""
+
+    @functools.wraps(function)
+    def guarded(*arguments: Any, **options: Any) -> None:
+        try:
+            if process_count() > 1 and function.__name__ != "score":
+                raise ConfigError(f"clues {function.__name__}: runs in one process; start it without a launcher.")
+            with heartbeat(), task(f"clues {function.__name__}"):
+                function(*arguments, **options)
+        except CluesError as error:
+            print(f"Error: {error}", file=sys.stderr)  # not `say`, which prints in the main process only
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            say("Stopped. Run the same command again to continue.")
+            raise typer.Exit(130) from None
+        except Exception as error:
+            if os.environ.get("CLUES_TRACEBACK"):
+                raise
+            log = Path(tempfile.gettempdir()) / f"clues-{function.__name__}-{os.getpid()}.log"
+            log.write_text(traceback.format_exc(), encoding="utf-8")
+            print(
+                f"Error: clues {function.__name__} failed because of a bug ({type(error).__name__}); please "
+                f"report it with {log}, which may quote your data. Finished work is kept.",
+                file=sys.stderr,
+            )
+            raise typer.Exit(1) from None
+
+    return guarded

@@ -1,0 +1,25 @@
+"""Options that several commands share, and how their values become settings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as key=value; repeatable.")]
+Model = Annotated[
+    str | None, typer.Option("--model", help="Hub id or folder of the base model; default: the embedded SmolLM2-135M.")
+]
+Seed = Annotated[int, typer.Option(help="Random seed.")]
+Validation = Annotated[list[str], typer.Option(help="Good public samples that show what is wanted; repeatable.")]
+Anchors = Annotated[list[str], typer.Option(help="A few good public samples that set the threshold; repeatable.")]
+Labels = Annotated[str | None, typer.Option(help="Labels (id, quality: good|low, kind), for metrics only.")]
+
+
+def names(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given; lists of names and numbers are split. The others keep the settings' defaults."""
+    return {key: names(v) if isinstance(v, str) else v for key, v in options.items() if v is not None}
