@@ -4,8 +4,8 @@ A sample is a set of shingles, the runs of three words in its prompt and in its 
 they share most shingles, most of those in the response, and most of the words that distinguish their prompts. The same
 prompt with another answer is no near-copy, nor is the same answer to another prompt.
 
-datasketch computes the MinHash. Its index keeps Python objects for each sample and band; here bands are columns that
-are sorted, and only samples that share a band with another one are kept in memory.
+datasketch computes the MinHash. Its index keeps Python objects for each sample and band; here the index is columns, of
+the samples that share a band with another one.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from clues.io.spool import Spool
 
 Hashes = np.ndarray[Any, np.dtype[np.uint32]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]
+Buckets = np.ndarray[Any, np.dtype[np.int32]]
 
 _WORDS = 3  # of a shingle
 _BANDS, _DEPTH = 20, 6  # a pair of Jaccard index 0.7 becomes a candidate with probability 0.92, of 0.8 with 0.998
 _ALIKE, _ALIKE_PROMPTS = 0.7, 0.66  # the least Jaccard indices of near-copies: of shingles, and of the prompts' words
 _COMMON, _FEW = 0.01, 20  # what more prompts have, as a share and as a number, does not distinguish them
 _SLOTS = 2**20  # of the table that counts in how many prompts a word or a shingle is
-_MOST = 200  # comparisons per sample
+_MOST = 200  # comparisons of a sample with those of a bucket
 # Large odd numbers for multiplicative hashing, one for each place in a shingle or a band.
 _FACTORS = np.random.default_rng(0).integers(2**63, 2**64, max(_WORDS, _DEPTH), dtype=np.uint64) | np.uint64(1)
 _SALTS = _FACTORS[:2]  # of prompts, of responses
@@ -46,7 +47,7 @@ class _Sample(NamedTuple):
 class Copies:
     """Near-copies among private samples, and of public ones. Hashes are in a temporary file, no text is kept.
 
-    `digest`: of the samples' words, in order.
+    `digest`: of the samples' words, in order. `buckets`: of the candidates, candidates × bands.
     """
 
     def __init__(self, private: Iterable[Pair], public: Iterable[Pair] = ()) -> None:
@@ -60,7 +61,7 @@ class Copies:
         self.digest = hashlib.sha256(self._digests.tobytes()).hexdigest()
         self._prompts = self._counted()
         del self._digests
-        self._rows, self._keys = self._candidates()
+        self._rows, self.buckets = self._candidates()
 
     def of_public(self) -> Rows:
         """A public sample that each private one is a near-copy of, by its number, or -1: samples."""
@@ -98,10 +99,6 @@ class Copies:
         prompt = _shared(a.prompt, b.prompt)
         return _jaccard((prompt[0] + response[0], prompt[1] + response[1])) >= _ALIKE
 
-    def bands(self, row: int) -> list[tuple[int, int]]:
-        """The bands of a candidate, each with its number."""
-        return list(enumerate(self._keys[row].tolist()))
-
     def _add(self, pair: Pair) -> None:
         prompt, response = (
             _word_hashes(words or [text.strip()])
@@ -137,8 +134,12 @@ class Copies:
         )
         return _Sample(words, prompt, sample.response)
 
-    def _candidates(self) -> tuple[Rows, Hashes]:
-        """The samples that share a band with another one: their rows, and their bands, candidates × `_BANDS`."""
+    def _candidates(self) -> tuple[Rows, Buckets]:
+        """The samples that share a band with another one: their rows, and their buckets, candidates × bands.
+
+        Candidates that share a band are in one bucket of it. A bucket is named by the number of candidates in those
+        before it.
+        """
         from datasketch import MinHash
 
         sketch = MinHash(num_perm=_BANDS * _DEPTH, seed=1, hashfunc=int)
@@ -153,32 +154,37 @@ class Copies:
             _, place, count = np.unique(band, return_inverse=True, return_counts=True)
             shared |= count[place] > 1
         rows = np.flatnonzero(shared)
-        return rows, keys[rows]
+        buckets = np.empty((len(rows), _BANDS), dtype=np.int32)
+        for number, band in enumerate(keys[rows].T):
+            _, place, count = np.unique(band, return_inverse=True, return_counts=True)
+            buckets[:, number] = (np.cumsum(count) - count)[place]
+        return rows, buckets
 
 
 class _Index:
-    """The samples that others are compared with, by their bands."""
+    """The samples that others are compared with.
+
+    `_members`: of each bucket, from its place on, by band; `_sizes`: how many, at its place.
+    """
 
     def __init__(self, copies: Copies) -> None:
-        self._copies = copies
-        self._by_band: dict[tuple[int, int], list[int]] = {}
+        self._copies, self._bands = copies, np.arange(_BANDS)
+        self._members, self._sizes = np.zeros_like(copies.buckets), np.zeros_like(copies.buckets)
 
     def add(self, row: int) -> None:
-        for band in self._copies.bands(row):
-            self._by_band.setdefault(band, []).append(row)
+        places = self._copies.buckets[row]
+        self._members[places + self._sizes[places, self._bands], self._bands] = row
+        self._sizes[places, self._bands] += 1
 
     def find(self, row: int) -> int:
         """A sample of the index that is a near-copy, or -1."""
-        compared: dict[int, None] = {}
-        for band in self._copies.bands(row):
-            for other in self._by_band.get(band, ()):
-                if other in compared:
-                    continue
-                if len(compared) == _MOST:
-                    return -1
-                compared[other] = None
-                if self._copies.alike(row, other):
+        places, compared = self._copies.buckets[row], set[int]()
+        sizes = self._sizes[places, self._bands]
+        for band in np.flatnonzero(sizes).tolist():
+            for other in self._members[places[band] : places[band] + min(sizes[band], _MOST), band].tolist():
+                if other not in compared and self._copies.alike(row, other):
                     return other
+                compared.add(other)
         return -1
 
 

@@ -52,7 +52,7 @@ def check_samples(samples: Sequence[Sample], public: PublicSamples, tests: Seque
         public, tests: samples that private ones should not repeat.
     """
     marks = np.zeros(len(samples), dtype=np.uint16)
-    parts = {"validation": public.validation, "anchor": public.anchors, TEST: tests}
+    parts = {TEST: tests, "validation": public.validation, "anchor": public.anchors}  # the first one found is named
     others = [(part, sample) for part, members in parts.items() for sample in members]
     copies = Copies(_marked(samples, marks), (Pair.of(sample) for _, sample in others))
     of_public = copies.of_public()
