@@ -115,11 +115,11 @@ def measured(owners: Sequence[Owner], combined: Sum) -> list[str]:
     auroc, f1, kept = [], [], []
     for owner in owners:
         total, anchors = combined(owner.features), combined(owner.anchors)
-        log_odds = groups.judged(total, anchors)[0].log_odds
+        log_odds = groups.judged(total, anchors)[0]
         figures = selection_metrics(log_odds.tolist(), (log_odds > 0).tolist(), owner.kinds)
         auroc.append(figures["auroc"])
         f1.append(figures["f1"])
-        of_good = groups.judged(total[owner.good], anchors)[0].log_odds
+        of_good = groups.judged(total[owner.good], anchors)[0]
         kept.append(float((of_good > 0).double().mean()))
     return [f"{statistics.fmean(values):.3f}" for values in (auroc, f1, kept)]
 
@@ -138,7 +138,7 @@ def reviewing(owners: Sequence[Owner]) -> str:
 
 def revealed(owner: Owner, count: int) -> tuple[float, float, float]:
     total, good = summed(WEIGHTS)(owner.features), owner.good
-    log_odds = groups.judged(total, summed(WEIGHTS)(owner.anchors))[0].log_odds
+    log_odds = groups.judged(total, summed(WEIGHTS)(owner.anchors))[0]
     if not count:
         whole = f1(log_odds > 0, good)
         return whole, whole, whole

@@ -49,15 +49,9 @@ def features(job: Job, gradients: Agreement[str], *, passes: Passes) -> tuple[Te
     _, alone = without_prompts(job)
     relevance = response_losses(alone, passes) - loss
     ends = torch.from_numpy(job.scored.ends)
-    own = domains[:, None]
-    columns = [
-        cosines.gather(1, own)[:, 0],
-        likeness.gather(1, own)[:, 0],
-        # The last token says nothing where we cut the response, or where there is no end token.
-        torch.where(ends, ending.gather(1, own)[:, 0], torch.nan),
-        relevance,
-    ]
-    return torch.stack(columns, dim=1), domains
+    agreement, like, end = (part.gather(1, domains[:, None])[:, 0] for part in (cosines, likeness, ending))
+    # The last token says nothing where we cut the response, or where there is no end token.
+    return torch.stack([agreement, like, torch.where(ends, end, torch.nan), relevance], dim=1), domains
 
 
 def nearest_domains(samples: Joined, known: Sequence[str], *, cosines: Tensor) -> Tensor:
@@ -97,15 +91,12 @@ def _states(job: Job, domains: Sequence[str], *, passes: Passes) -> tuple[Tensor
     reference = private if few else Picked(private, sorted(rows))
     measured = Joined(reference, job.public.anchors, validation)
     states = _over(measured, passes, targets={}, what="hidden states")
-    shown = torch.arange(len(measured)) >= len(measured) - len(validation)  # the validation samples
-    centred = shown | (torch.arange(len(measured)) < len(reference))
-    of_domain = [[sample.domain == domain for sample in validation] for domain in domains]
-    targets = {
-        name: _Target(
-            states[name][centred].mean(0), torch.stack([states[name][shown][rows].mean(0) for rows in of_domain])
-        )
-        for name in ("mean", "last")
-    }
+    of_domain = [torch.tensor([sample.domain == domain for sample in validation]) for domain in domains]
+    targets = {}
+    for name in ("mean", "last"):
+        private_states, shown = states[name][: len(reference)], states[name][-len(validation) :]
+        means = torch.stack([shown[rows].mean(0) for rows in of_domain])
+        targets[name] = _Target(torch.cat([private_states, shown]).mean(0), means)
     if few:
         columns = {name: target.cosines(states[name]) for name, target in targets.items()} | {"loss": states["loss"]}
     else:
@@ -125,8 +116,8 @@ def _over(samples: Joined, passes: Passes, *, targets: Mapping[str, _Target], wh
         with hidden_states(base.model, layer) as collected:
             losses = sample_losses(base.model, on_device.input_ids, on_device.attention_mask, on_device.labels)
         pairs = [_summary(state, sample) for state, sample in zip(collected[0], tokens, strict=True)]
-        states = dict(zip(("mean", "last"), map(torch.stack, zip(*pairs, strict=True)), strict=True))
-        states = {name: state.float().cpu() for name, state in states.items()}
+        mean, last = (torch.stack(part).float().cpu() for part in zip(*pairs, strict=True))
+        states = {"mean": mean, "last": last}
         return {name: targets[name].cosines(s) if targets else s for name, s in states.items()} | {"loss": losses}
 
     facts = [[target.centre, target.means] for target in targets.values()]

@@ -58,31 +58,21 @@ class Groups:
         return float(torch.logaddexp(good, low).sum())
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """The log-odds of being good, and whether two groups explain a client's scores better than one."""
+def judged(scores: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor, bool]:
+    """The log-odds of being good, of a client's samples and of the anchors, and whether scores tell two groups apart.
 
-    log_odds: Tensor
-    separated: bool
-
-
-def judged(scores: Tensor, anchors: Tensor) -> tuple[Judgement, Tensor]:
-    """The judgement of a client's samples, and the log-odds of its anchors.
-
-    Where scores do not tell two groups apart, the log-odds are those of one broad tail: negative for samples more than
-    `TAIL` standard deviations below the anchors' mean.
+    Where they do not, the log-odds are negative for samples more than `TAIL` standard deviations below the anchors'
+    mean.
     """
     scores, anchors = scores.double(), anchors.double()
     like = Normal(float(anchors.mean()), max(float(anchors.var(correction=0)), LEAST_VARIANCE))
     groups = fitted(scores, like, anchors=len(anchors))
-    ones = torch.ones_like(scores)
-    one = like.updated(scores, ones, strength=len(anchors))
-    evidence = groups.log_likelihood(scores) - float(one.log_density(scores).sum())
-    if evidence >= EVIDENCE:
-        return Judgement(groups.log_odds(scores), True), groups.log_odds(anchors)
+    one = like.updated(scores, torch.ones_like(scores), strength=len(anchors))
+    if groups.log_likelihood(scores) - float(one.log_density(scores).sum()) >= EVIDENCE:
+        return groups.log_odds(scores), groups.log_odds(anchors), True
     deviation = math.sqrt(like.variance)
     odds, of_anchors = ((part - like.mean) / deviation + TAIL for part in (scores, anchors))
-    return Judgement(odds, False), of_anchors
+    return odds, of_anchors, False
 
 
 def fitted(scores: Tensor, like: Normal, *, anchors: int) -> Groups:

@@ -37,15 +37,14 @@ def score(job: Job, trained: Trained, passes: Passes) -> Scores:
     measured, domains = features(job, gradients, passes=passes)
     comparable = standardised(measured, domains, private=len(job.private))
     total = comparable.clamp(LOWEST, HIGHEST) @ torch.tensor(WEIGHTS, dtype=torch.float64)
-    judgement, anchors = judged(total[: len(job.private)], total[len(job.private) :])
-    columns = enumerate(gradients.groups, start=1)
+    *log_odds, separated = judged(total[: len(job.private)], total[len(job.private) :])
     return Scores(
-        score=torch.cat([judgement.log_odds, anchors]),
-        by_domain={domain: gradients.cosine[:, column] for column, domain in columns},
+        score=torch.cat(log_odds),
+        by_domain=dict(zip(gradients.groups, gradients.cosine[:, 1:].unbind(1), strict=True)),
         signals=dict(zip(FEATURES, comparable.unbind(1), strict=True)),
         parts=gradients.parts,
         beside={"dot": gradients.dot[:, 0], "cosine": gradients.cosine[:, 0], "paper": gradients.paper},
-        note="" if judgement.separated else UNSEPARATED,
+        note="" if separated else UNSEPARATED,
     )
 
 
