@@ -1,0 +1,36 @@
+"""The sensitivity of the default score, from features that runs stored."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.append(str(Path(__file__).parents[2] / "experiments"))
+import sensitivity
+
+from clues.methods.default import groups
+
+
+def owner() -> sensitivity.Owner:
+    generator = torch.Generator().manual_seed(1)
+    features = torch.randn(40, 4, generator=generator, dtype=torch.float64)
+    features[20:, 1] -= 4  # only likeness shows what is bad
+    anchors = torch.randn(12, 4, generator=generator, dtype=torch.float64)
+    return sensitivity.Owner("made", features, anchors, [""] * 20 + ["refusal"] * 20)
+
+
+def test_leaving_out_the_feature_that_matters_costs_auroc():
+    lines = {
+        line.split(" | ")[0].strip("| "): line.split(" | ") for line in sensitivity.sensitivity([owner()]).splitlines()
+    }
+    assert float(lines["nothing"][1]) > 0.9 > float(lines["without likeness"][1])
+    assert groups.DISTANCE == 3.0  # changed constants are put back
+
+
+def test_revealed_labels_count_in_the_last_column_only():
+    lines = [line.strip("| ").split(" | ") for line in sensitivity.reviewing([owner()]).splitlines()[2:]]
+    assert [line[1] for line in lines] == ["0", "10", "20"]
+    assert len(set(lines[0][2:])) == 1
+    assert float(lines[2][4]) >= float(lines[2][3])
