@@ -366,6 +366,32 @@ def test_a_run_ends_with_its_selection_and_adapter_whatever_is_evaluated(clues, 
     assert ["loops; dropped" in row["clues"]["reason"] for row in dropped if row["id"] == rows[0]["id"]] == [True]
 
 
+def test_decisions_in_a_clients_folder_count_when_the_run_is_repeated(clues, config, tmp_path):
+    run = (
+        "run",
+        config,
+        "--out",
+        tmp_path / "run",
+        "--set",
+        "evaluation.arms=[]",
+        "--set",
+        "collaboration.train=false",
+    )
+    clues(*run)
+    folder = tmp_path / "run/clients/a"
+    dropped = [json.loads(line)["id"] for line in (folder / "dropped.jsonl").read_text().splitlines()]
+    kept = [json.loads(line)["id"] for line in (folder / "kept.jsonl").read_text().splitlines()]
+    marks = [{"id": name, "quality": "good"} for name in dropped] + [{"id": kept[0], "quality": "low"}]
+    (folder / "decisions.jsonl").write_text("".join(json.dumps(mark) + "\n" for mark in marks))
+    clues(*run)
+    now = [json.loads(line)["id"] for line in (folder / "kept.jsonl").read_text().splitlines()]
+    assert set(dropped) <= set(now)
+    assert kept[0] not in now
+    client = json.loads((tmp_path / "run/metrics.json").read_text())["clients"]["a"]
+    assert client["selection"]["reviewed"] == len(marks)  # a count is all that leaves
+    assert not any(name in (tmp_path / "run/metrics.json").read_text() for name in (*dropped, kept[0]))
+
+
 def check_quality_weights(out, merge_weights):
     """An adapter weighs as many samples as are expected to be good among those it was trained on."""
     expected = {"mixed": {}, "selected": {}}

@@ -13,8 +13,7 @@ from clues.errors import DataError
 from clues.evaluation import choices
 from clues.evaluation.choices import evaluate_choices, log_likelihoods
 from clues.evaluation.test_set import HeldOut
-from clues.models.adapters import adapter_state, attached
-from clues.settings import DataSettings, LoraSettings
+from clues.settings import DataSettings
 from families import FAMILIES, family_base
 
 ROWS = [
@@ -30,17 +29,6 @@ def questions(tmp_path):
     path = tmp_path / "quiz.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     return read_questions([str(path)])
-
-
-@pytest.fixture
-def model(base):
-    """With an adapter large enough that the most likely options are not those of the base."""
-    lora = LoraSettings(r=2, alpha=4)
-    generator = torch.Generator().manual_seed(5)
-    with attached(base, lora) as fresh:
-        state = {n: torch.randn(t.shape, generator=generator) for n, t in adapter_state(fresh).items()}
-    with attached(base, lora, state) as adapted:
-        yield adapted
 
 
 def log_likelihood(model, prompt, option):

@@ -8,8 +8,7 @@ from clues.data.samples import read_samples
 from clues.evaluation import generation
 from clues.evaluation.generation import evaluate_answers, generate
 from clues.evaluation.test_set import HeldOut
-from clues.models.adapters import adapter_state, attached
-from clues.settings import DataSettings, EvaluationSettings, LoraSettings
+from clues.settings import DataSettings, EvaluationSettings
 
 LENGTH = 8
 
@@ -22,17 +21,6 @@ def samples(write_samples):
 @pytest.fixture
 def tokens(base, samples):
     return tokenize(samples, base, DataSettings(max_tokens=64))
-
-
-@pytest.fixture
-def model(base):
-    """With an adapter large enough that answers differ from prompt to prompt."""
-    lora = LoraSettings(r=2, alpha=4)
-    generator = torch.Generator().manual_seed(5)
-    with attached(base, lora) as fresh:
-        state = {n: torch.randn(t.shape, generator=generator) for n, t in adapter_state(fresh).items()}
-    with attached(base, lora, state) as adapted:
-        yield adapted
 
 
 def one_by_one(model, base, item):

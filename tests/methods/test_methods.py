@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bundles import job, scores
+from clues.data.layouts.identity import RESERVED_DOMAINS
 from clues.data.tokens import Tokens
 from clues.errors import ConfigError
 from clues.io.store import Store
@@ -15,6 +16,7 @@ from clues.methods.registry import METHODS, method
 from clues.models.adapters import attached
 from clues.models.trajectory import Trained
 from clues.settings import ScoringSettings
+from clues.silo.checked import CHECKED, DUPLICATE_OF, PUBLIC_COPY
 from scoring_oracle import LORA, checkpoint, flat, plain_gradient, random_state, tokens, transformed
 
 SAMPLES, ANCHORS, VALIDATION = tokens(6, 1), tokens(3, 4, prefix="a"), tokens(3, 2, prefix="v")
@@ -132,6 +134,16 @@ def test_floors_count_the_tokens_of_a_response_without_its_end(base):
 
 def test_random_repeats(base):
     assert torch.equal(found(base, "random")["score"], found(base, "random")["score"])
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_no_domain_can_have_the_name_of_a_methods_column(base, name):
+    domains = {sample.domain for sample in VALIDATION}
+    assert set(found(base, name)) - domains <= RESERVED_DOMAINS
+
+
+def test_no_domain_can_have_the_name_of_a_column_of_checks():
+    assert {CHECKED, DUPLICATE_OF, PUBLIC_COPY} <= RESERVED_DOMAINS
 
 
 @pytest.mark.parametrize("name", list(METHODS))

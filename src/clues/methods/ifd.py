@@ -13,14 +13,16 @@ from clues.passes.passes import Passes
 
 def score(job: Job, trained: Trained, passes: Passes) -> Scores:
     """−L(response | prompt) / L(response). Both losses are means over the response's tokens."""
-    given, alone = without_prompts(job)
-    return Scores(score=-response_losses(given, passes) / response_losses(alone, passes))
+    return Scores(score=-response_losses(last_responses(job), passes) / response_losses(without_prompts(job), passes))
 
 
-def without_prompts(job: Job) -> tuple[TokenTable, TokenTable]:
-    """The scored samples with the loss on the last response only, and their responses alone."""
+def last_responses(job: Job) -> TokenTable:
+    """The scored samples with the loss on the last response only."""
+    return TokenTable(replace(t, earlier=()) for t in job.scored)
+
+
+def without_prompts(job: Job) -> TokenTable:
+    """The last responses of the scored samples alone, after the token that starts a text."""
     tokenizer = job.base.tokenizer
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    given = TokenTable(replace(t, earlier=()) for t in job.scored)
-    alone = TokenTable(replace(t, input_ids=[start, *t.response], response_start=1) for t in given)
-    return given, alone
+    return TokenTable(replace(t, earlier=(), input_ids=[start, *t.response], response_start=1) for t in job.scored)

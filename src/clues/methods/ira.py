@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clues.methods.ifd import without_prompts
+from clues.methods.ifd import last_responses, without_prompts
 from clues.methods.interface import Job, Scores
 from clues.models.trajectory import Trained
 from clues.passes.losses import response_losses
@@ -11,5 +11,4 @@ from clues.passes.passes import Passes
 
 def score(job: Job, trained: Trained, passes: Passes) -> Scores:
     """L(response) − L(response | prompt). Both losses are means over the response's tokens."""
-    given, alone = without_prompts(job)
-    return Scores(score=response_losses(alone, passes) - response_losses(given, passes))
+    return Scores(score=response_losses(without_prompts(job), passes) - response_losses(last_responses(job), passes))

@@ -6,14 +6,11 @@ have seen more of it, count more. The paper selects by the greatest cosine with 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clues.data.batches import Batch, batches
-from clues.data.tokens import Tokens
+from clues.data.batches import Batch
 from clues.methods.interface import Job, Scores
 from clues.models.base import Base
 from clues.models.trajectory import Trained
@@ -25,7 +22,12 @@ def score(job: Job, trained: Trained, passes: Passes) -> Scores:
     validation = job.public.validation
     domains = sorted(set(validation.domain_names))
     with torch.no_grad():
-        queries = _embedded(job.base, validation, passes=passes)
+        queries = passes.over(
+            validation,
+            lambda batch: {"embedding": _embeddings(job.base, batch)},
+            inputs="rds embeddings",
+            what="hidden states of the validation set",
+        )["embedding"].to(job.base.device)
         groups = [queries[[t.domain == domain for t in validation]] for domain in domains]
 
         def compute(batch: Batch) -> Columns:
@@ -35,16 +37,6 @@ def score(job: Job, trained: Trained, passes: Passes) -> Scores:
         inputs = ["rds", validation.digest]
         greatest = passes.over(job.scored, compute, inputs=inputs, what="hidden states")["greatest"]
     return Scores(score=greatest.amax(1), by_domain=dict(zip(domains, greatest.unbind(1), strict=True)))
-
-
-def _embedded(base: Base, samples: Sequence[Tokens], *, passes: Passes) -> Tensor:
-    """Unit vectors: samples × width."""
-    rows: list[int] = []
-    parts = []
-    for batch in batches(samples, batch_size=passes.batch_size, batch_tokens=passes.batch_tokens):
-        rows += batch.rows
-        parts.append(_embeddings(base, batch))
-    return torch.cat(parts)[torch.tensor(rows).argsort()]
 
 
 def _embeddings(base: Base, batch: Batch) -> Tensor:

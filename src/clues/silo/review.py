@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ import torch
 from clues.data.records.rows import listed
 from clues.data.records.sources import rows
 from clues.errors import DataError
-from clues.methods.default.features import FEATURES
+from clues.methods.default.score import HIGHEST, LOWEST
 from clues.selection.reviewed import best_limit, updated_log_odds
 from clues.selection.threshold import Threshold
 from clues.silo.selection import Selection
@@ -55,14 +56,14 @@ def reviewed(selection: Selection, decisions: Mapping[int, bool]) -> Selection:
     """
     if not decisions:
         return selection
-    table, log_odds = selection.table, selection.scores
-    default = set(FEATURES) <= set(table.names)
-    if not default:
+    log_odds, features = selection.scores, selection.features
+    if features is None:
         limit = selection.threshold.limit(selection.client)
         centre = float(log_odds.median()) if limit is None else limit
         log_odds = (log_odds - centre) / log_odds.std(correction=0).clamp(min=torch.finfo(torch.float32).tiny)
-    names = FEATURES if default else ()
-    features = torch.stack([table[name].clamp(-4.0, 1.5) for name in names], dim=1) if names else log_odds[:, None]
+        features = log_odds[:, None]
+    else:
+        features = features.clamp(LOWEST, HIGHEST)
     updated = updated_log_odds(log_odds, features, judged=decisions)
     threshold = Threshold("reviewed", best_limit(updated))
-    return Selection(table, threshold, selection.client, drop=selection.drop, decisions=decisions, updated=updated)
+    return replace(selection, threshold=threshold, decisions=decisions, updated=updated)

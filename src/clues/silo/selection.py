@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,28 +69,28 @@ class Selection:
             score = f"score {'≥' if reached else '<'} {limit:.6g} ({rule})"
         found = self.checked.words(row)
         parts = [*found, f"dropped by selection.drop; {score}"] if self._refused[row] else [score, *found]
-        if not reached and self._features is not None:
-            lowest = int(self._features[row].argmin())
-            value = float(self._features[row, lowest])
+        if not reached and self.features is not None:
+            lowest = int(self.features[row].argmin())
+            value = float(self.features[row, lowest])
             parts.append(f"lowest: {FEATURES[lowest]}, {value:+.1f} standard deviations of good ones")
         return "; ".join(parts)
 
     @cached_property
-    def _reached(self) -> torch.Tensor:
+    def features(self) -> Tensor | None:
+        """samples × `FEATURES`, if the default score made the table."""
+        if not set(FEATURES) <= set(self.table.names):
+            return None
+        return torch.stack([self.table[name] for name in FEATURES], dim=1)
+
+    @cached_property
+    def _reached(self) -> Tensor:
         """Whether each score reaches the threshold: samples, bool."""
         return self.threshold.keep(self.scores, self.client)
 
     @cached_property
-    def _refused(self) -> torch.Tensor:
+    def _refused(self) -> Tensor:
         """Whether each sample is dropped whatever its score: samples, bool."""
         return self.checked.marked(self.drop)
-
-    @cached_property
-    def _features(self) -> np.ndarray | None:
-        """samples × features, if the default score made the table; else a column `loss` is the loss itself, in nats."""
-        if not set(FEATURES) <= set(self.table.names):
-            return None
-        return np.stack([self.table[name].numpy() for name in FEATURES], axis=1)
 
 
 def write_selection(private: Private, selection: Selection, folder: Path) -> None:

@@ -46,8 +46,7 @@ def features(job: Job, gradients: Agreement[str], *, passes: Passes) -> tuple[Te
     cosines = gradients.cosine[:, 1:]
     domains = nearest_domains(job.scored, gradients.groups, cosines=cosines)
     likeness, ending, loss = _states(job, gradients.groups, passes=passes)
-    _, alone = without_prompts(job)
-    relevance = response_losses(alone, passes) - loss
+    relevance = response_losses(without_prompts(job), passes) - loss
     ends = torch.from_numpy(job.scored.ends)
     agreement, like, end = (part.gather(1, domains[:, None])[:, 0] for part in (cosines, likeness, ending))
     # The last token says nothing where we cut the response, or where there is no end token.
@@ -95,7 +94,7 @@ def _states(job: Job, domains: Sequence[str], *, passes: Passes) -> tuple[Tensor
     targets = {}
     for name in ("mean", "last"):
         private_states, shown = states[name][: len(reference)], states[name][-len(validation) :]
-        means = torch.stack([shown[rows].mean(0) for rows in of_domain])
+        means = torch.stack([shown[inside].mean(0) for inside in of_domain])
         targets[name] = _Target(torch.cat([private_states, shown]).mean(0), means)
     if few:
         columns = {name: target.cosines(states[name]) for name, target in targets.items()} | {"loss": states["loss"]}
