@@ -272,7 +272,7 @@ def _run_settings(config: Path, out: Path | None, engine: str | None, set_: list
     if out:
         values["out"] = str(out)
     if engine:
-        values["collaboration"] = {**values.get("collaboration", {}), "engine": engine}
+        values["engine"] = {**values.get("engine", {}), "name": engine}
     return validated(RunSettings, values, set_ or [], config.parent)
 
 

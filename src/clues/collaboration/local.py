@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flwr.app import Context, RecordDict
-
+from clues.collaboration.client import Client
+from clues.collaboration.in_process import InProcess
+from clues.collaboration.server import coordinate
 from clues.data.prompts import tokenize
 from clues.data.questions import read_questions
 from clues.data.samples import Sample, overlap, read_many, read_private, read_public
@@ -17,14 +17,14 @@ from clues.data.telling import tell_leaks, tell_overlap
 from clues.errors import ConfigError, all_of
 from clues.evaluation.overlap import rouge_package
 from clues.evaluation.test_set import tokenize_options
-from clues.io.files import read_json
 from clues.io.run_folder import claim_folder, refuse_other_run, write_provenance
+from clues.io.store import Store
 from clues.methods.registry import checked_method
 from clues.models.base import load_base
 from clues.passes.directions import domain_weights
 from clues.passes.gradients import check_modules
 from clues.selection.metrics import read_labels
-from clues.settings import ClientSettings, DataSettings, RunSettings
+from clues.settings import AllowSettings, ClientSettings, DataSettings, RunSettings, SiloFile
 
 
 def collaborate(settings: RunSettings, out: Path, *, stores: Path | None = None) -> dict[str, Any]:
@@ -40,31 +40,19 @@ def collaborate(settings: RunSettings, out: Path, *, stores: Path | None = None)
     check(settings)
     claim_folder(out, settings.model_dump(mode="json"))
     write_provenance(out)
-    os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
-    from clues.collaboration import client_app, server_app
-    from clues.collaboration.in_process import InProcessGrid
+    channel = InProcess({client.id: _client(client, settings, out, stores) for client in settings.clients})
+    store = Store(stores / "server" if stores else out / "server" / "store")
+    return coordinate(channel, settings, out=out, store=store)
 
-    grid = InProcessGrid(
-        client_app.app,
-        {
-            node: {
-                "client": client.id,
-                "data": client.data,
-                "labels": client.labels or "",
-                "tests": "\n".join(settings.evaluation.tests),
-                "reading": settings.data.model_dump_json(),
-                "folder": str(out / "clients" / client.id),
-                "store": str(stores / client.id if stores else out / "clients" / client.id / "store"),
-            }
-            for node, client in enumerate(settings.clients, start=1)
-        },
-    )
-    store = stores / "server" if stores else out / "server" / "store"
-    run_config = {"settings": settings.model_dump_json(), "out": str(out), "store": str(store)}
-    context = Context(run_id=1, node_id=0, node_config={}, state=RecordDict(), run_config=run_config)
-    server_app.app(grid, context)
-    metrics: dict[str, Any] = read_json(out / "metrics.json")
-    return metrics
+
+def _client(client: ClientSettings, settings: RunSettings, out: Path, stores: Path | None) -> Client:
+    """A client as if it were started with its own file of settings."""
+    folder = out / "clients" / client.id
+    own = SiloFile(
+        **client.model_dump(), folder=str(folder), dialect=settings.data.dialect, model=settings.model,
+        allow=AllowSettings(megabytes=10**6),
+    )  # fmt: skip
+    return Client(own, folder, Store(stores / client.id if stores else folder / "store"))
 
 
 def check(settings: RunSettings) -> None:

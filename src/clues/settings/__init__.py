@@ -13,6 +13,7 @@ from clues.settings.commands import (
     TrainSettings,
     VariantSettings,
 )
+from clues.settings.parties import AllowSettings, ModelTerms, SiloFile, Terms
 from clues.settings.reading import read_toml, validated
 from clues.settings.tables import (
     CheckName,
@@ -20,6 +21,7 @@ from clues.settings.tables import (
     CollaborationSettings,
     Count,
     DataSettings,
+    EngineSettings,
     EvaluationSettings,
     LoraSettings,
     MergingSettings,
@@ -34,6 +36,7 @@ from clues.settings.tables import (
 )
 
 __all__ = [
+    "AllowSettings",
     "CheckName",
     "ClientSettings",
     "CollaborationSettings",
@@ -41,12 +44,14 @@ __all__ = [
     "CorruptSettings",
     "Count",
     "DataSettings",
+    "EngineSettings",
     "EvaluateSettings",
     "EvaluationSettings",
     "LoraSettings",
     "MergeSettings",
     "MergingSettings",
     "ModelSettings",
+    "ModelTerms",
     "PartitionSettings",
     "Positive",
     "Rule",
@@ -57,7 +62,9 @@ __all__ = [
     "SelectionSettings",
     "Settings",
     "Share",
+    "SiloFile",
     "SiloSettings",
+    "Terms",
     "TrainSettings",
     "TrainingSettings",
     "VariantSettings",

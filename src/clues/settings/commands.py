@@ -13,6 +13,7 @@ from clues.settings.tables import (
     CollaborationSettings,
     Count,
     DataSettings,
+    EngineSettings,
     EvaluationSettings,
     LoraSettings,
     MergingSettings,
@@ -60,6 +61,7 @@ class RunSettings(Settings):
     collaboration: CollaborationSettings = CollaborationSettings()
     merging: MergingSettings = MergingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    engine: EngineSettings = EngineSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> RunSettings:
@@ -67,6 +69,8 @@ class RunSettings(Settings):
         wrong: list[str] = []
         if len(set(ids)) != len(ids):
             wrong.append("clients.id: two clients share an id; give each its own.")
+        if self.engine.quorum and self.engine.quorum > len(ids):
+            wrong.append(f"engine.quorum: is {self.engine.quorum}, of {len(ids)} clients; lower it.")
         unlabelled = [client.id for client in self.clients if client.labels is None]
         if unlabelled and "oracle" in self.evaluation.arms:
             wrong.append(f"evaluation.arms: 'oracle' needs labels of every client; {', '.join(unlabelled)} has none.")

@@ -12,6 +12,7 @@ from clues.settings.sources import EMBEDDED, Source
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
+ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]  # also the name of a folder
 
 
 Rule = Literal[
@@ -176,18 +177,30 @@ class MergingSettings(Settings):
 class CollaborationSettings(Settings):
     """How the clients train one model together. If `train` is false, they only select."""
 
-    engine: Literal["in-process"] = "in-process"
     train: bool = True
     mode: Literal["merging", "federated"] = "merging"
     strategy: Literal["fedavg", "fedprox"] = "fedavg"
     rounds: Count = 3
     proximal_mu: Annotated[float, Field(ge=0.0)] = 0.1
+    wire: Literal["float32", "float16"] = "float32"  # of adapters in messages; sums are float32
+
+
+class EngineSettings(Settings):
+    """What carries the messages, and how long the coordinator waits for the clients."""
+
+    name: Literal["in-process", "simulation", "deployment"] = "in-process"
+    quorum: Count | None = None  # go on with so many clients if others fail; default: all
+    attempts: Count = 2  # how often a client that fails is asked before it is left out
+    wait: Positive = 600.0  # seconds until the clients of a deployment are there
+    deadline: Positive = 86400.0  # seconds until a message is answered
+    address: str | None = None  # deployment: host:port of the SuperLink
+    root_certificates: Source | None = None  # deployment: the certificate that signed the SuperLink's
 
 
 class ClientSettings(Settings):
     """One data owner. `labels` (id, quality, kind) is for benchmarks."""
 
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    id: ClientId
     data: Source
     labels: Source | None = None
 
