@@ -11,6 +11,8 @@ from typing import Annotated, Any, get_args
 import typer
 
 from clues.cli_bench import app as bench_app
+from clues.cli_silo import client as client_app
+from clues.cli_silo import server as server_app
 from clues.commands.guard import command as _command
 from clues.commands.options import Anchors, Labels, Model, Seed, Set, Validation, names
 from clues.errors import ConfigError
@@ -27,6 +29,8 @@ app = typer.Typer(
 models_app = typer.Typer(no_args_is_help=True, help="The embedded model.")
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app)
+app.add_typer(client_app, name="client")
+app.add_typer(server_app, name="server")
 
 
 @app.command(epilog="Example: clues demo --out runs/demo")
@@ -57,7 +61,9 @@ def demo(
 def run(
     config: Annotated[Path, typer.Argument(help="A TOML settings file.")],
     out: Annotated[Path | None, typer.Option(help="Output folder; overrides the setting 'out'.")] = None,
-    engine: Annotated[str | None, typer.Option(help="What carries the messages: in-process.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="What carries the messages: in-process, simulation or deployment.")
+    ] = None,
     set_: Set = None,
 ) -> None:
     """Run a collaboration: score, select, train together, evaluate."""

@@ -10,9 +10,12 @@ from typing import Generic, Protocol, TypeVar
 from pydantic import BaseModel
 from torch import Tensor
 
+from clues.collaboration.memory import CONTENT
 from clues.collaboration.protocol import Content, Failure, parsed, plain
 from clues.errors import ProtocolError
+from clues.io.digests import value_digest
 from clues.io.progress import say
+from clues.io.store import Store
 from clues.models.adapters import AdapterState
 from clues.settings import EngineSettings
 
@@ -41,7 +44,7 @@ class Answer(Generic[A]):
 
 @dataclass
 class Clients:
-    """The clients of a run.
+    """The clients of a run. What they answered is kept in `memory`, if there is one, and not asked again.
 
     `absent`: those that are left out, with the phase and the reason. They are not asked again in this run.
     """
@@ -49,6 +52,7 @@ class Clients:
     channel: Channel
     expected: Sequence[str]
     settings: EngineSettings
+    memory: Store | None = None
     absent: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
@@ -89,7 +93,12 @@ class Clients:
         check: Callable[[Answer[A]], str | None] = lambda answer: None,
     ) -> dict[str, Answer[A]]:
         """The same with a message for each client."""
+        inputs = self._inputs(kind, contents)
         answers: dict[str, Answer[A]] = {}
+        for client, key in inputs.items():
+            known = self.memory.find("answers", key, codec=CONTENT) if self.memory else None
+            if known:
+                answers[client] = Answer(parsed(answer, known.facts, what="a kept answer"), known.arrays)
         failed: dict[str, str] = {}
         for attempt in range(self.settings.attempts):
             asked = {client: content for client, content in contents.items() if client not in answers}
@@ -101,10 +110,25 @@ class Clients:
                 result = _accepted(replies.get(client, Failure("no answer")), answer, check=check, what=kind)
                 if isinstance(result, Answer):
                     answers[client] = result
+                    if client in inputs and self.memory:
+                        kept = Content(replies[client].facts, result.arrays)  # type: ignore[union-attr]
+                        self.memory.get("answers", inputs[client], compute=lambda: kept, codec=CONTENT)  # noqa: B023
                 else:
                     failed[client] = result.reason
         self._leave_out(kind, failed)
         return {client: answers[client] for client in sorted(answers)}
+
+    def _inputs(self, kind: str, contents: Mapping[str, Content]) -> dict[str, list[str]]:
+        """What identifies a client's answer. Whether a client is prepared is asked anew in every run."""
+        if self.memory is None or kind == "prepare":
+            return {}
+        digests: dict[int, str] = {}  # most clients are sent the same content
+        keys = {}
+        for client, content in contents.items():
+            if id(content) not in digests:
+                digests[id(content)] = value_digest([kind, content.facts, dict(content.arrays)])
+            keys[client] = [digests[id(content)], client]
+        return keys
 
     def _leave_out(self, kind: str, failed: Mapping[str, str]) -> None:
         quorum = self.settings.quorum or len(self.expected)

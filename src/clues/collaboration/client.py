@@ -38,7 +38,6 @@ from clues.silo.selection import Selection, counts, write_selection
 from clues.silo.silo import SAMPLES, Silo
 from clues.silo.tables import ScoreTable
 from clues.training.walk import round_rows
-from clues.version import __version__
 
 
 @dataclass(frozen=True)
@@ -255,8 +254,3 @@ def _kinds(labels: str | None, samples: Sequence[Sample]) -> list[str] | None:
         return None
     known = read_labels(labels, [sample.id for sample in samples])
     return [known[sample.id] for sample in samples]
-
-
-def hello() -> Content:
-    """What a client says of itself before it knows the job."""
-    return Content(plain(protocol.HelloAnswer(protocol=protocol.VERSION, version=__version__)), {})

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from clues.collaboration.client import Client
+from clues.collaboration.flower.simulation import simulate
+from clues.collaboration.flower.submitting import deploy
 from clues.collaboration.in_process import InProcess
 from clues.collaboration.server import coordinate
 from clues.data.prompts import tokenize
@@ -40,19 +42,26 @@ def collaborate(settings: RunSettings, out: Path, *, stores: Path | None = None)
     check(settings)
     claim_folder(out, settings.model_dump(mode="json"))
     write_provenance(out)
-    channel = InProcess({client.id: _client(client, settings, out, stores) for client in settings.clients})
+    if settings.engine.name == "deployment":
+        return deploy(settings, out)
+    silos = [_silo(client, settings, out) for client in settings.clients]
+    if settings.engine.name == "simulation":
+        return simulate(settings, out, silos=silos)
+    clients = {
+        own.id: Client(own, Path(own.folder), Store(stores / own.id if stores else Path(own.folder, "store")))
+        for own in silos
+    }
     store = Store(stores / "server" if stores else out / "server" / "store")
-    return coordinate(channel, settings, out=out, store=store)
+    return coordinate(InProcess(clients), settings, out=out, store=store)
 
 
-def _client(client: ClientSettings, settings: RunSettings, out: Path, stores: Path | None) -> Client:
-    """A client as if it were started with its own file of settings."""
-    folder = out / "clients" / client.id
-    own = SiloFile(
-        **client.model_dump(), folder=str(folder), dialect=settings.data.dialect, model=settings.model,
+def _silo(client: ClientSettings, settings: RunSettings, out: Path) -> SiloFile:
+    """A client's own file, as it would be on a machine of its own."""
+    folder = (out / "clients" / client.id).absolute()
+    return SiloFile(
+        **client.model_dump(), by_job=False, folder=str(folder), dialect=settings.data.dialect, model=settings.model,
         allow=AllowSettings(megabytes=10**6),
     )  # fmt: skip
-    return Client(own, folder, Store(stores / client.id if stores else folder / "store"))
 
 
 def check(settings: RunSettings) -> None:
@@ -68,10 +77,10 @@ def check(settings: RunSettings) -> None:
         lambda: read_questions(settings.evaluation.choices, data),
         lambda: checked_method(settings.scoring),
         lambda: load_base(settings.model),
-        *(functools.partial(_checked_client, client, data) for client in settings.clients),
+        *(functools.partial(_checked_client, client, data) for client in settings.clients if client.data),
     )
     validation, anchors = public
-    for client, samples in zip(settings.clients, clients, strict=True):
+    for client, samples in zip(settings.clients, clients, strict=False):
         tell_overlap(overlap(samples, [*validation, *anchors]), f"client {client.id}")
         tell_leaks(overlap(samples, tests), f"client {client.id}")
     domains = sorted({sample.domain for sample in validation})
@@ -87,6 +96,7 @@ def check(settings: RunSettings) -> None:
 
 
 def _checked_client(client: ClientSettings, data: DataSettings) -> Sequence[Sample]:
+    assert client.data is not None
     samples = read_private(client.data, data).samples
     if client.labels:
         read_labels(client.labels, [sample.id for sample in samples])

@@ -1,6 +1,6 @@
 """The protocol between coordinator and clients: what is asked, what is answered, and what either side accepts.
 
-hello      → versions
+hello      → id, versions
 prepare    terms, public samples → counts of samples; a client says at once whether it can and may take part
 select     [the global adapter of every round] → anchor scores, counts of findings [, adapter]
 judge      thresholds, the chosen one first → counts of kept samples [, metrics given labels]
@@ -23,7 +23,7 @@ from torch import Tensor
 from clues.errors import ProtocolError
 from clues.models.adapters import AdapterState
 from clues.selection.threshold import Threshold
-from clues.settings import CheckName, Terms
+from clues.settings import CheckName, ClientId, Terms
 
 VERSION = 1
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # of a job or an adapter
@@ -108,6 +108,7 @@ Question = Prepare | Select | Judge | Train
 
 
 class HelloAnswer(_Facts):
+    id: ClientId
     protocol: int
     version: str
 

@@ -31,15 +31,20 @@ from clues.settings import RunSettings, SelectionSettings, Terms
 from clues.version import __version__
 
 
-def coordinate(channel: Channel, settings: RunSettings, *, out: Path, store: Store) -> dict[str, Any]:
+def coordinate(
+    channel: Channel, settings: RunSettings, *, out: Path, store: Store, remember: bool = False
+) -> dict[str, Any]:
     """Run the protocol and return the content of metrics.json.
+
+    Args:
+        remember: keep the answers of clients in the store, so that a run that was stopped does not ask again.
 
     Raises:
         ProtocolError: clients failed, and those that are left are fewer than the quorum; names them and their reasons.
     """
     server = out / "server"
     say(f"{len(settings.clients)} clients, {settings.collaboration.mode}; results go to {out}")
-    clients = Clients(channel, [client.id for client in settings.clients], settings.engine)
+    clients = Clients(channel, [client.id for client in settings.clients], settings.engine, store if remember else None)
     clients.meet()
     run = _prepared(clients, settings, store)
     models: dict[str, Adapter] = {}

@@ -13,10 +13,11 @@ from clues.settings.commands import (
     TrainSettings,
     VariantSettings,
 )
-from clues.settings.parties import AllowSettings, ModelTerms, SiloFile, Terms
+from clues.settings.parties import AllowSettings, ModelTerms, ServerSettings, SiloFile, Terms
 from clues.settings.reading import read_toml, validated
 from clues.settings.tables import (
     CheckName,
+    ClientId,
     ClientSettings,
     CollaborationSettings,
     Count,
@@ -38,6 +39,7 @@ from clues.settings.tables import (
 __all__ = [
     "AllowSettings",
     "CheckName",
+    "ClientId",
     "ClientSettings",
     "CollaborationSettings",
     "CompareSettings",
@@ -60,6 +62,7 @@ __all__ = [
     "ScoringSettings",
     "SelectSettings",
     "SelectionSettings",
+    "ServerSettings",
     "Settings",
     "Share",
     "SiloFile",

@@ -71,7 +71,13 @@ class RunSettings(Settings):
             wrong.append("clients.id: two clients share an id; give each its own.")
         if self.engine.quorum and self.engine.quorum > len(ids):
             wrong.append(f"engine.quorum: is {self.engine.quorum}, of {len(ids)} clients; lower it.")
-        unlabelled = [client.id for client in self.clients if client.labels is None]
+        deployed = self.engine.name == "deployment"
+        dataless = [client.id for client in self.clients if client.data is None]
+        if dataless and not deployed:
+            wrong.append(f"clients.data: {', '.join(dataless)} has none; give each client its file.")
+        if deployed and len(dataless) < len(ids):
+            wrong.append("clients.data: in a deployment each client names its own file; give ids only.")
+        unlabelled = [client.id for client in self.clients if client.labels is None and not deployed]
         if unlabelled and "oracle" in self.evaluation.arms:
             wrong.append(f"evaluation.arms: 'oracle' needs labels of every client; {', '.join(unlabelled)} has none.")
         if unlabelled and self.selection.threshold == "oracle-ratio":

@@ -72,18 +72,28 @@ class AllowSettings(Settings):
     megabytes: Count = 512  # of a message
 
 
+class ServerSettings(Settings):
+    """The coordinator's server, as a data owner reaches it."""
+
+    address: str  # host:port
+    root_certificates: Source | None = None  # what signed the server's certificate; without it, nothing is encrypted
+    key: Source | None = None  # the private key by which the server knows this client
+
+
 class SiloFile(Settings):
     """A data owner's own settings: `clues client start SILO.toml`. Nothing of it is sent to anybody."""
 
     id: ClientId
     data: Source
     labels: Source | None = None
-    folder: str = "silo"  # private results, by job
+    folder: str = "silo"  # private results
+    by_job: bool = True  # in a folder for each job; else the folder is that of one job
     dialect: Dialect = "auto"
     model: ModelSettings = ModelSettings(id=EMBEDDED)
     batch_size: Count | None = None  # of scoring; default: the coordinator's
     batch_tokens: Annotated[int, Field(ge=1)] | None = None
     allow: AllowSettings = AllowSettings()
+    server: ServerSettings | None = None
 
     def scoring(self, terms: Terms) -> ScoringSettings:
         """How this owner scores: as agreed, in batches of its own size."""

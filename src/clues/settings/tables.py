@@ -198,10 +198,10 @@ class EngineSettings(Settings):
 
 
 class ClientSettings(Settings):
-    """One data owner. `labels` (id, quality, kind) is for benchmarks."""
+    """One data owner. `labels` (id, quality, kind) is for benchmarks. In a deployment, only its id is known."""
 
     id: ClientId
-    data: Source
+    data: Source | None = None
     labels: Source | None = None
 
 
