@@ -123,7 +123,7 @@ def epsilon(multipliers: Sequence[float], delta: float) -> float:
     try:
         from dp_accounting import get_epsilon_gaussian
     except ImportError:
-        raise ConfigError("privacy: the accountant is missing; install it by pip install 'clues[dp]'.") from None
+        raise ConfigError("privacy: the accountant is missing; pip install dp-accounting.") from None
     return float(get_epsilon_gaussian(1 / math.sqrt(sum(z**-2 for z in multipliers)), delta))
 
 

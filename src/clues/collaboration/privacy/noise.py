@@ -75,13 +75,19 @@ def privatised(state: Mapping[str, Tensor], initial: Mapping[str, Tensor], setti
     """
     if {name: t.shape for name, t in state.items()} != {name: t.shape for name, t in initial.items()}:
         raise ProtocolError("the adapter and its start differ in names or shapes; start every client from one adapter.")
-    updates = {name: _numpy(state[name]) - _numpy(initial[name]) for name in state}
-    norm = math.sqrt(sum(float(np.square(update).sum()) for update in updates.values()))
+
+    def update(name: str) -> _Values:
+        return _numpy(state[name]) - _numpy(initial[name])
+
+    norm = math.sqrt(sum(float(np.square(update(name)).sum()) for name in state))
     if not math.isfinite(norm):
         raise ProtocolError("the update is not a number; lower training.learning_rate.")
     factor = min(1.0, settings.clipping_norm / norm) if norm else 1.0
-    noised = {name: with_noise(update * factor, settings.deviation) for name, update in updates.items()}
-    return Privatised({name: torch.from_numpy(_numpy(initial[name]) + noised[name]).float() for name in noised}, norm)
+    noised = {}
+    for name in state:
+        values = _numpy(initial[name]) + with_noise(update(name) * factor, settings.deviation)
+        noised[name] = torch.from_numpy(values).float()
+    return Privatised(noised, norm)
 
 
 def released_anchors(scores: Tensor, settings: AnchorNoise) -> Tensor | None:
