@@ -50,6 +50,13 @@ def test_a_step_repeats_to_the_bit_changes_no_input_and_gives_float32(name):
     assert all(same(a, b) for (a, _), (b, _) in zip(given, before, strict=True))
 
 
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_the_order_of_tensors_in_an_answer_does_not_matter(name):
+    turned = [(dict(reversed(state.items())), weight) for state, weight in answers()]
+    one, two = (aggregator(name, clients=CLIENTS).step(1, START, given) for given in (answers(), turned))
+    assert same(one, two)
+
+
 @pytest.mark.parametrize("name", ["fedavg", "fedprox"])
 def test_fedavg_is_the_weighted_mean(name):
     result = aggregator(name, clients=CLIENTS).step(1, START, answers())

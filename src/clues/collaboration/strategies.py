@@ -83,12 +83,13 @@ class Aggregator:
         Raises:
             ProtocolError: no answer has a weight, too few are left for the strategy, or they differ in names or shapes.
         """
-        counted = [(state, weight) for state, weight in answers if weight]
-        if not counted:
+        if not any(weight for _, weight in answers):
             raise ProtocolError("training: no client kept any sample; loosen selection.threshold.")
         shapes = {name: t.shape for name, t in current.items()}
-        if any({name: t.shape for name, t in state.items()} != shapes for state, _ in counted):
+        if any({name: t.shape for name, t in state.items()} != shapes for state, _ in answers):
             raise ProtocolError(f"round {number}: a client's adapter has other tensors than the one it was sent.")
+        # Some strategies match tensors by their place.
+        counted = [({name: state[name] for name in current}, weight) for state, weight in answers if weight]
         if self._robust:
             _check_clients(self._name, self._options, clients=len(counted), error=ProtocolError)
         if self._exact:

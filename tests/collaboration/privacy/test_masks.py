@@ -178,7 +178,8 @@ def test_masks_are_not_used_for_a_second_adapter(tmp_path):
     UsedMasks(tmp_path / "masks.json").claim(adapter(0), PLAN)
     again = UsedMasks(tmp_path / "masks.json")
     again.claim(adapter(0), PLAN)
-    again.claim(adapter(1), replace(PLAN, round="selected 2"))
+    again.claim(adapter(0), replace(PLAN, round="selected 2"))
+    again.claim(adapter(1), replace(PLAN, round="selected 3", weights={"a": 1, "b": 1}))
     with pytest.raises(ProtocolError, match="selected 1: has been answered with another adapter"):
         again.claim(adapter(1), PLAN)
 
@@ -202,3 +203,11 @@ def test_a_broken_key_file_is_named(tmp_path, content):
 def test_a_public_key_that_is_none(keys):
     with pytest.raises(ConfigError, match="public key of b is not 32 bytes"):
         mask(adapter(0), replace(PLAN, weights={"a": 1, "b": 1}), client="a", key=keys["a"], peers={"b": "e30="})
+
+
+def test_sums_whose_difference_would_show_a_client_are_refused(tmp_path):
+    UsedMasks(tmp_path / "masks.json").claim(adapter(0), PLAN)
+    smaller = replace(PLAN, round="again", weights={"a": 40, "b": 14})
+    with pytest.raises(ProtocolError, match="again: this adapter was in a sum with other clients or weights"):
+        UsedMasks(tmp_path / "masks.json").claim(adapter(0), smaller)
+    UsedMasks(tmp_path / "masks.json", allow_changes=True).claim(adapter(0), smaller)

@@ -100,7 +100,7 @@ def mask(
 ) -> Masked:
     """The client's weighted adapter as integers under masks: int32 tensors of the same names and shapes, and a check.
 
-    `check_sum` and `check_keys` come first, and `UsedMasks` where the adapter can differ when it is asked for again.
+    `check_sum`, `check_keys` and `UsedMasks.claim` come first; none of them is called here.
 
     Args:
         peers: public keys by client id.
@@ -166,19 +166,31 @@ def _sum(tensors: list[torch.Tensor]) -> _Words:
 
 
 class UsedMasks:
-    """The sums that a client has answered, in a file. Two adapters under the same masks show how they differ."""
+    """The sums that a client has answered, in a file of the job, so that no two of them show more than one would.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Two adapters under the same masks show how they differ; one adapter in sums of {a, b, c} and of {a, b} shows c's.
+
+    Args:
+        allow_changes: let an adapter go into sums of other clients or weights, for example without a client that died.
+            The others then rely on the server's word that it did not receive the first sum.
+    """
+
+    def __init__(self, path: Path, *, allow_changes: bool = False) -> None:
+        self._path, self._allow_changes = path, allow_changes
 
     def claim(self, state: AdapterState, plan: MaskedSum) -> None:
         """Record that `state` goes into this sum.
 
         Raises:
-            ProtocolError: another adapter went into the same sum before.
+            ProtocolError: another adapter went into this sum, or this adapter into a sum with other weights.
         """
-        used = read_json(self._path) if self._path.is_file() else {}
+        used = read_json(self._path) if self._path.is_file() else {"adapters": {}, "shares": {}}
         digest = value_digest(state)
-        if used.setdefault(plan.digest, digest) != digest:
+        if used["adapters"].setdefault(plan.digest, digest) != digest:
             raise ProtocolError(f"round {plan.round}: has been answered with another adapter; give it a new round id.")
+        if used["shares"].setdefault(digest, plan.shares) != plan.shares and not self._allow_changes:
+            raise ProtocolError(
+                f"round {plan.round}: this adapter was in a sum with other clients or weights, and the difference of "
+                "both would show one; ask for the same clients and weights, or start the job again."
+            )
         write_json(self._path, used)
