@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from clues.collaboration import protocol
 from clues.collaboration.asking import Answer
-from clues.collaboration.protocol import TrainAnswer, Weight
+from clues.collaboration.defending import NOTHING, Trained, capped, defended
+from clues.collaboration.masking import masked_sum, shares_of
+from clues.collaboration.protocol import TrainAnswer, WeighAnswer, Weight
 from clues.collaboration.run import Run
 from clues.collaboration.strategies import aggregator
 from clues.data.prompts import tokenize
 from clues.errors import ProtocolError
 from clues.io.progress import say
 from clues.merging.merging import Adapter, merge_adapters
+from clues.merging.updates import factored, lora_pairs, lora_state, products
 from clues.merging.weights import learn_weights
 from clues.methods.interface import Job, Public
 from clues.models.adapters import AdapterState, adapter_state, attached
@@ -20,9 +23,6 @@ from clues.models.base import Base
 from clues.selection.threshold import Threshold
 from clues.settings import RunSettings, SiloSettings
 from clues.silo.silo import Silo
-
-_Trained = Mapping[str, tuple[AdapterState, Weight]]  # by client
-_NOTHING = "training: no client kept any sample; loosen selection.threshold."
 
 
 def train_arm(
@@ -40,6 +40,9 @@ def train_arm(
         states = federate(run, arm, threshold=threshold)
         return (states[-1], lora), states, {}
     say(f"Phase 2: training on '{arm}', then merging.")
+    if run.terms.privacy.masks:
+        state, weights = _masked_merge(run, arm, threshold=threshold)
+        return (state, lora), [], weights
     merged, weights = _merge(run, _train(run, arm, threshold=threshold))
     return merged, [], weights
 
@@ -53,48 +56,71 @@ def federate(run: Run, arm: str, *, threshold: Threshold | None) -> list[Adapter
     Returns:
         The global adapter after each round.
     """
-    rounds, states, current = run.settings.collaboration.rounds, [], run.initial
-    step = aggregator(run.settings.collaboration)
-    say(f"{rounds} rounds on '{arm}'.")
-    for number in range(1, rounds + 1):
-        answers = _asked(run, arm, threshold=threshold, number=number, initial=current)
-        trained = [(state, weight.samples) for state, weight in answers.values()]
-        if not any(count for _, count in trained):
-            raise ProtocolError(_NOTHING)
-        current = step(number, current, trained)
+    chosen, states, current = run.settings.collaboration, [], run.initial
+    aggregate = aggregator(
+        chosen.strategy, chosen.strategy_options, clients=len(run.present), aggregation=chosen.aggregation
+    )
+    weights = _weighed(run, arm, threshold=threshold) if run.terms.privacy.masks else {}
+    say(f"{chosen.rounds} rounds on '{arm}'.")
+    for number in range(1, chosen.rounds + 1):
+        question = protocol.Train(job=run.job, arm=arm, threshold=threshold, round=number)  # type: ignore[arg-type]
+        if run.terms.privacy.masks:
+            current = masked_sum(run, question, weights, initial=current)
+        else:
+            trained = defended(run, _asked(run, question, initial=current), start=current, arm=f"{arm} {number}")
+            weighed = capped({client: weight.samples for client, (_, weight) in trained.items()}, run.settings.defences)
+            answers = [(state, weighed[client]) for client, (state, _) in trained.items()]
+            current = aggregate.step(number, current, answers)
         states.append(current)
-        say(f"Round {number} of {rounds} on '{arm}' is done.")
+        say(f"Round {number} of {chosen.rounds} on '{arm}' is done.")
     return states
 
 
-def _train(run: Run, arm: str, *, threshold: Threshold | None) -> _Trained:
+def _train(run: Run, arm: str, *, threshold: Threshold | None) -> Trained:
     """Every client trains on the part of its data that the arm names; those that have none of it are omitted."""
     if arm == "mixed":  # the last checkpoint of the selection phase is the result of training on all samples
-        answers = {client: (member.adapter, member.weight) for client, member in run.present.items()}
+        answers: Trained = {client: (member.adapter, member.weight) for client, member in run.present.items()}
     else:
-        answers = _asked(run, arm, threshold=threshold)
+        answers = _asked(run, protocol.Train(job=run.job, arm=arm, threshold=threshold))  # type: ignore[arg-type]
     trained = {client: (state, weight) for client, (state, weight) in answers.items() if weight.samples}
     if not trained:
-        raise ProtocolError(_NOTHING)
-    return trained
+        raise ProtocolError(NOTHING)
+    return defended(run, trained, start=run.initial, arm=arm)
 
 
-def _asked(
-    run: Run, arm: str, *, threshold: Threshold | None, number: int = 0, initial: AdapterState | None = None
-) -> dict[str, tuple[AdapterState, Weight]]:
+def _asked(run: Run, question: protocol.Train, *, initial: AdapterState | None = None) -> Trained:
     fits = protocol.like(run.initial)
 
     def wrong(answer: Answer[TrainAnswer]) -> str | None:
         nothing = not answer.facts.weight.samples and not answer.arrays
         return None if nothing else fits(dict(answer.arrays))
 
-    question = protocol.Train(job=run.job, arm=arm, threshold=threshold, round=number)  # type: ignore[arg-type]
     arrays = protocol.to_wire(initial, run.terms) if initial else None
     answers = run.clients.ask("train", question, TrainAnswer, arrays=arrays, check=wrong)
     return {client: (protocol.from_wire(a.arrays), a.facts.weight) for client, a in answers.items()}
 
 
-def _merge(run: Run, trained: _Trained) -> tuple[Adapter, dict[str, float]]:
+def _masked_merge(run: Run, arm: str, *, threshold: Threshold | None) -> tuple[AdapterState, dict[str, float]]:
+    """(The merged adapter, weights by client): products B·A are summed under masks, and factored to `lora.r`."""
+    weights = _weighed(run, arm, threshold=threshold)
+    question = protocol.Train(job=run.job, arm=arm, threshold=threshold)  # type: ignore[arg-type]
+    total = masked_sum(run, question, weights, like=products(lora_pairs(run.initial)))
+    return lora_state(factored(total, run.settings.lora.r)), shares_of(run, weights)
+
+
+def _weighed(run: Run, arm: str, *, threshold: Threshold | None) -> dict[str, float]:
+    """What every client's adapter weighs in a masked sum, where `merging.weights` or a federation's rule says so."""
+    question = protocol.Weigh(job=run.job, arm=arm, threshold=threshold)  # type: ignore[arg-type]
+    answers = run.clients.ask("weigh", question, WeighAnswer)
+    counts = {client: float(answer.facts.weight.samples) for client, answer in answers.items()}
+    if not any(counts.values()):
+        raise ProtocolError(NOTHING)
+    if run.settings.collaboration.mode == "merging" and run.settings.merging.weights == "equal":
+        return {client: float(count > 0) for client, count in counts.items()}
+    return capped(counts, run.settings.defences)
+
+
+def _merge(run: Run, trained: Trained) -> tuple[Adapter, dict[str, float]]:
     """(The merged adapter, weights by client)."""
     settings = run.settings
     adapters: list[Adapter] = [(state, settings.lora) for state, _ in trained.values()]
@@ -106,10 +132,9 @@ def _merge(run: Run, trained: _Trained) -> tuple[Adapter, dict[str, float]]:
 def _weights(run: Run, adapters: Sequence[Adapter], *, sizes: Sequence[Weight]) -> Sequence[float]:
     """The weights that `merging.weights` names, one per adapter."""
     settings, by = run.settings, run.settings.merging.weights
-    if by == "samples":
-        return [size.samples for size in sizes]
-    if by == "quality":
-        return [size.expected_good or 0.0 for size in sizes]
+    if by in ("samples", "quality"):
+        claimed = [size.samples if by == "samples" else size.expected_good or 0.0 for size in sizes]
+        return list(capped(dict(enumerate(claimed)), settings.defences).values())
     if by == "equal" or len(adapters) == 1:
         return [1.0] * len(adapters)
     tokens = tokenize([*run.public.anchors, *run.public.validation], run.base, settings.data)

@@ -10,6 +10,7 @@ from typing import Generic, Protocol, TypeVar
 from pydantic import BaseModel
 from torch import Tensor
 
+from clues.collaboration.ledger import Received, items_of
 from clues.collaboration.memory import CONTENT
 from clues.collaboration.protocol import Content, Failure, parsed, plain
 from clues.errors import ProtocolError
@@ -53,6 +54,7 @@ class Clients:
     expected: Sequence[str]
     settings: EngineSettings
     memory: Store | None = None
+    received: Received | None = None
     absent: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
@@ -107,12 +109,14 @@ class Clients:
             replies = self.channel.deliver(kind, asked, seconds=self.settings.deadline) if asked else {}
             failed = {}
             for client in asked:
-                result = _accepted(replies.get(client, Failure("no answer")), answer, check=check, what=kind)
+                reply = replies.get(client, Failure("no answer"))
+                if self.received and isinstance(reply, Content):
+                    self.received.write(client, kind, items_of(*reply))
+                result = _accepted(reply, answer, check=check, what=kind)
                 if isinstance(result, Answer):
                     answers[client] = result
                     if client in inputs and self.memory:
-                        kept = Content(replies[client].facts, result.arrays)  # type: ignore[union-attr]
-                        self.memory.get("answers", inputs[client], compute=lambda: kept, codec=CONTENT)  # noqa: B023
+                        self.memory.get("answers", inputs[client], compute=lambda: reply, codec=CONTENT)  # type: ignore[arg-type,return-value]  # noqa: B023
                 else:
                     failed[client] = result.reason
         self._leave_out(kind, failed)

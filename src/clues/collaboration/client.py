@@ -18,14 +18,16 @@ from torch import Tensor
 
 from clues.checks.findings import check_samples, tell_findings
 from clues.collaboration import protocol
-from clues.collaboration.ledger import Ledger
-from clues.collaboration.protocol import Content, Failure, items_of, parsed, plain
+from clues.collaboration.ledger import Ledger, items_of
+from clues.collaboration.privacy.guard import Guard
+from clues.collaboration.protocol import Content, Failure, parsed, plain
 from clues.data.samples import Private, PublicSamples, Sample, parse_samples, read_private
 from clues.errors import ProtocolError
 from clues.io.digests import value_digest
 from clues.io.files import read_json, replace_whole, write_json
 from clues.io.progress import acting
 from clues.io.store import Store
+from clues.merging.updates import lora_pairs, products
 from clues.models.adapters import TENSORS, AdapterState, adapter_state, attached
 from clues.models.base import load_base
 from clues.models.trajectory import Checkpoint, Trained
@@ -63,14 +65,21 @@ class Client:
                 log.write(traceback.format_exc() + "\n")
             refused = isinstance(error, ProtocolError)
             answer = Failure(str(error) if refused else f"{type(error).__name__}; its errors.log says more")
-        Ledger(self.folder / "ledger.jsonl").write(kind, items_of(answer))
+        facts_and_arrays = ({"reason": answer.reason}, {}) if isinstance(answer, Failure) else answer
+        Ledger(self.folder / "ledger.jsonl").write(kind, items_of(*facts_and_arrays))
         return answer
 
     def _answered(self, kind: str, content: Content) -> Content:
         limit = self.own.allow.megabytes
         if content.size > limit * 10**6:
             raise ProtocolError(f"{kind}: {content.size / 1e6:.0f} MB exceed the {limit} that allow.megabytes sets.")
-        answers = {"prepare": self._prepare, "select": self._select, "judge": self._judge, "train": self._train}
+        answers = {
+            "prepare": self._prepare,
+            "select": self._select,
+            "judge": self._judge,
+            "weigh": self._weigh,
+            "train": self._train,
+        }
         if kind not in answers:
             raise ProtocolError("the question is not one of the protocol.")
         question = parsed(protocol.QUESTIONS[kind], content.facts, what=kind)
@@ -85,11 +94,15 @@ class Client:
             raise ProtocolError(f"prepare: allow.modes does not hold {mode}.")
         if load_base(self.own.model).digest != question.terms.model.digest:
             raise ProtocolError(f"prepare: this is not the model {question.terms.model.name} of the terms.")
+        releases = question.terms.collaboration.rounds if mode == "federated" else 1
+        key = self._guard(question.terms).check(releases)
         write_json(self.folder / "job.json", plain(question))
         self.__dict__.pop("_work", None)
         private, kinds = self._work.private, self._work.kinds
         share = None if kinds is None else sum(not kind for kind in kinds) / len(kinds)
-        counted = protocol.PrepareAnswer(samples=len(private.samples), unusable=len(private.unusable), good_share=share)
+        counted = protocol.PrepareAnswer(
+            samples=len(private.samples), unusable=len(private.unusable), good_share=share, mask_key=key
+        )
         return Content(plain(counted), {})
 
     def _select(self, question: protocol.Select, arrays: Mapping[str, Tensor]) -> Content:
@@ -108,12 +121,17 @@ class Client:
         anchors, names = scored.anchors, protocol.AnchorColumn.__args__  # type: ignore[attr-defined]
         answer = protocol.SelectAnswer.model_validate(
             {
-                "anchors": {name: anchors[name].tolist() for name in anchors.names if name in names},
+                "anchors": self._guard(terms).anchors(
+                    {n: anchors[n] for n in anchors.names if n in names}, question.job
+                ),
                 "checks": Checked(scored.samples).counts(),
                 "weight": self._weight(range(len(work.private.samples)), terms),
             }
         )
-        return Content(plain(answer), {} if points else protocol.to_wire(trained.state, terms))
+        if points or terms.privacy.masks:  # there is no adapter of its own, or none that may be seen alone
+            return Content(plain(answer), {})
+        state = self._guard(terms).adapter(trained.state, work.initial, message=f"{question.job} mixed 0")
+        return Content(plain(answer), protocol.to_wire(state, terms))
 
     def _judge(self, question: protocol.Judge, arrays: Mapping[str, Tensor]) -> Content:
         """Apply several thresholds, each to the column it was fitted on. What the chosen one keeps is the selection."""
@@ -132,6 +150,12 @@ class Client:
                 verdict |= selection_metrics(selection.scores.tolist(), selection.kept, kinds)
             verdicts.append(verdict)
         return Content(plain(protocol.JudgeAnswer(verdicts=verdicts)), {})
+
+    def _weigh(self, question: protocol.Weigh, arrays: Mapping[str, Tensor]) -> Content:
+        """Count the samples that an arm would train on."""
+        work = self._of(question.job)
+        weight = self._weight(self._rows(work, question), work.terms)
+        return Content(plain(protocol.WeighAnswer(weight=weight)), {})
 
     def _train(self, question: protocol.Train, arrays: Mapping[str, Tensor]) -> Content:
         """Train on the part of the data that the arm names: at once, or for a round."""
@@ -155,7 +179,27 @@ class Client:
                 proximal_mu=proximal if question.round else 0.0,
                 what=f"training on {question.arm} ({count} samples)",
             )
-        return Content(plain(protocol.TrainAnswer(weight=weight)), protocol.to_wire(state, terms))
+            message = f"{question.job} {question.arm} {question.round}"
+            state = self._guard(terms).adapter(state, initial or work.initial, message=message)
+        if question.masks is None and not terms.privacy.masks:
+            return Content(plain(protocol.TrainAnswer(weight=weight)), protocol.to_wire(state, terms))
+        return self._masked(question, state or work.initial, weight, work)
+
+    def _masked(self, question: protocol.Train, state: AdapterState, weight: protocol.Weight, work: _Work) -> Content:
+        """The answer to `train` under masks. In merging, products B·A are summed, which is exact."""
+        if question.masks is None:
+            raise ProtocolError("train: the terms promise masks, and the question has none.")
+        plan = question.masks.plan(question.job, question.request)
+        if work.terms.collaboration.mode == "merging":
+            state = products(lora_pairs(state))
+        if plan.weights.get(self.own.id) and not weight.samples:
+            raise ProtocolError("train: the masks give weight to a client without samples.")
+        masked = self._guard(work.terms).masked(state, plan, question.masks.keys)
+        answer = protocol.TrainAnswer(weight=weight, clipped=masked.clipped)
+        return Content(plain(answer), masked.arrays)
+
+    def _guard(self, terms: Terms) -> Guard:
+        return Guard(self.own, Path(self.own.folder), self.folder, self.store, terms.privacy)
 
     @cached_property
     def _work(self) -> _Work:
@@ -188,7 +232,7 @@ class Client:
         file = self.folder / DECISIONS
         return reviewed(selection, read_decisions(file, selection.table.ids)) if file.is_file() else selection
 
-    def _rows(self, work: _Work, question: protocol.Train) -> Sequence[int]:
+    def _rows(self, work: _Work, question: protocol.Train | protocol.Weigh) -> Sequence[int]:
         """The samples that an arm trains on.
 
         Raises:
@@ -237,14 +281,15 @@ class _Work:
     def accepted(self, arrays: Mapping[str, Tensor]) -> AdapterState:
         """An adapter from a message. Raises ProtocolError if it is not one of these terms."""
         state = protocol.from_wire(arrays)
-        wrong = protocol.like(self._template)(state)
+        wrong = protocol.like(self.initial)(state)
         if wrong:
             raise ProtocolError(f"{wrong}.")
         return state
 
     @cached_property
-    def _template(self) -> AdapterState:
-        with attached(self._job.base, self.terms.lora) as model:
+    def initial(self) -> AdapterState:
+        """The adapter that every training starts from."""
+        with attached(self._job.base, self.terms.lora, seed=self.terms.seed) as model:
             return adapter_state(model)
 
 

@@ -11,6 +11,7 @@ from clues.collaboration.client import Client
 from clues.collaboration.flower.simulation import simulate
 from clues.collaboration.flower.submitting import deploy
 from clues.collaboration.in_process import InProcess
+from clues.collaboration.privacy.keys import public_text, read_key, write_key
 from clues.collaboration.server import coordinate
 from clues.data.prompts import tokenize
 from clues.data.questions import read_questions
@@ -26,7 +27,7 @@ from clues.models.base import load_base
 from clues.passes.directions import domain_weights
 from clues.passes.gradients import check_modules
 from clues.selection.metrics import read_labels
-from clues.settings import AllowSettings, ClientSettings, DataSettings, RunSettings, SiloFile
+from clues.settings import AllowSettings, ClientSettings, DataSettings, MaskSettings, RunSettings, SiloFile
 
 
 def collaborate(settings: RunSettings, out: Path, *, stores: Path | None = None) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def collaborate(settings: RunSettings, out: Path, *, stores: Path | None = None)
     write_provenance(out)
     if settings.engine.name == "deployment":
         return deploy(settings, out)
-    silos = [_silo(client, settings, out) for client in settings.clients]
+    silos = _with_masks([_silo(client, settings, out) for client in settings.clients], settings)
     if settings.engine.name == "simulation":
         return simulate(settings, out, silos=silos)
     clients = {
@@ -62,6 +63,18 @@ def _silo(client: ClientSettings, settings: RunSettings, out: Path) -> SiloFile:
         **client.model_dump(), by_job=False, folder=str(folder), dialect=settings.data.dialect, model=settings.model,
         allow=AllowSettings(megabytes=10**6),
     )  # fmt: skip
+
+
+def _with_masks(silos: list[SiloFile], settings: RunSettings) -> list[SiloFile]:
+    """Where the run asks for masks, every client with a key, and the public keys of all."""
+    if not settings.privacy.masks:
+        return silos
+    keys = {silo.id: Path(silo.folder, "mask.key") for silo in silos}
+    pinned = {client: public_text(read_key(key)) if key.is_file() else write_key(key) for client, key in keys.items()}
+    return [
+        silo.model_copy(update={"masks": MaskSettings(key=str(keys[silo.id]), pinned=pinned, allow_changes=True)})
+        for silo in silos
+    ]
 
 
 def check(settings: RunSettings) -> None:

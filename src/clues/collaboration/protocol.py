@@ -1,10 +1,11 @@
 """The protocol between coordinator and clients: what is asked, what is answered, and what either side accepts.
 
 hello      → id, versions
-prepare    terms, public samples → counts of samples; a client says at once whether it can and may take part
+prepare    terms, public samples → counts of samples [, key]; a client says at once whether it can and may take part
 select     [the global adapter of every round] → anchor scores, counts of findings [, adapter]
 judge      thresholds, the chosen one first → counts of kept samples [, metrics given labels]
-train      arm, threshold [, adapter] → adapter, number of samples
+weigh      arm, threshold → number of samples
+train      arm, threshold [, adapter] [, masks] → adapter, number of samples
 
 Facts are JSON, arrays are tensors by name. Every question but the first names the job, so that an answer cannot belong
 to another. Nothing here knows what carries the messages.
@@ -20,12 +21,15 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
+from clues.collaboration.privacy.masks import MaskedSum
 from clues.errors import ProtocolError
+from clues.io.digests import value_digest
 from clues.models.adapters import AdapterState
 from clues.selection.threshold import Threshold
 from clues.settings import CheckName, ClientId, Terms
 
 VERSION = 1
+Arm = Literal["mixed", "selected", "oracle", "ratio"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # of a job or an adapter
 AnchorColumn = Literal["score", "paper", "dot", "cosine"]  # what a client sends for each anchor
 _WIRE = {"float32": torch.float32, "float16": torch.float16}
@@ -95,16 +99,39 @@ class Judge(_Facts):
     thresholds: list[Entry]
 
 
+class Weigh(_Facts):
+    """How many samples an arm has, where weights must be known before adapters are added up."""
+
+    job: Digest
+    arm: Arm
+    threshold: Threshold | None
+
+
+class Masks(_Facts):
+    """A sum of masked adapters (`clues.collaboration.privacy.masks`), with the public key of each of its clients."""
+
+    round: str
+    weights: dict[ClientId, Annotated[float, Field(ge=0)]]
+    limit: Annotated[float, Field(gt=0)]
+    keys: dict[ClientId, str]
+
+    def plan(self, job: str, request: Any) -> MaskedSum:
+        return MaskedSum(job, self.round, self.weights, self.limit, request=value_digest(request))
+
+
 class Train(_Facts):
     """`round`: its number, from 1; 0 trains at once."""
 
     job: Digest
-    arm: Literal["mixed", "selected", "oracle", "ratio"]
+    arm: Arm
     threshold: Threshold | None
     round: Annotated[int, Field(ge=0)] = 0
+    masks: Masks | None = None
 
-
-Question = Prepare | Select | Judge | Train
+    @property
+    def request(self) -> list[Any]:
+        """What is asked, whatever the masks."""
+        return [self.arm, plain(self)["threshold"], self.round]
 
 
 class HelloAnswer(_Facts):
@@ -117,6 +144,7 @@ class PrepareAnswer(_Facts):
     samples: Annotated[int, Field(ge=1)]
     unusable: Annotated[int, Field(ge=0)]
     good_share: Annotated[float, Field(ge=0, le=1)] | None
+    mask_key: str | None = None
 
 
 class Weight(_Facts):
@@ -139,8 +167,15 @@ class JudgeAnswer(_Facts):
     verdicts: list[dict[str, Any]]
 
 
-class TrainAnswer(_Facts):
+class WeighAnswer(_Facts):
     weight: Weight
+
+
+class TrainAnswer(_Facts):
+    """`clipped`: numbers of the adapter that were beyond the limit of masks."""
+
+    weight: Weight
+    clipped: Annotated[int, Field(ge=0)] = 0
 
 
 QUESTIONS: dict[str, type[_Facts]] = {
@@ -148,6 +183,7 @@ QUESTIONS: dict[str, type[_Facts]] = {
     "prepare": Prepare,
     "select": Select,
     "judge": Judge,
+    "weigh": Weigh,
     "train": Train,
 }
 F = TypeVar("F", bound=BaseModel)
@@ -211,15 +247,3 @@ def unbundled(arrays: Mapping[str, Tensor], keys: Sequence[str]) -> dict[str, Ad
             raise ProtocolError("select: an array belongs to no round of the trajectory.")
         states.setdefault(key, {})[rest] = tensor
     return states
-
-
-def items_of(message: Content | Failure) -> dict[str, tuple[Any, bytes]]:
-    """Every item of a message, by name: (shape, the bytes sent). For the ledger."""
-    if isinstance(message, Failure):
-        return {"reason": ([1], message.reason.encode())}
-    facts: dict[str, tuple[Any, bytes]] = {
-        f"facts.{name}": ([len(value)] if isinstance(value, list) else [1], json.dumps(value).encode())
-        for name, value in message.facts.items()
-    }
-    arrays = {f"arrays.{name}": (list(t.shape), t.contiguous().numpy().tobytes()) for name, t in message.arrays.items()}
-    return facts | arrays

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -26,6 +27,7 @@ class Member:
     samples: int
     unusable: int
     good_share: float | None
+    mask_key: str | None = None
     anchors: Mapping[str, Tensor] = field(default_factory=dict)
     checks: Mapping[str, int] = field(default_factory=dict)
     weight: Weight = field(default_factory=lambda: Weight(samples=0))
@@ -34,7 +36,9 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """`members`: by client, in the order of ids. `initial`: the adapter that every training starts from."""
+    """`members`: by client, in the order of ids. `initial`: the adapter that every training starts from.
+    `reports`: what defences found.
+    """
 
     clients: Clients
     settings: RunSettings
@@ -45,6 +49,7 @@ class Run:
     public: PublicSamples
     members: dict[str, Member]
     initial: AdapterState
+    reports: dict[str, Any] = field(default_factory=dict)
 
     @property
     def present(self) -> dict[str, Member]:

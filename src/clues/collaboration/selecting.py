@@ -10,12 +10,13 @@ from torch import Tensor
 
 from clues.collaboration import protocol
 from clues.collaboration.asking import Answer
+from clues.collaboration.defending import recompute_anchors, report_anchors, threshold_of
 from clues.collaboration.protocol import Content, Entry, JudgeAnswer, SelectAnswer, plain
 from clues.collaboration.run import Run
 from clues.io.digests import value_digest
 from clues.methods.registry import method
 from clues.models.adapters import AdapterState
-from clues.selection.threshold import Threshold, fit_threshold
+from clues.selection.threshold import Threshold
 
 SHOWN_RULES = ("anchor-mean", "anchor-quantile", "anchor-deviation", "anchor-normalised", "ratio")
 
@@ -39,9 +40,11 @@ def select(run: Run, rounds: Sequence[AdapterState]) -> None:
         lengths = {len(scores) for scores in answer.facts.anchors.values()}
         if answer.facts.missing:
             return None if set(answer.facts.missing) <= states.keys() else "it asks for adapters of another job"
-        if lengths != {len(run.public.anchors)} or "score" not in answer.facts.anchors:
+        hidden = run.terms.privacy.anchors.release == "none"
+        if not hidden and (lengths != {len(run.public.anchors)} or "score" not in answer.facts.anchors):
             return f"it scored {sorted(lengths)} anchors, not {len(run.public.anchors)}"
-        return None if rounds else protocol.like(run.initial)(dict(answer.arrays))
+        alone = rounds or run.terms.privacy.masks  # then a client sends no adapter of its own
+        return None if alone else protocol.like(run.initial)(dict(answer.arrays))
 
     answers = run.clients.ask_each(
         "select", dict.fromkeys(run.clients.present, content(last)), SelectAnswer, check=wrong
@@ -53,6 +56,9 @@ def select(run: Run, rounds: Sequence[AdapterState]) -> None:
         member.anchors = {name: torch.tensor(scores, dtype=torch.float64) for name, scores in facts.anchors.items()}
         member.checks, member.weight = {str(name): count for name, count in facts.checks.items()}, facts.weight
         member.adapter = protocol.from_wire(answer.arrays)
+    if run.settings.defences.recompute:
+        recompute_anchors(run, list(rounds))
+    report_anchors(run)
 
 
 def judge(run: Run, threshold: Threshold) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -64,7 +70,7 @@ def judge(run: Run, threshold: Threshold) -> tuple[dict[str, Any], dict[str, Any
         rules = [*SHOWN_RULES, *([default] if column == "score" and default not in SHOWN_RULES else [])]
         for rule in [*rules, "oracle-ratio"] if shares else rules:
             variant = settings.selection.model_copy(update={"threshold": rule})
-            entries.append((f"{column} {rule}", column, fit_threshold(anchors_of(run, column), variant, shares)))
+            entries.append((f"{column} {rule}", column, threshold_of(run, anchors_of(run, column), variant, shares)))
     asked = [Entry(column=column, threshold=rule, chosen=name == "chosen") for name, column, rule in entries]  # type: ignore[arg-type]
 
     def wrong(answer: Answer[JudgeAnswer]) -> str | None:

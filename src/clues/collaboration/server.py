@@ -9,6 +9,8 @@ from typing import Any
 from clues.collaboration import protocol
 from clues.collaboration.arms import start, train_arm
 from clues.collaboration.asking import Channel, Clients
+from clues.collaboration.defending import threshold_of
+from clues.collaboration.ledger import Received
 from clues.collaboration.protocol import PrepareAnswer, PublicRow
 from clues.collaboration.run import Member, Run
 from clues.collaboration.selecting import anchors_of, good_shares, judge, select
@@ -26,7 +28,6 @@ from clues.merging.merging import Adapter
 from clues.methods.registry import with_rule
 from clues.models.adapters import AdapterState, attached, save_adapter
 from clues.models.base import load_base
-from clues.selection.threshold import fit_threshold
 from clues.settings import RunSettings, SelectionSettings, Terms
 from clues.version import __version__
 
@@ -44,7 +45,13 @@ def coordinate(
     """
     server = out / "server"
     say(f"{len(settings.clients)} clients, {settings.collaboration.mode}; results go to {out}")
-    clients = Clients(channel, [client.id for client in settings.clients], settings.engine, store if remember else None)
+    clients = Clients(
+        channel,
+        [client.id for client in settings.clients],
+        settings.engine,
+        store if remember else None,
+        Received(server / "received.jsonl"),
+    )
     clients.meet()
     run = _prepared(clients, settings, store)
     models: dict[str, Adapter] = {}
@@ -56,7 +63,7 @@ def coordinate(
     select(run, rounds)
     _write_anchors(run, server / "anchors.parquet")
     selecting = with_rule(settings.selection, settings.scoring)
-    threshold = fit_threshold(anchors_of(run, "score"), selecting, good_shares(run))
+    threshold = threshold_of(run, anchors_of(run, "score"), selecting, good_shares(run))
     write_json(server / "threshold.json", threshold.as_dict())
     selection, variants = judge(run, threshold)
     # The model of the selected samples is the result: it is trained whether or not it is evaluated.
@@ -67,7 +74,7 @@ def coordinate(
         rule = threshold
         if arm == "ratio":
             ratio = SelectionSettings(threshold="ratio", ratio=settings.selection.ratio)
-            rule = fit_threshold(anchors_of(run, "score"), ratio)
+            rule = threshold_of(run, anchors_of(run, "score"), ratio, None)
         models[arm], _, shares = train_arm(run, arm, threshold=rule)
         weights |= {arm: shares} if shares else {}
     for name, (state, lora) in models.items():
@@ -87,6 +94,7 @@ def coordinate(
             if client in selection
         },
         "absent": clients.absent,
+        "defences": run.reports,
         "threshold": threshold.as_dict(),
         "variants": variants,
         "merge_weights": weights,

@@ -1,6 +1,7 @@
 """One validated tree of settings. Every run saves it whole; only the data have no default."""
 
 from clues.settings.commands import (
+    ClientSettings,
     CompareSettings,
     CorruptSettings,
     EvaluateSettings,
@@ -14,11 +15,18 @@ from clues.settings.commands import (
     VariantSettings,
 )
 from clues.settings.parties import AllowSettings, ModelTerms, ServerSettings, SiloFile, Terms
+from clues.settings.privacy import (
+    AnchorNoise,
+    DefenceSettings,
+    MaskSettings,
+    NoiseSettings,
+    PrivacyLimits,
+    PrivacySettings,
+)
 from clues.settings.reading import read_toml, validated
 from clues.settings.tables import (
     CheckName,
     ClientId,
-    ClientSettings,
     CollaborationSettings,
     Count,
     DataSettings,
@@ -38,6 +46,7 @@ from clues.settings.tables import (
 
 __all__ = [
     "AllowSettings",
+    "AnchorNoise",
     "CheckName",
     "ClientId",
     "ClientSettings",
@@ -46,16 +55,21 @@ __all__ = [
     "CorruptSettings",
     "Count",
     "DataSettings",
+    "DefenceSettings",
     "EngineSettings",
     "EvaluateSettings",
     "EvaluationSettings",
     "LoraSettings",
+    "MaskSettings",
     "MergeSettings",
     "MergingSettings",
     "ModelSettings",
     "ModelTerms",
+    "NoiseSettings",
     "PartitionSettings",
     "Positive",
+    "PrivacyLimits",
+    "PrivacySettings",
     "Rule",
     "RunSettings",
     "ScoreSettings",

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from clues.settings.commands import RunSettings
+from clues.settings.privacy import MaskSettings, PrivacyLimits, PrivacySettings
 from clues.settings.sources import EMBEDDED, Source
 from clues.settings.tables import (
     ClientId,
@@ -44,6 +45,7 @@ class Terms(Settings):
     selection: SelectionSettings
     collaboration: CollaborationSettings
     merging: MergingSettings
+    privacy: PrivacySettings
 
     @classmethod
     def of(cls, settings: RunSettings, *, digest: str) -> Terms:
@@ -94,6 +96,8 @@ class SiloFile(Settings):
     batch_tokens: Annotated[int, Field(ge=1)] | None = None
     allow: AllowSettings = AllowSettings()
     server: ServerSettings | None = None
+    privacy: PrivacyLimits | None = None
+    masks: MaskSettings | None = None
 
     def scoring(self, terms: Terms) -> ScoringSettings:
         """How this owner scores: as agreed, in batches of its own size."""

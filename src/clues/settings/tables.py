@@ -179,10 +179,25 @@ class CollaborationSettings(Settings):
 
     train: bool = True
     mode: Literal["merging", "federated"] = "merging"
-    strategy: Literal["fedavg", "fedprox"] = "fedavg"
+    strategy: Literal["fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "median", "trimmed-mean", "krum"] = "fedavg"
     rounds: Count = 3
-    proximal_mu: Annotated[float, Field(ge=0.0)] = 0.1
+    proximal_mu: Annotated[float, Field(ge=0.0)] = 0.1  # fedprox
+    # separate: A and B are averaged; exact: their products are, and factored to the rank of the adapters
+    aggregation: Literal["separate", "exact"] = "separate"
+    server_learning_rate: Positive | None = None  # fedavgm, fedadam, fedyogi
+    server_momentum: Share | None = None  # fedavgm
+    beta_1: Share | None = None  # fedadam, fedyogi
+    beta_2: Share | None = None  # fedadam, fedyogi
+    tau: Positive | None = None  # fedadam, fedyogi
+    trim: Share | None = None  # trimmed-mean: the share of clients left out at either end
+    malicious: Count | None = None  # krum: clients that may lie
     wire: Literal["float32", "float16"] = "float32"  # of adapters in messages; sums are float32
+
+    @property
+    def strategy_options(self) -> dict[str, float]:
+        """The options of the strategy that are set."""
+        names = ("server_learning_rate", "server_momentum", "beta_1", "beta_2", "tau", "trim", "malicious")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 class EngineSettings(Settings):
@@ -195,14 +210,6 @@ class EngineSettings(Settings):
     deadline: Positive = 86400.0  # seconds until a message is answered
     address: str | None = None  # deployment: host:port of the SuperLink
     root_certificates: Source | None = None  # deployment: the certificate that signed the SuperLink's
-
-
-class ClientSettings(Settings):
-    """One data owner. `labels` (id, quality, kind) is for benchmarks. In a deployment, only its id is known."""
-
-    id: ClientId
-    data: Source | None = None
-    labels: Source | None = None
 
 
 class EvaluationSettings(Settings):
