@@ -12,6 +12,7 @@ import typer
 
 from clues.cli_bench import app as bench_app
 from clues.cli_silo import client as client_app
+from clues.cli_silo import ledger as ledger_app
 from clues.cli_silo import server as server_app
 from clues.commands.guard import command as _command
 from clues.commands.options import Anchors, Labels, Model, Seed, Set, Validation, names
@@ -31,6 +32,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(bench_app)
 app.add_typer(client_app, name="client")
 app.add_typer(server_app, name="server")
+app.add_typer(ledger_app, name="ledger")
 
 
 @app.command(epilog="Example: clues demo --out runs/demo")

@@ -12,6 +12,7 @@ from clues.io.progress import say
 
 client = typer.Typer(help="A data owner's machine.", no_args_is_help=True)
 server = typer.Typer(help="The coordinator's server.", no_args_is_help=True)
+ledger = typer.Typer(help="The record of everything that left a client.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Option(help="The server's folder: certificates, clients, state, logs.")]
 
 
@@ -77,3 +78,26 @@ def server_doctor(folder: Folder = Path("server")) -> None:
         typer.echo(line)
     if wrong:
         raise typer.Exit(1)
+
+
+@ledger.command("verify", epilog="Example: clues ledger verify ledger.jsonl --received received.jsonl --client a")
+@_command
+def ledger_verify(
+    file: Annotated[Path, typer.Argument(help="A client's ledger.jsonl, or the server's received.jsonl.")],
+    received: Annotated[Path | None, typer.Option(help="The server's received.jsonl, to compare with.")] = None,
+    client: Annotated[str | None, typer.Option(help="The client whose ledger it is.")] = None,
+) -> None:
+    """Check that no line was changed, removed or moved, and that the server received what the ledger holds."""
+    from clues.collaboration.ledger import compare_ledger, verify_ledger
+    from clues.errors import ConfigError
+
+    entries = verify_ledger(file).entries
+    typer.echo(f"{len(entries)} messages, {sum(entry['bytes'] for entry in entries):,} bytes; no line was changed.")
+    if received is None:
+        return
+    if client is None:
+        raise ConfigError("--client: name the client whose ledger it is, as the server's file has those of all.")
+    found = compare_ledger(file, received, client)
+    typer.echo(f"The server received {found.received} of them, all as the ledger holds them.")
+    if found.lost:
+        typer.echo(f"It did not receive those of lines {', '.join(map(str, found.lost))}.")

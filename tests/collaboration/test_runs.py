@@ -166,24 +166,24 @@ FEDERATED = {"mode": "federated", "rounds": 2}
 
 @pytest.mark.parametrize("mode", [FEDERATED, {"mode": "merging"}])
 def test_masks_hide_adapters_and_change_no_result(run, mode):
+    _, _, plain = run("plain", collaboration=mode, merging={"method": "svd", "weights": "samples"})
     merging = {"method": "exact", "weights": "samples"}
-    _, _, plain = run("plain", collaboration=mode, merging=merging)
     metrics, network, masked = run("masked", collaboration=mode, merging=merging, privacy={"masks": True})
     for client, kind, content in network.crossed:
         assert all(tensor.dtype == torch.int32 for tensor in content.arrays.values()), (client, kind)
     assert sum(bool(content.arrays) for *_, content in network.crossed) >= 3
-    left, right = (_products(adapter(out)) for out in (plain, masked))
-    if mode == FEDERATED:
-        left, right = adapter(plain), adapter(masked)
+    left, right = (adapter(out) if mode == FEDERATED else updates(out) for out in (plain, masked))
     for name in left:
         torch.testing.assert_close(right[name], left[name], rtol=0, atol=1e-5)
     assert metrics["absent"] == {}
 
 
-def _products(state):
-    return {
-        name: state[name.replace("lora_A", "lora_B")] @ tensor for name, tensor in state.items() if "lora_A" in name
-    }
+def updates(out: Path) -> dict[str, torch.Tensor]:
+    """ΔW of every module of the merged adapter."""
+    config, state = json.loads((out / "server/global/adapter_config.json").read_text()), adapter(out)
+    scale = config["lora_alpha"] / config["r"]
+    pairs = {name: name.replace("lora_A", "lora_B") for name in state if "lora_A" in name}
+    return {a: scale * state[b] @ state[a] for a, b in pairs.items()}
 
 
 def test_masks_survive_a_lost_client_as_another_sum(run):
@@ -249,9 +249,11 @@ def flipped(answer: Content) -> Content:
     return Content(answer.facts, {n: -100 * t if "lora_B" in n else t for n, t in answer.arrays.items()})
 
 
-def test_a_suspicious_adapter_is_left_out(run):
-    metrics, _, _ = run(defences={"updates": "leave-out"}, faults={("b", "train"): [flipped]})
-    assert set(metrics["merge_weights"]["selected"]) == {"a", "c"}
+def test_a_suspicious_adapter_is_left_out(run, write_samples):
+    """Of five clients, as the median of two others would be half the liar's."""
+    clients = [{"id": name, "data": str(write_samples(f"{name}.jsonl", 8))} for name in "abcde"]
+    metrics, _, _ = run(clients=clients, defences={"updates": "leave-out"}, faults={("b", "train"): [flipped]})
+    assert set(metrics["merge_weights"]["selected"]) == set("acde")
     assert metrics["defences"]["updates"]["selected"]["b"]["reasons"]
 
 

@@ -65,8 +65,11 @@ class Client:
                 log.write(traceback.format_exc() + "\n")
             refused = isinstance(error, ProtocolError)
             answer = Failure(str(error) if refused else f"{type(error).__name__}; its errors.log says more")
-        facts_and_arrays = ({"reason": answer.reason}, {}) if isinstance(answer, Failure) else answer
-        Ledger(self.folder / "ledger.jsonl").write(kind, items_of(*facts_and_arrays))
+        ledger = Ledger(self.folder / "ledger.jsonl")
+        if isinstance(answer, Failure):
+            ledger.write("error", items_of({"reason": answer.reason}, {}))
+        else:
+            ledger.write(kind, items_of(*answer))
         return answer
 
     def _answered(self, kind: str, content: Content) -> Content:
