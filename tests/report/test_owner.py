@@ -44,8 +44,8 @@ def test_each_row_says_what_was_decided_by_whom_and_what_is_wrong(selection):
     assert [row.causes for row in rows] == [
         (),
         ("refuses", "near-copy of another sample"),
-        ("response hardly follows from its prompt",),
-        ("response hardly follows from its prompt",),
+        ("hardly follows from its prompt",),
+        ("hardly follows from its prompt",),
     ]
     assert [row.group for row in rows] == ["a", "a", "", ""]
     assert rows[2].features == {"agreement": 0.0, "likeness": 0.0, "ending": 0.0, "relevance": -3.0}

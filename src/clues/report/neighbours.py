@@ -22,7 +22,7 @@ def nearest(samples: Iterable[tuple[str, str]], clean: Sequence[Sample]) -> list
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectors, rest, found = TfidfVectorizer(analyzer=words, dtype="float32"), iter(samples), list[tuple[int, float]]()
+    vectors, rest, found = TfidfVectorizer(analyzer=words), iter(samples), list[tuple[int, float]]()
     try:
         known = vectors.fit_transform([f"{_prompt(sample)} {sample.response}" for sample in clean]).T.tocsr()
     except ValueError:  # no clean sample has a word

@@ -13,10 +13,10 @@ from clues.silo.selection import Selection
 
 # What a low value of a feature says of a sample.
 LOW_FEATURES = {
-    "agreement": "teaches something else than the validation set",
+    "agreement": "disagrees with the validation set",
     "likeness": "unlike good responses",
     "ending": "ends unlike good responses",
-    "relevance": "response hardly follows from its prompt",
+    "relevance": "hardly follows from its prompt",
 }
 LOW_SCORE = "low score"  # where the score has no features
 _COPIES = {

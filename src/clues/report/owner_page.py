@@ -94,8 +94,12 @@ def _sentence(selection: Selection, unusable: int) -> str:
     kept, total = sum(selection.kept), len(selection.kept)
     by = Counter(selection.decided_by(row) for row, keep in enumerate(selection.kept) if not keep)
     words = {"threshold": "by their score", "check": "by a check", "owner": "by you"}
-    parts = [f"{by[name]:,} {text}" for name, text in words.items() if by[name]]
-    dropped = f", {_count(total - kept)} dropped ({', '.join(parts)})" if parts else ", none is dropped"
+    parts = [f"{by[name]:,} {text}" if len(by) > 1 else text for name, text in words.items() if by[name]]
+    dropped = (
+        f", {_count(total - kept)} dropped{':' if len(parts) > 1 else ''} {', '.join(parts)}"
+        if parts
+        else ", none is dropped"
+    )
     rest = f" {_count(unusable, 'record', 'records')} cannot be used." if unusable else ""
     return f"{kept:,} of {total:,} samples are kept ({kept / max(total, 1):.0%}){dropped}.{rest}"
 
@@ -162,7 +166,7 @@ def _charts(rows: Sequence[OwnerRow], selection: Selection, lowest: np.ndarray) 
             points[rows[place].decision].append((values[place], rows[place].score))
         words = _related(name, values, [row.score for row in rows])
         label = "characters of the response" if name == "length" else "loss (nats a token)"
-        yield {"words": words, "picture": scatter(words, points, name=label, log=name == "length")}
+        yield {"name": name, "words": words, "picture": scatter(words, points, name=label, log=name == "length")}
 
 
 def _related(name: str, values: Sequence[float], scores: Sequence[float]) -> str:

@@ -28,6 +28,7 @@ def write_run_page(folder: Path, metrics: Mapping[str, Any], settings: Mapping[s
     clients, threshold = metrics["clients"], Threshold(**metrics["threshold"])
     selections = [client["selection"] for client in clients.values()]
     values: dict[str, Any] = {
+        "name": folder.resolve().name,
         "sentences": list(_sentences(metrics)),
         "rule": rule_in_words(threshold.rule, threshold.value),
         "kinds": sorted({kind for selection in selections for kind in selection.get("auroc_by_kind", {})}),
@@ -57,7 +58,7 @@ def _sentences(metrics: Mapping[str, Any]) -> Iterator[str]:
     yield f"{len(clients)} clients keep {kept:,} of {total:,} samples{share}."
     for row in metrics["comparisons"]:
         if row["measure"] == "nll" and row["other"] == "mixed":
-            yield f"On {row['domain']}: {row['verdict'].replace('mixed', 'the model of all samples')}."
+            yield f"On {row['domain']}, trained on the selected samples against all: {row['verdict']}."
 
 
 def _places(anchors: Path, threshold: Threshold) -> dict[str, Markup]:

@@ -151,12 +151,12 @@
     const by = { owner: "by you", check: "by a check", threshold: "by the threshold" }[data.by[row]];
     sheet.replaceChildren(title, make("div", "", "facts", make("span", kept ? "kept" : "dropped", kept ? "chip kept" : "chip"),
       make("span", `${by}; score ${shown(data.score[row])}; domain ${data.domains[data.domain[row]]}`)), make("p", `${reason}.`, "note"));
-    for (const [role, text] of earlier) section(`Earlier turn, ${role}`, make("p", text, "text"));
-    section("Prompt", make("p", prompt, "text"));
-    section("Response", make("p", response, "text"));
+    for (const [role, text] of earlier) section(`Earlier turn, ${role}`, make("p", text, "quote"));
+    section("Prompt", make("p", prompt, "quote"));
+    section("Response", make("p", response, "quote"));
     if (Object.keys(data.features).length) section("Features (● this sample; band: most clean samples; line: their median)", bars(row));
     const near = clean && clean[data.nearest[row]];
-    if (near) section(`Nearest clean sample, by shared words (likeness ${data.likeness[row]} of 1): ${near[0]}`, make("p", `${near[1]}\n\n${near[2]}`, "text"));
+    if (near) section(`Nearest clean sample, by shared words (likeness ${data.likeness[row]} of 1): ${near[0]}`, make("p", `${near[1]}\n\n${near[2]}`, "quote"));
     const copies = (members.get(data.group[row]) || []).filter((other) => other !== row);
     if (copies.length) {
       section(`Near-copies (${copies.length})`, ...copies.slice(0, 20).map(opener));
@@ -171,6 +171,7 @@
       sheet.append(all);
     }
     if (!dialog.open) dialog.showModal();
+    sheet.focus();
     dialog.scrollTop = 0;
   };
   const turn = (step) => {
