@@ -81,7 +81,7 @@ def measured(browser: Any, folder: Path, count: int) -> dict[str, float]:
     result["all texts (s)"] = time.perf_counter() - start
     for name, action in ACTIONS.items():
         result[name] = page.evaluate(ACT, action) / 1000
-        if not action[1] == "click":
+        if action[1] != "click":
             page.evaluate(ACT, (action[0], ""))
     page.close()
     return result
