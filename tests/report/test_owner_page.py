@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,8 @@ from clues.report.owner_page import write_owner_page
 from clues.report.packing import packed
 from clues.report.run_page import write_run_page
 from clues.report.sent import read_sent
+from clues.selection.threshold import Threshold
+from clues.silo.review import reviewed
 from report.made import EVIL, METRICS, owner_data, sample
 
 
@@ -136,3 +139,13 @@ def test_both_pages_work_in_a_browser(tmp_path, browser):
     assert "what is a bone 2999" in page.locator("#body .active").inner_text()
     assert page.evaluate("window.ran") is None
     assert errors == []
+
+
+@pytest.mark.parametrize("decisions", [{}, {0: False, 59: True}, dict.fromkeys(range(60), False)])
+@pytest.mark.parametrize("rule", [Threshold("ratio", share={"me": 0.5}), Threshold("score", 9.0)])
+def test_every_selection_has_a_page(tmp_path, rule, decisions):
+    data = owner_data(tmp_path)
+    chosen = reviewed(replace(data.selection, threshold=rule), decisions)
+    text = write_owner_page(tmp_path, replace(data, selection=chosen)).read_text()
+    assert f"{sum(chosen.kept)} of 60 samples are kept" in text
+    assert ("60 samples were decided by you" in text) == (len(decisions) == 60)

@@ -11,7 +11,7 @@ def page(folder, **changes):
 
 def test_the_run_page_works_without_labels_and_without_tests(tmp_path):
     text = page(tmp_path)
-    assert "1 clients keep 2 of 3 samples (67%)." in text
+    assert "1 client keeps 2 of 3 samples (67%)." in text
     assert '<th scope="row">a</th><td>3</td><td>2</td>' in text
     for absent in ("Models", "Absentees", "Learning curves", "Cost of scoring", "http:", "https:", "<script"):
         assert absent not in text

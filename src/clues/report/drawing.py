@@ -33,7 +33,7 @@ class Axis:
         return cls(low, high, log)
 
     def with_values(self, *values: float) -> Axis:
-        return Axis(min(self.low, *values), max(self.high, *values), self.log)
+        return Axis(min((self.low, *values)), max((self.high, *values)), self.log)
 
     def place(self, value: float) -> float:
         """Where a value is, 0 to 100; a value outside is at the end."""
@@ -117,11 +117,15 @@ def histogram(scores: np.ndarray, kept: np.ndarray, anchors: np.ndarray, limit: 
     axis = Axis.over(scores.tolist(), trim=0.002 if len(scores) > 1000 else 0).with_values(*anchors.tolist())
     axis = axis if limit is None else axis.with_values(limit)
     bins = min(60, max(12, round(2 * len(scores) ** (1 / 3)) * 2))
-    edges = np.linspace(axis.low, axis.high, bins + 1)
+    width = (axis.high - axis.low) / bins
+    start = axis.low if limit is None else limit - width * np.ceil((limit - axis.low) / width)  # the limit is an edge
+    edges = start + width * np.arange(np.ceil((axis.high - start) / width) + 1)
+    bins = len(edges) - 1
     place = np.clip(np.digitize(scores, edges) - 1, 0, bins - 1)
     low, high = (np.bincount(place[kept == which], minlength=bins) for which in (False, True))
     most = int((low + high).max())
     said = f"{int(kept.sum())} samples are kept and {int((~kept).sum())} dropped; scores from {number(axis.low)} to "
+    axis = Axis(float(edges[0]), float(edges[-1]))
     plot = Plot(f"Distribution of scores: {said}{number(axis.high)}.", axis, Axis(-0.12 * most, 1.12 * most))
     for left, right, below, above in zip(edges[:-1], edges[1:], low.tolist(), high.tolist(), strict=True):
         plot.bar("dropped", left, right, 0, below)

@@ -55,10 +55,10 @@ def _sentences(metrics: Mapping[str, Any]) -> Iterator[str]:
     clients = metrics["clients"].values()
     total, kept = sum(c["samples"] for c in clients), sum(c["selection"]["kept"] for c in clients)
     share = f" ({kept / total:.0%})" if total else ""
-    yield f"{len(clients)} clients keep {kept:,} of {total:,} samples{share}."
+    yield f"{len(clients)} client{'s keep' if len(clients) != 1 else ' keeps'} {kept:,} of {total:,} samples{share}."
     for row in metrics["comparisons"]:
         if row["measure"] == "nll" and row["other"] == "mixed":
-            yield f"On {row['domain']}, trained on the selected samples against all: {row['verdict']}."
+            yield f"Models of the selected and of all samples, on {row['domain']}: {row['verdict']}."
 
 
 def _places(anchors: Path, threshold: Threshold) -> dict[str, Markup]:

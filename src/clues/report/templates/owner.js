@@ -124,10 +124,10 @@
     return button;
   };
   const bars = (row) => {
-    const list = make("dl", "", "bars");
+    const list = make("div", "", "bars");
     for (const [name, values] of Object.entries(data.features)) {
       const [low, high, under, middle, over] = data.bands[name], span = high - low || 1;
-      const at = (value) => 100 * Math.max(0, Math.min(1, (value - low) / span)), track = make("dd", "", "track");
+      const at = (value) => 100 * Math.max(0, Math.min(1, (value - low) / span)), track = make("div", "", "track");
       track.setAttribute("role", "img");
       track.setAttribute("aria-label", `${name}: ${shown(values[row])}; most clean samples are between ${shown(under)} and ${shown(over)}`);
       for (const [kind, left, width] of [["band", at(under), at(over) - at(under)], ["mid", at(middle)], ["own", at(values[row])]]) {
@@ -136,7 +136,7 @@
         if (width !== undefined) mark.style.width = `${Math.max(width, 0.6)}%`;
         track.append(mark);
       }
-      list.append(make("dt", name), track, make("dd", shown(values[row]), "num"));
+      list.append(make("span", name), track, make("span", shown(values[row]), "num"));
     }
     return list;
   };
