@@ -45,7 +45,8 @@ def demo(
     set_: Set = None,
 ) -> None:
     """Run the whole method at small scale: four clients, two fields, the embedded model, real data."""
-    from clues.commands.tables import evaluation_tables, remark, selection_table, show, variants_table
+    from clues.commands.report import report_run
+    from clues.commands.tables import evaluation_tables, remark, selection_table, show, show_pages, variants_table
     from clues.lab.demo import data_folder, write_demo_data
     from clues.lab.demo import demo as recipe
 
@@ -56,6 +57,8 @@ def demo(
     rule = f"{settings.scoring.method}, {metrics['threshold']['rule']}"
     show(selection_table(metrics, f"Selection ({rule})"), variants_table(metrics), *evaluation_tables(metrics))
     print(remark(metrics))
+    report_run(out, settings)
+    show_pages(out)
 
 
 @app.command(epilog="Example: clues run runs/demo/config.toml --set collaboration.mode=federated --out runs/federated")
@@ -70,11 +73,12 @@ def run(
 ) -> None:
     """Run a collaboration: score, select, train together, evaluate."""
     from clues.commands.run import run as recipe
-    from clues.commands.tables import comparison_tables, evaluation_tables, selection_table, show
+    from clues.commands.tables import comparison_tables, evaluation_tables, selection_table, show, show_pages
 
     settings = _run_settings(config, out, engine, set_)
     metrics = recipe(settings, Path(settings.out))
     show(selection_table(metrics, "Selection"), *evaluation_tables(metrics), *comparison_tables(metrics))
+    show_pages(Path(settings.out))
 
 
 @app.command(epilog="Example: clues compare experiments/two-domains.toml --out runs/two-domains")
@@ -164,9 +168,9 @@ def select(
     ] = None,
     set_: Set = None,
 ) -> None:
-    """Keep the samples whose score reaches the threshold; writes kept.jsonl, dropped.jsonl, selection.json."""
+    """Keep the samples whose score reaches the threshold; writes kept.jsonl, dropped.jsonl, report.html."""
     from clues.commands.score import select as recipe
-    from clues.commands.tables import facts_table, flat, show
+    from clues.commands.tables import facts_table, flat, show, show_pages
     from clues.settings import SelectSettings, validated
 
     values = {
@@ -177,6 +181,20 @@ def select(
     settings = validated(SelectSettings, values, set_ or [])
     result = recipe(folder, settings.selection, labels=settings.labels, decisions=settings.reviewed)
     show(facts_table(f"Selection in {folder}", flat(result)))
+    show_pages(folder)
+
+
+@app.command(epilog="Example: clues report runs/demo")
+@_command
+def report(
+    folder: Annotated[Path, typer.Argument(help="A folder written by clues run, demo or select.")],
+) -> None:
+    """Write the pages of a run or of a selection again: the coordinator's, and one for each data owner."""
+    from clues.commands.report import report as recipe
+    from clues.commands.tables import show_pages
+
+    recipe(folder)
+    show_pages(folder)
 
 
 @app.command(epilog="Example: clues suggest runs/mine --count 20")

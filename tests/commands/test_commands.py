@@ -97,6 +97,11 @@ def test_score_then_select(clues, tiny_model, files):
         assert row == originals.pop(row["id"])
         assert (extra["score"] >= found["threshold"]) == extra["reason"].startswith("score ≥")
     assert not originals
+    page = (out / "report.html").read_bytes()
+    (out / "report.html").unlink()
+    assert str(out / "report.html") in clues("report", out).stdout
+    assert (out / "report.html").read_bytes() == page
+    assert "holds neither metrics.json nor selection.json" in clues("report", files, code=2).stderr
 
 
 def test_other_batch_size_and_a_second_process_give_the_same_scores(clues, tiny_model, files):
@@ -389,7 +394,14 @@ def test_decisions_in_a_clients_folder_count_when_the_run_is_repeated(clues, con
     assert kept[0] not in now
     client = json.loads((tmp_path / "run/metrics.json").read_text())["clients"]["a"]
     assert client["selection"]["reviewed"] == len(marks)  # a count is all that leaves
-    assert not any(name in (tmp_path / "run/metrics.json").read_text() for name in (*dropped, kept[0]))
+    for file in ("metrics.json", "report.html"):
+        assert not any(name in (tmp_path / "run" / file).read_text() for name in (*dropped, kept[0]))
+    assert (
+        f"{len(marks)} sample{'s were' if dropped else ' was'} decided by you" in (folder / "report.html").read_text()
+    )
+    pages = {file: file.read_bytes() for file in (tmp_path / "run").rglob("report.html")}
+    clues("report", tmp_path / "run")
+    assert pages == {file: file.read_bytes() for file in (tmp_path / "run").rglob("report.html")}
 
 
 def check_quality_weights(out, merge_weights):
@@ -601,6 +613,7 @@ def test_help_shows_examples(clues):
         "run",
         "score",
         "select",
+        "report",
         "train",
         "merge",
         "evaluate",

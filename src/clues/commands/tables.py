@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +19,12 @@ def show(*tables: Table) -> None:
     console = Console(file=sys.stdout, width=width, markup=False, emoji=False)
     for table in tables:
         console.print(table)
+
+
+def show_pages(folder: Path) -> None:
+    """Name the pages of a run or of a selection. An owner's page is in the owner's folder."""
+    for page in (folder / "report.html", *sorted(folder.glob("clients/*/report.html"))):
+        print(f"Page: {page}")
 
 
 def selection_table(metrics: Mapping[str, Any], title: str) -> Table:

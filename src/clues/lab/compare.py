@@ -16,7 +16,8 @@ from clues.io.run_folder import refuse_other_run
 from clues.lab.rows import Row, cost_rows, model_rows, selection_rows
 from clues.lab.tables import markdown, tables
 from clues.methods.registry import only_used
-from clues.report.pages import write_compare_page, write_run_page
+from clues.report.pages import write_compare_page
+from clues.report.run_page import write_run_page
 from clues.settings import CompareSettings, RunSettings, read_toml, validated
 from clues.version import __version__
 
@@ -152,7 +153,7 @@ def _run_once(planned: _Planned) -> dict[str, Any]:
     if metrics.get("version") == __version__:  # results of different versions are not compared
         return metrics
     metrics = collaborate(planned.settings, planned.out, stores=planned.stores)
-    write_run_page(planned.out / "report.html", metrics, planned.settings.model_dump(mode="json"))
+    write_run_page(planned.out, metrics, planned.settings.model_dump(mode="json"))
     return metrics
 
 
