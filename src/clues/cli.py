@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from clues.cli_bench import app as bench_app
+from clues.cli_inspect import app as inspect_app
 from clues.commands.guard import command as _command
 from clues.commands.options import Anchors, Labels, Model, Seed, Set, Validation, names
 from clues.errors import ConfigError
@@ -19,7 +20,6 @@ from clues.settings import CheckName, Rule
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Select good fine-tuning data: score private samples by gradients, keep the good ones, train together.",
@@ -27,6 +27,7 @@ app = typer.Typer(
 models_app = typer.Typer(no_args_is_help=True, help="The embedded model.")
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app)
+app.add_typer(inspect_app)
 
 
 @app.command(epilog="Example: clues demo --out runs/demo")
@@ -109,7 +110,7 @@ def score(
         list[str] | None, typer.Option(help="Held-out tests that the samples should not contain; repeatable.")
     ] = None,
     model: Model = None,
-    method: Annotated[str | None, typer.Option(help="Scoring method; --method help lists all.")] = None,
+    method: Annotated[str | None, typer.Option(help="Scoring method; clues methods lists all.")] = None,
     trajectory: Annotated[str | None, typer.Option(help="Score along this existing trajectory.")] = None,
     adapter: Annotated[str | None, typer.Option(help="Score at this adapter only.")] = None,
     train: Annotated[bool, typer.Option("--train", help="Train a trajectory first (default).")] = False,

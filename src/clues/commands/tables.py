@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from clues.methods.registry import Method
 from clues.report.pages import EVALUATED, compared
 
 
@@ -94,6 +95,26 @@ def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
     table = _table(title, ["", ""])
     for key, value in facts.items():
         table.add_row(key, _number(value) if isinstance(value, float | None) else str(value))
+    return table
+
+
+def texts_table(title: str, facts: Mapping[str, str]) -> Table:
+    """A row per fact, whose text may take several lines."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    for key, value in facts.items():
+        table.add_row(key, value)
+    return table
+
+
+def methods_table(methods: Mapping[str, Method]) -> Table:
+    """A row per scoring method."""
+    columns = ["method", "score", "source", "passes of a sample", "needs training on"]
+    table = Table(title="Scoring methods, for --method", title_justify="left")
+    for column in columns:
+        table.add_column(column)
+    needs = {"private": "the samples", "validation": "the validation set", "none": "nothing"}
+    for name, method in methods.items():
+        table.add_row(name, method.title, method.source, method.cost, needs[method.trajectory])
     return table
 
 

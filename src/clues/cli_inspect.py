@@ -1,0 +1,35 @@
+"""The commands that look at methods and results: part of the command line in `cli.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clues.commands.guard import command as _command
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: clues methods")
+@_command
+def methods() -> None:
+    """List the scoring methods: what they measure, their papers, their cost, and the training they need."""
+    from clues.commands.tables import methods_table, show
+    from clues.methods.registry import METHODS
+
+    show(methods_table(METHODS))
+
+
+@app.command(epilog="Example: clues explain runs/mine sample-17")
+@_command
+def explain(
+    folder: Annotated[Path, typer.Argument(help="A folder that clues select wrote, or RUN/clients/NAME.")],
+    identity: Annotated[str, typer.Argument(metavar="ID", help="The id of a sample.")],
+) -> None:
+    """Say why one sample was kept or dropped: score, features against good samples, checks, near-copies."""
+    from clues.commands.explain import explain as recipe
+    from clues.commands.tables import show, texts_table
+
+    show(texts_table(identity, recipe(folder, identity)))

@@ -1,0 +1,90 @@
+"""Commands that look at methods and results."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from clues.cli import app
+from clues.methods.registry import METHODS
+
+FAST = ["--set", "training.steps=2", "--set", "lora.r=2"]
+
+
+def call(*arguments: object, code: int = 0):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return result
+
+
+def words(result) -> str:
+    """The text of a table, without its lines and line breaks."""
+    return " ".join(part for part in result.stdout.replace("│", " ").split() if part.strip("─╭╮╰╯├┤┬┴┼━┏┓┃"))
+
+
+def score(folder, tiny_model, write_samples, *more):
+    """A scored folder: of nine samples, one is unusable and two are equal."""
+    file = write_samples("own.jsonl", 8)
+    first = json.loads(file.read_text().splitlines()[0])
+    file.write_text(file.read_text() + json.dumps(first | {"id": "again"}) + '\n{"id": "bad", "prompt": "x"}\n')
+    public = ["--validation", write_samples("val.jsonl", 3), "--anchors", write_samples("anchors.jsonl", 4)]
+    call("score", file, *public, "--out", folder, "--model", tiny_model, *FAST, *more)
+    return folder
+
+
+def test_methods_lists_all_with_paper_cost_and_training():
+    shown = words(call("methods"))
+    assert all(name in shown for name in METHODS)
+    assert "arXiv 2310.00902 3 with gradients at" in shown
+
+
+def test_explain_says_why_a_sample_is_kept_or_dropped(tmp_path, tiny_model, write_samples):
+    folder = score(tmp_path / "run", tiny_model, write_samples)
+    assert "nothing is selected yet; run clues select" in call("explain", folder, "own.jsonl-1", code=2).stderr
+    (folder / "decisions.jsonl").write_text('{"id": "own.jsonl-1", "quality": "low", "remark": "too [short]"}\n')
+    call("select", folder)
+    rows = [json.loads(line) for name in ("kept", "dropped") for line in (folder / f"{name}.jsonl").open()]
+    verdicts = {row["clues"]["id"]: row["clues"] for row in rows}
+    shown = words(call("explain", folder, "own.jsonl-1"))
+    assert "decision dropped why judged low quality by its owner your decision low (too [short])" in shown
+    assert f"score {verdicts['own.jsonl-1']['score']:.3f}" in shown
+    assert "near-copies none" in shown
+    for name in ("agreement", "likeness", "ending", "relevance"):
+        assert f" {name} " in shown
+    assert "near-copies again" in words(call("explain", folder, "own.jsonl-0"))
+    assert "cannot be used" in words(call("explain", folder, "bad"))
+    assert "did you mean again?" in call("explain", folder, "agian", code=2).stderr
+    assert "is the id of no sample" in call("explain", folder, "§", code=2).stderr
+
+
+def test_features_are_told_in_standard_deviations_of_the_anchors(tmp_path, tiny_model, write_samples):
+    folder = score(tmp_path / "run", tiny_model, write_samples, "--method", "length")
+    call("select", folder)
+    import pyarrow.parquet
+
+    samples, anchors = (pyarrow.parquet.read_table(folder / f"{n}.parquet") for n in ("scores", "anchors"))
+    own = dict(zip(samples["id"].to_pylist(), samples["score"].to_pylist(), strict=True))["own.jsonl-2"]
+    values = anchors["score"].to_pylist()
+    mean = sum(values) / len(values)
+    spread = (sum((value - mean) ** 2 for value in values) / len(values)) ** 0.5
+    shown = words(call("explain", folder, "own.jsonl-2"))
+    assert f"score against the anchors {(own - mean) / spread:+.1f} standard deviations" in shown
+
+
+def test_explain_names_what_is_no_folder_of_a_selection(tmp_path):
+    (tmp_path / "run" / "clients" / "a").mkdir(parents=True)
+    assert "name the folder of one" in call("explain", tmp_path / "run", "x", code=2).stderr
+    assert "run clues score" in call("explain", tmp_path / "none", "x", code=2).stderr
+
+
+@pytest.mark.parametrize(("typed", "wanted"), [("clues expl", "explain"), ("clues score --tra", "--trajectory")])
+def test_a_shell_completes_commands_and_options(typed, wanted):
+    asked = {"_CLUES_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    program = [sys.executable, "-c", "import sys; sys.argv[0] = 'clues'; from clues.cli import main; main()"]
+    shown = subprocess.run(program, env=os.environ | asked, capture_output=True, text=True, check=False)
+    assert wanted in shown.stdout.split()
