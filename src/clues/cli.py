@@ -13,9 +13,10 @@ import typer
 from clues.cli_bench import app as bench_app
 from clues.cli_inspect import app as inspect_app
 from clues.commands.guard import command as _command
-from clues.commands.options import Anchors, Labels, Model, Seed, Set, Validation, names
+from clues.commands.options import Anchors, Json, Labels, Model, Quiet, Seed, Set, Validation, names
 from clues.errors import ConfigError
 from clues.io.processes import is_main_process
+from clues.io.progress import watched
 from clues.settings import CheckName, Rule
 
 app = typer.Typer(
@@ -59,15 +60,18 @@ def run(
     config: Annotated[Path, typer.Argument(help="A TOML settings file.")],
     out: Annotated[Path | None, typer.Option(help="Output folder; overrides the setting 'out'.")] = None,
     engine: Annotated[str | None, typer.Option(help="What carries the messages: in-process.")] = None,
+    quiet: Quiet = False,
+    json: Json = False,
     set_: Set = None,
 ) -> None:
     """Run a collaboration: score, select, train together, evaluate."""
     from clues.commands.run import run as recipe
-    from clues.commands.tables import comparison_tables, evaluation_tables, selection_table, show
+    from clues.commands.tables import comparison_tables, evaluation_tables, present, selection_table
 
     settings = _run_settings(config, out, engine, set_)
     metrics = recipe(settings, Path(settings.out))
-    show(selection_table(metrics, "Selection"), *evaluation_tables(metrics), *comparison_tables(metrics))
+    tables = [selection_table(metrics, "Selection"), *evaluation_tables(metrics), *comparison_tables(metrics)]
+    present(metrics, *tables)
 
 
 @app.command(epilog="Example: clues compare experiments/two-domains.toml --out runs/two-domains")
@@ -78,12 +82,16 @@ def compare(
     also: Annotated[
         list[Path] | None, typer.Option(help="A settings file that overrides the experiment's; repeatable.")
     ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
     set_: Set = None,
 ) -> None:
     """Compare methods × collaborations × variants × seeds and all thresholds; continues an interrupted comparison."""
+    from clues.commands.tables import present
     from clues.lab.compare import compare as recipe
 
-    print(recipe([experiment, *(also or [])], out, overrides=set_ or []))
+    text = recipe([experiment, *(also or [])], out, overrides=set_ or [])
+    present(text, text)
 
 
 @app.command(epilog="Example: clues validate runs/demo/config.toml")
@@ -118,11 +126,13 @@ def score(
         int | None, typer.Option(min=1, help="Maximum samples per batch; affects speed only.")
     ] = None,
     seed: Seed = 1,
+    quiet: Quiet = False,
+    json: Json = False,
     set_: Set = None,
 ) -> None:
     """Score samples; trains a trajectory on them first, unless one is given."""
     from clues.commands.score import score as recipe
-    from clues.commands.tables import facts_table, flat, show
+    from clues.commands.tables import facts_table, flat, present
     from clues.settings import ScoreSettings, validated
 
     if train and (trajectory or adapter):
@@ -138,9 +148,11 @@ def score(
         "scoring": {name: value for name, value in (("method", method), ("batch_size", batch_size)) if value},
         **_model(model),
     }
-    summary = recipe(validated(ScoreSettings, values, set_ or []), out)
+    settings = validated(ScoreSettings, values, set_ or [])
+    with watched(out):
+        summary = recipe(settings, out)
     if is_main_process():
-        show(facts_table(f"Scores in {out}", flat(summary)))
+        present(summary, facts_table(f"Scores in {out}", flat(summary)))
 
 
 @app.command(epilog="Example: clues select runs/mine --threshold anchor-mean --labels mixed.labels.jsonl")
@@ -188,13 +200,24 @@ def suggest(
 
 @app.command(epilog="Example: clues train kept.jsonl --out runs/model")
 @_command
-def train(samples: str, out: Path = typer.Option(...), model: Model = None, seed: Seed = 1, set_: Set = None) -> None:
+def train(
+    samples: str,
+    out: Path = typer.Option(...),
+    model: Model = None,
+    seed: Seed = 1,
+    quiet: Quiet = False,
+    json: Json = False,
+    set_: Set = None,
+) -> None:
     """Fine-tune a LoRA adapter on a file; transformers and PEFT load OUT/adapter as it is."""
+    from clues.commands.tables import present
     from clues.commands.train import train as recipe
     from clues.settings import TrainSettings, validated
 
     settings = validated(TrainSettings, {"seed": seed, "samples": samples, **_model(model)}, set_ or [])
-    print(f"Adapter: {recipe(settings, out)}")
+    with watched(out):
+        adapter = recipe(settings, out)
+    present({"adapter": str(adapter)}, f"Adapter: {adapter}")
 
 
 @app.command(epilog="Example: clues merge runs/a/adapter runs/b/adapter --method exact --out merged")

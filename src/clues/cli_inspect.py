@@ -33,3 +33,18 @@ def explain(
     from clues.commands.tables import show, texts_table
 
     show(texts_table(identity, recipe(folder, identity)))
+
+
+@app.command(epilog="Example: clues status runs/demo")
+@_command
+def status(
+    folder: Annotated[Path, typer.Argument(help="A folder that clues run, score or train writes.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say how far a run is, which may be under way: clients and phases, rounds, the last error."""
+    from clues.commands.status import status as recipe
+    from clues.commands.tables import present, texts_table
+    from clues.io.live import board_table
+
+    found = recipe(folder)
+    present(found.as_dict(), texts_table(str(folder), found.facts), board_table(found.board))

@@ -8,9 +8,13 @@ import subprocess
 import sys
 
 import pytest
+import tomli_w
 from typer.testing import CliRunner
 
 from clues.cli import app
+from clues.commands.status import status
+from clues.io import progress
+from clues.io.events import Event
 from clues.methods.registry import METHODS
 
 FAST = ["--set", "training.steps=2", "--set", "lora.r=2"]
@@ -88,3 +92,68 @@ def test_a_shell_completes_commands_and_options(typed, wanted):
     program = [sys.executable, "-c", "import sys; sys.argv[0] = 'clues'; from clues.cli import main; main()"]
     shown = subprocess.run(program, env=os.environ | asked, capture_output=True, text=True, check=False)
     assert wanted in shown.stdout.split()
+
+
+@pytest.fixture
+def collaboration(tmp_path, tiny_model, write_samples):
+    """The settings file of a small run of two clients."""
+    public = {key: [str(write_samples(f"{key}.jsonl", 3))] for key in ("validation", "anchors")}
+    clients = [{"id": name, "data": str(write_samples(f"{name}.jsonl", 6))} for name in ("a", "b")]
+    values = {**public, "clients": clients, "model": {"id": str(tiny_model)}, "lora": {"r": 2}}
+    values |= {"training": {"steps": 2}, "evaluation": {"tests": [str(write_samples("tests.jsonl", 2))]}}
+    (tmp_path / "run.toml").write_text(tomli_w.dumps({**values, "collaboration": {"mode": "federated", "rounds": 2}}))
+    return tmp_path / "run.toml"
+
+
+def test_status_of_a_run_under_way_and_after(collaboration, tmp_path):
+    out, seen = tmp_path / "run", {}
+
+    def look(event):
+        if (event.event, event.client, event.phase) == ("begin", "b", "scoring"):
+            seen.update(status(out).as_dict())
+
+    with progress._listening(look):
+        result = call("run", collaboration, "--out", out, "--json")
+    assert seen["state"].startswith("under way, last heard 0 s ago")
+    assert seen["clients"]["a"]["scoring"] == "done" and "selection" not in seen["clients"]["a"]
+    assert seen["rounds"] == "Round 2 of 2 on 'mixed' is done."
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert events[-1]["event"] == "result" and set(events[-1]["result"]["clients"]) == {"a", "b"}
+    assert any(
+        event["client"] == "a" and event["phase"] == "training" and (event["loss"] or 0) > 0 for event in events[:-1]
+    )
+    after = json.loads(call("status", out, "--json").stdout)["result"]
+    assert after["state"].startswith("finished")
+    assert {"checking", "scoring", "selection", "training"} <= set(after["clients"]["b"])
+    assert set(after["clients"]["b"].values()) == {"done"}
+    assert "Round 2 of 2 on 'selected' is done." in words(call("status", out))
+
+
+def test_status_of_runs_that_failed_or_were_stopped_or_not_recorded(collaboration, tmp_path):
+    out, file = tmp_path / "run", tmp_path / "run" / "progress.jsonl"
+    call(
+        "run",
+        collaboration,
+        "--out",
+        out,
+        "--quiet",
+        "--set",
+        "collaboration.train=false",
+        "--set",
+        "evaluation.arms=['base']",
+    )
+    old = Event(event="begin", client="a", phase="scoring", time="2020-01-01T00:00:00+00:00").line()
+    file.write_text(Event(event="start", clients=("a", "b")).line() + "\n" + old + "\n")
+    assert "stopped, as nothing was heard for" in status(out).facts["state"]
+    file.write_text(Event(event="error", note="it is full.").line() + "\n")
+    assert status(out).facts["state"].startswith("failed") and status(out).facts["last error"] == "it is full."
+    file.unlink()
+    assert status(out).facts["state"] == "finished"
+    assert status(out).as_dict()["clients"]["a"] == {"scoring": "done", "selection": "done"}
+    assert "holds no run (yet)" in call("status", tmp_path / "nothing", code=2).stderr
+
+
+def test_quiet_prints_the_result_alone(collaboration, tmp_path):
+    assert "give one of the two" in call("run", collaboration, "--quiet", "--json", code=2).stderr
+    result = call("run", collaboration, "--out", tmp_path / "run", "--quiet")
+    assert result.stderr == "" and "Selection" in result.stdout

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from clues.collaboration.local import collaborate
+from clues.io.progress import watched
 from clues.report.pages import write_run_page
 from clues.settings import RunSettings
 
@@ -16,6 +17,7 @@ def run(settings: RunSettings, out: Path) -> dict[str, Any]:
     Raises:
         CluesError: settings or data are wrong (before anything heavy), or a client failed.
     """
-    metrics = collaborate(settings, out)
+    with watched(out, clients=[client.id for client in settings.clients]):
+        metrics = collaborate(settings, out)
     write_run_page(out / "report.html", metrics, settings.model_dump(mode="json"))
     return metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from clues.io.progress import reports_json
 from clues.methods.registry import Method
 from clues.report.pages import EVALUATED, compared
 
@@ -19,6 +21,18 @@ def show(*tables: Table) -> None:
     console = Console(file=sys.stdout, width=width, markup=False, emoji=False)
     for table in tables:
         console.print(table)
+
+
+def present(result: Any, *shown: Table | str) -> None:
+    """Print a result as tables and texts or, with --json, as one line."""
+    if reports_json():
+        print(json.dumps({"event": "result", "result": result}, ensure_ascii=False))
+        return
+    for each in shown:
+        if isinstance(each, str):
+            print(each)
+        else:
+            show(each)
 
 
 def selection_table(metrics: Mapping[str, Any], title: str) -> Table:

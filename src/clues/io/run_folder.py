@@ -12,6 +12,7 @@ from typing import Any
 from clues.errors import OutputError
 from clues.io.digests import value_digest
 from clues.io.files import without_none, write_json, write_toml
+from clues.io.progress import claimed
 from clues.version import __version__
 
 
@@ -24,6 +25,7 @@ def claim_folder(folder: Path, config: Mapping[str, Any]) -> None:
     refuse_other_run(folder, config)
     if not (folder / "config.toml").is_file():
         write_toml(folder / "config.toml", without_none(config))
+    claimed(folder)
 
 
 def refuse_other_run(folder: Path, config: Mapping[str, Any]) -> None:

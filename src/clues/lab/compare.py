@@ -11,7 +11,7 @@ from typing import Any
 from clues.collaboration.local import collaborate
 from clues.errors import ConfigError
 from clues.io.files import read_json, replace_whole, write_rows
-from clues.io.progress import say
+from clues.io.progress import say, watched
 from clues.io.run_folder import refuse_other_run
 from clues.lab.rows import Row, cost_rows, model_rows, selection_rows
 from clues.lab.tables import markdown, tables
@@ -151,7 +151,8 @@ def _run_once(planned: _Planned) -> dict[str, Any]:
     metrics: dict[str, Any] = read_json(finished) if finished.is_file() else {}
     if metrics.get("version") == __version__:  # results of different versions are not compared
         return metrics
-    metrics = collaborate(planned.settings, planned.out, stores=planned.stores)
+    with watched(planned.out, clients=[client.id for client in planned.settings.clients]):
+        metrics = collaborate(planned.settings, planned.out, stores=planned.stores)
     write_run_page(planned.out / "report.html", metrics, planned.settings.model_dump(mode="json"))
     return metrics
 

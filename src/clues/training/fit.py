@@ -94,6 +94,7 @@ def fit(
             data_collator=_collate,
             callbacks=callbacks,
         )
+        progress.trainer = trainer
         trainer.proximal_mu, trainer.in_order = training.proximal_mu, training.in_order
         if watch:
             trainer.add_callback(watch(trainer))
@@ -109,6 +110,7 @@ class _LossPerSample(Trainer):
 
     proximal_mu = 0.0
     in_order = False
+    loss: float | None = None  # of the last micro-batch
     loss_counts = "samples"
 
     def __init__(self, **arguments: Any) -> None:
@@ -123,9 +125,10 @@ class _LossPerSample(Trainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], *_: Any, **__: Any) -> Tensor:
         loss = sample_losses(model, inputs["input_ids"], inputs["attention_mask"], inputs["labels"]).mean()
-        if not torch.isfinite(loss):
+        self.loss = loss.item()
+        if not math.isfinite(self.loss):
             raise TrainingError(
-                f"training: the loss is {loss.item()} at step {self.state.global_step + 1}; "
+                f"training: the loss is {self.loss} at step {self.state.global_step + 1}; "
                 "lower training.learning_rate or use model.dtype float32."
             )
         if self.proximal_mu:
