@@ -22,15 +22,18 @@ from clues.models.adapters import attached, load_adapter, save_adapter
 from clues.models.base import load_base
 from clues.settings import EvaluateSettings, MergeSettings, SiloSettings, TrainSettings
 from clues.silo.silo import Silo
+from clues.training.reporting import check_reporting
 
 
 def train(settings: TrainSettings, out: Path) -> Path:
     """Fine-tune an adapter on a file; returns its folder, `out`/adapter. The trajectory lies beside it."""
-    samples = read_private(settings.samples, settings.data).samples
+    private, _ = all_of(
+        lambda: read_private(settings.samples, settings.data), lambda: check_reporting(settings.training.report_to)
+    )
     claim_folder(out, settings.model_dump(mode="json"))
     write_provenance(out)
     base = load_base(settings.model)
-    tokens = tokenize(samples, base, settings.data)
+    tokens = tokenize(private.samples, base, settings.data)
     job = Job(base=base, private=tokens, public=Public.none(), settings=SiloSettings.of(settings))
     trained = Silo(job, folder=out).trajectory()
     replace_whole(out / "adapter", lambda part: save_adapter(trained.state, settings.lora, base, part))

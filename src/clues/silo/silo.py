@@ -219,7 +219,11 @@ class Silo:
     def _training(self) -> Training:
         settings = self.job.settings
         return Training(
-            lora=settings.lora, settings=settings.training, seed=settings.seed, what="training the trajectory"
+            lora=settings.lora,
+            settings=settings.training,
+            seed=settings.seed,
+            what="training the trajectory",
+            logs=self.folder and self.folder / "logs",
         )
 
     def _show(self, stored: Path, name: str) -> None:
