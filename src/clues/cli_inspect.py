@@ -1,4 +1,4 @@
-"""The commands that look at methods and results: part of the command line in `cli.py`."""
+"""The commands that look at methods and results, and hand them on: part of the command line in `cli.py`."""
 
 from __future__ import annotations
 
@@ -48,3 +48,16 @@ def status(
 
     found = recipe(folder)
     present(found.as_dict(), texts_table(str(folder), found.facts), board_table(found.board))
+
+
+@app.command(epilog="Example: clues export runs/mine --format trl --out runs/for-trl")
+@_command
+def export(
+    folder: Annotated[Path, typer.Argument(help="A folder that clues select wrote, or RUN/clients/NAME.")],
+    form: Annotated[str, typer.Option("--format", help="datasets, trl, axolotl or llama-factory.")],
+    out: Annotated[Path, typer.Option(help="Output folder.")],
+) -> None:
+    """Write the kept samples for another training tool, and print the snippet that starts it."""
+    from clues.commands.export import export as recipe
+
+    print(recipe(folder, form, out))
