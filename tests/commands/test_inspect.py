@@ -127,6 +127,9 @@ def test_status_of_a_run_under_way_and_after(collaboration, tmp_path):
     assert {"checking", "scoring", "selection", "training"} <= set(after["clients"]["b"])
     assert set(after["clients"]["b"].values()) == {"done"}
     assert "Round 2 of 2 on 'selected' is done." in words(call("status", out))
+    for adapter in ("global", "adapters/mixed"):
+        card = (out / "server" / adapter / "README.md").read_text()
+        assert "2 clients" in card and str(tmp_path) not in card
 
 
 def test_status_of_runs_that_failed_or_were_stopped_or_not_recorded(collaboration, tmp_path):

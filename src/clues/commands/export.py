@@ -11,8 +11,6 @@ from clues.report.export import FORMATS, Recipe
 from clues.report.export import export as write
 from clues.settings import DataSettings, LoraSettings, ModelSettings, TrainingSettings, read_toml
 
-EMBEDDED = "HuggingFaceTB/SmolLM2-135M-Instruct"  # the published model that the embedded one comes from
-
 
 def export(folder: Path, form: str, out: Path) -> str:
     """Write the samples that `folder` keeps to `out`; return the snippet that trains on them.
@@ -36,7 +34,7 @@ def export(folder: Path, form: str, out: Path) -> str:
     config = read_toml(own if own.is_file() else folder.parent.parent / "config.toml")
     data, model = DataSettings(**config.get("data", {})), ModelSettings(**config.get("model", {})).id
     recipe = Recipe(
-        model=EMBEDDED if model == embedded.NAME else model,
+        model=embedded.PUBLISHED if model == embedded.NAME else model,
         lora=LoraSettings(**config.get("lora", {})),
         training=TrainingSettings(**config.get("training", {})),
         max_tokens=data.max_tokens,

@@ -7,6 +7,7 @@ from typing import Any
 
 from clues.collaboration.local import collaborate
 from clues.io.progress import watched
+from clues.report.card import write_cards
 from clues.report.pages import write_run_page
 from clues.settings import RunSettings
 
@@ -20,4 +21,5 @@ def run(settings: RunSettings, out: Path) -> dict[str, Any]:
     with watched(out, clients=[client.id for client in settings.clients]):
         metrics = collaborate(settings, out)
     write_run_page(out / "report.html", metrics, settings.model_dump(mode="json"))
+    write_cards(out, metrics, settings.model_dump(mode="json"))
     return metrics

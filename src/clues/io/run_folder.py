@@ -49,9 +49,13 @@ def refuse_other_run(folder: Path, config: Mapping[str, Any]) -> None:
 
 def write_provenance(folder: Path) -> None:
     """Write the versions of the packages; config.toml holds the settings."""
+    write_json(folder / "versions.json", provenance())
+
+
+def provenance() -> dict[str, str]:
+    """The versions of the package, of Python and of the libraries."""
     packages = ("torch", "transformers", "peft", "accelerate", "flwr", "safetensors")
-    facts = {"clues": __version__, "python": platform.python_version(), **{p: version(p) for p in packages}}
-    write_json(folder / "versions.json", facts)
+    return {"clues": __version__, "python": platform.python_version(), **{p: version(p) for p in packages}}
 
 
 def _differences(left: Mapping[str, Any], right: Mapping[str, Any], *, prefix: str = "") -> list[str]:

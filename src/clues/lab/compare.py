@@ -16,6 +16,7 @@ from clues.io.run_folder import refuse_other_run
 from clues.lab.rows import Row, cost_rows, model_rows, selection_rows
 from clues.lab.tables import markdown, tables
 from clues.methods.registry import only_used
+from clues.report.card import write_cards
 from clues.report.pages import write_compare_page, write_run_page
 from clues.settings import CompareSettings, RunSettings, read_toml, validated
 from clues.version import __version__
@@ -154,6 +155,7 @@ def _run_once(planned: _Planned) -> dict[str, Any]:
     with watched(planned.out, clients=[client.id for client in planned.settings.clients]):
         metrics = collaborate(planned.settings, planned.out, stores=planned.stores)
     write_run_page(planned.out / "report.html", metrics, planned.settings.model_dump(mode="json"))
+    write_cards(planned.out, metrics, planned.settings.model_dump(mode="json"))
     return metrics
 
 

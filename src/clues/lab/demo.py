@@ -12,6 +12,7 @@ from clues.io.progress import watched
 from clues.lab.corruption import Corruption
 from clues.lab.definitions import as_records, clinical, financial
 from clues.lab.partition import PUBLIC, Client, Partition, deal, split_public, write_partition
+from clues.report.card import write_cards
 from clues.report.pages import write_run_page
 from clues.settings import RunSettings, validated
 from clues.version import __version__
@@ -34,6 +35,7 @@ def demo(out: Path, *, samples: int, seed: int, overrides: list[str]) -> tuple[R
     with watched(out, clients=list(CLIENTS)):
         metrics = collaborate(settings, out)
     write_run_page(out / "report.html", metrics, settings.model_dump(mode="json"))
+    write_cards(out, metrics, settings.model_dump(mode="json"))
     return settings, metrics
 
 
