@@ -11,21 +11,21 @@ from clues.silo.datasets import select_dataset
 
 
 @overload
-def select(data: str | Path, settings: SelectionSettings = ..., **options: Any) -> dict[str, Any]: ...
+def select(source: str | Path, /, settings: SelectionSettings, **options: Any) -> dict[str, Any]: ...
 @overload
-def select(data: Any, **options: Any) -> Any: ...
+def select(source: Any, /, **options: Any) -> Any: ...
 
 
-def select(data: Any, *arguments: Any, **options: Any) -> Any:
+def select(source: Any, /, *arguments: Any, **options: Any) -> Any:
     """Keep what is worth training on.
 
     Args:
-        data: a folder that `clues.score` wrote, with the arguments of `clues.commands.score.select`; or a
+        source: a folder that `clues.score` wrote, with the arguments of `clues.commands.score.select`; or a
             `datasets.Dataset`, with those of `clues.silo.datasets.select_dataset`.
 
     Returns:
         For a folder, what its selection.json holds; for a data set, its kept rows as a data set.
     """
-    if isinstance(data, str | Path):
-        return select_folder(Path(data), *(arguments or [SelectionSettings()]), **options)
-    return select_dataset(data, *arguments, **options)
+    if isinstance(source, str | Path):
+        return select_folder(Path(source), *arguments, **options)
+    return select_dataset(source, *arguments, **options)
