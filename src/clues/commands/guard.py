@@ -15,7 +15,7 @@ import typer
 
 from clues.errors import CluesError, ConfigError
 from clues.io.processes import process_count
-from clues.io.progress import heartbeat, say, task
+from clues.io.progress import Mode, heartbeat, reporting, say, task
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -28,7 +28,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         try:
             if process_count() > 1 and name != "score":
                 raise ConfigError(f"clues {name}: runs in one process; start it without a launcher.")
-            with heartbeat(), task(f"clues {name}"):
+            with reporting(_mode(**options)), heartbeat(), task(f"clues {name}"):
                 function(*arguments, **options)
         except CluesError as error:
             print(f"Error: {error}", file=sys.stderr)  # not `say`, which prints in the main process only
@@ -49,3 +49,10 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(1) from None
 
     return guarded
+
+
+def _mode(*, quiet: bool = False, json: bool = False, **_: Any) -> Mode:
+    """Raises ConfigError where both options are given."""
+    if quiet and json:
+        raise ConfigError("--quiet, --json: give one of the two; --json prints nothing but JSON lines.")
+    return "json" if json else "quiet" if quiet else "shown"

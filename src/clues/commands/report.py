@@ -9,6 +9,7 @@ from clues.commands.score import report_selection
 from clues.data.samples import read_private, read_public
 from clues.errors import OutputError
 from clues.io.files import read_json
+from clues.report.card import write_cards
 from clues.report.owner_page import OwnerData, write_owner_page
 from clues.report.run_page import write_run_page
 from clues.selection.threshold import Threshold
@@ -33,8 +34,10 @@ def report(folder: Path) -> list[Path]:
 
 
 def report_run(folder: Path, settings: RunSettings) -> list[Path]:
-    """Write the coordinator's page and, of the clients whose folders are on this machine, each owner's own."""
-    page = write_run_page(folder, read_json(folder / "metrics.json"), settings.model_dump(mode="json"))
+    """Write the coordinator's page, a card for every adapter and, of clients on this machine, each owner's own page."""
+    metrics, values = read_json(folder / "metrics.json"), settings.model_dump(mode="json")
+    page = write_run_page(folder, metrics, values)
+    write_cards(folder, metrics, values)
     return [page, *_owners(folder, settings)]
 
 
@@ -43,7 +46,7 @@ def _owners(folder: Path, settings: RunSettings) -> Iterator[Path]:
     public = read_public(validation=settings.validation, anchors=settings.anchors, data=settings.data)
     for client in settings.clients:
         own = folder / "clients" / client.id
-        if not (own / "selection.json").is_file():
+        if client.data is None or not (own / "selection.json").is_file():
             continue
         table, decisions = ScoreTable(own / SAMPLES), own / DECISIONS
         selection = Selection(table, threshold, client.id, drop=settings.selection.drop)

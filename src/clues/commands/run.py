@@ -7,6 +7,7 @@ from typing import Any
 
 from clues.collaboration.local import collaborate
 from clues.commands.report import report_run
+from clues.io.progress import watched
 from clues.settings import RunSettings
 
 
@@ -16,6 +17,7 @@ def run(settings: RunSettings, out: Path) -> dict[str, Any]:
     Raises:
         CluesError: settings or data are wrong (before anything heavy), or a client failed.
     """
-    metrics = collaborate(settings, out)
+    with watched(out, clients=[client.id for client in settings.clients]):
+        metrics = collaborate(settings, out)
     report_run(out, settings)
     return metrics

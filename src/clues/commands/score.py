@@ -26,6 +26,7 @@ from clues.silo.job import make_job
 from clues.silo.review import DECISIONS, read_decisions, reviewed
 from clues.silo.selection import Selection, counts, write_selection
 from clues.silo.silo import ALONE, SAMPLES, Scored, Silo, select_by_anchors
+from clues.training.reporting import check_reporting
 
 
 def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
@@ -44,8 +45,9 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     mute_others()
     once(lambda: refuse_other_run(out, config))
     _refuse_contradictions(settings)
-    _, private, public, tests, base = all_of(
+    _, _, private, public, tests, base = all_of(
         lambda: checked_method(settings.scoring),
+        lambda: check_reporting(settings.training.report_to),
         lambda: read_private(settings.samples, settings.data),
         lambda: read_public(validation=settings.validation, anchors=settings.anchors, data=settings.data),
         lambda: read_many(settings.tests, settings.data),

@@ -9,9 +9,11 @@ from clues.evaluation.figures import Values
 from clues.evaluation.generation import evaluate_answers
 from clues.evaluation.likelihood import evaluate
 from clues.evaluation.test_set import HeldOut
+from clues.io.progress import phase
 from clues.settings import EvaluationSettings
 
 
+@phase("evaluation")
 def evaluate_tests(model: Any, tests: HeldOut, settings: EvaluationSettings, *, what: str = "") -> Values:
     """The values of `evaluate` and `evaluate_choices`, and of `evaluate_answers` if `settings.generate` is above 0.
 

@@ -105,6 +105,7 @@ class TrainingSettings(Settings):
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
     max_grad_norm: Positive = 1.0
     checkpoints: Count = 2
+    report_to: list[Literal["tensorboard", "wandb", "mlflow"]] = []  # who gets losses, in OUT/logs
 
 
 class ScoringSettings(Settings):

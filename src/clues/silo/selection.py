@@ -14,6 +14,7 @@ from torch import Tensor
 
 from clues.data.samples import Private
 from clues.io.files import json_line, replace_whole
+from clues.io.progress import phase
 from clues.methods.default.features import FEATURES
 from clues.selection.threshold import Threshold
 from clues.silo.checked import Checked
@@ -106,6 +107,7 @@ class Selection:
         return self.checked.marked(self.drop)
 
 
+@phase("selection")
 def write_selection(private: Private, selection: Selection, folder: Path) -> None:
     """Write kept.jsonl and dropped.jsonl: the original records, each with its score and the reason.
 
