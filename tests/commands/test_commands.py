@@ -624,7 +624,7 @@ def test_reviewed_samples_overrule_the_score(clues, tiny_model, files):
     (out / "decisions.jsonl").write_text("".join(json.dumps(mark) + "\n" for mark in marks))
     assert re.search(r"reviewed +│ +2 ", clues("select", out).stdout)
     kept = {json.loads(line)["id"]: json.loads(line)["clues"] for line in (out / "kept.jsonl").read_text().splitlines()}
-    assert kept[first]["reason"] == "judged good by its owner"
+    assert kept[first]["reason"] == "kept by the owner"
     assert second not in kept
     clues("suggest", out, "--count", "4")
     again = [json.loads(line)["id"] for line in (out / "to-review.jsonl").read_text().splitlines()]

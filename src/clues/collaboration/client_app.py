@@ -35,8 +35,9 @@ from clues.settings import DataSettings, LoraSettings, RunSettings, SiloSettings
 from clues.silo.checked import Checked
 from clues.silo.job import make_job
 from clues.silo.review import DECISIONS, read_decisions, reviewed
+from clues.silo.scored import SAMPLES
 from clues.silo.selection import Selection, counts, write_selection
-from clues.silo.silo import SAMPLES, Silo
+from clues.silo.silo import Silo
 from clues.silo.tables import ScoreTable
 from clues.training.walk import round_rows
 

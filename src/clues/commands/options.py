@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,8 @@ Seed = Annotated[int, typer.Option(help="Random seed.")]
 Validation = Annotated[list[str], typer.Option(help="Good public samples that show what is wanted; repeatable.")]
 Anchors = Annotated[list[str], typer.Option(help="A few good public samples that set the threshold; repeatable.")]
 Labels = Annotated[str | None, typer.Option(help="Labels (id, quality: good|low, kind), for metrics only.")]
+
+Owner = Annotated[Path, typer.Argument(help="A folder written by clues score, or a client's: RUN/clients/ID.")]
 
 
 def names(names: str) -> list[str]:

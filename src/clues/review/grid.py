@@ -1,0 +1,82 @@
+"""The grid of all samples, to jump to one. Only the rows that are shown travel to the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+from clues.review.session import VERBS, Session
+
+_COLUMNS = [
+    ("mark", "Mark", True),
+    ("score", "Score", True),
+    ("by_score", "By score", False),
+    ("prompt", "Prompt", False),
+]
+_OPEN = """<q-td :props="props"><q-btn flat dense no-caps align="left" class="jump" :label="props.value"
+ @click="$parent.$emit('jump', props.row)" /></q-td>"""
+_LENGTH = 160  # characters of a prompt
+
+
+class Grid:
+    """A dialog with a table of all samples, sorted, searched and paged by the server."""
+
+    def __init__(self, session: Session, jump: Callable[[int], None]) -> None:
+        self.session, self.jump = session, jump
+        self.shown: dict[str, Any] = {"page": 1, "rowsPerPage": 50, "sortBy": "score", "descending": False}
+        with ui.dialog().props("full-width full-height") as self.dialog, ui.card().classes("grid"):
+            with ui.element("div").classes("search"):
+                self.search = ui.input("Search", on_change=self._searched).props(
+                    "outlined dense debounce=300 autofocus"
+                )
+                ui.button("Close", on_click=self.dialog.close).props("flat no-caps")
+            columns = [
+                {"name": name, "label": label, "field": name, "sortable": sortable, "align": "left"}
+                for name, label, sortable in _COLUMNS
+            ]
+            self.table = ui.table(rows=[], columns=columns, row_key="row", pagination=self.shown).props("flat dense")
+            self.table.add_slot("body-cell-prompt", _OPEN)
+            self.table.on("request", self._requested)
+            self.table.on("jump", self._jumped)
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self.dialog.value)
+
+    def open(self) -> None:
+        self._fill()
+        self.dialog.open()
+
+    def _searched(self) -> None:
+        self.shown["page"] = 1
+        self._fill()
+
+    def _requested(self, event: GenericEventArguments) -> None:
+        self.shown |= event.args["pagination"]
+        self._fill()
+
+    def _jumped(self, event: GenericEventArguments) -> None:
+        self.dialog.close()
+        self.jump(int(event.args["row"]))
+
+    def _fill(self) -> None:
+        by_mark, falling = self.shown["sortBy"] == "mark", bool(self.shown["descending"])
+        rows = self.session.found(self.search.value or "", by_mark=by_mark, falling=falling)
+        size = self.shown["rowsPerPage"] or len(rows)
+        start = (self.shown["page"] - 1) * size
+        self.table.pagination = self.shown | {"rowsNumber": len(rows)}
+        self.table.rows = [self._line(row) for row in rows[start : start + size]]
+
+    def _line(self, row: int) -> dict[str, Any]:
+        session = self.session
+        prompt = " ".join(str(session.owner.private.samples[row].context[-1]["content"]).split())
+        return {
+            "row": row,
+            "mark": VERBS.get(session.mark(row).quality, ""),
+            "score": f"{float(session.scores[row]):.3g}",
+            "by_score": "kept" if session.kept[row] else "dropped",
+            "prompt": prompt if len(prompt) <= _LENGTH else f"{prompt[:_LENGTH]}…",
+        }
