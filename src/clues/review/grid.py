@@ -10,12 +10,7 @@ from nicegui.events import GenericEventArguments
 
 from clues.review.session import VERBS, Session
 
-_COLUMNS = [
-    ("mark", "Mark", True),
-    ("score", "Score", True),
-    ("by_score", "By score", False),
-    ("prompt", "Prompt", False),
-]
+_COLUMNS = {"mark": "Mark", "score": "Score", "by_score": "By score", "prompt": "Prompt"}
 _OPEN = """<q-td :props="props"><q-btn flat dense no-caps align="left" class="jump" :label="props.value"
  @click="$parent.$emit('jump', props.row)" /></q-td>"""
 _LENGTH = 160  # characters of a prompt
@@ -29,13 +24,13 @@ class Grid:
         self.shown: dict[str, Any] = {"page": 1, "rowsPerPage": 50, "sortBy": "score", "descending": False}
         with ui.dialog().props("full-width full-height") as self.dialog, ui.card().classes("grid"):
             with ui.element("div").classes("search"):
-                self.search = ui.input("Search", on_change=self._searched).props(
-                    "outlined dense debounce=300 autofocus"
-                )
-                ui.button("Close", on_click=self.dialog.close).props("flat no-caps")
+                self.search = ui.input("Search", on_change=self._searched)
+                self.search.props("outlined dense debounce=300 autofocus")
+                ui.button("Close", on_click=self.dialog.close, color=None).props("flat no-caps")
             columns = [
-                {"name": name, "label": label, "field": name, "sortable": sortable, "align": "left"}
-                for name, label, sortable in _COLUMNS
+                {"name": name, "field": name, "label": label, "classes": name, "headerClasses": name}
+                | {"align": "left", "sortable": name in ("mark", "score")}
+                for name, label in _COLUMNS.items()
             ]
             self.table = ui.table(rows=[], columns=columns, row_key="row", pagination=self.shown).props("flat dense")
             self.table.add_slot("body-cell-prompt", _OPEN)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -47,12 +46,7 @@ class Guard:
             await self.app(scope, receive, _with_headers(send))
         elif self._exchange(scope):
             cookie = f"{self._cookie}={self._session}; HttpOnly; SameSite=Strict; Path=/"
-            headers = [
-                (b"location", b"/"),
-                (b"set-cookie", cookie.encode()),
-                (b"cache-control", b"no-store"),
-                *_HEADERS,
-            ]
+            headers = [(b"location", b"/"), (b"set-cookie", cookie.encode()), *_HEADERS]
             await send({"type": "http.response.start", "status": 303, "headers": headers})
             await send({"type": "http.response.body"})
         else:
@@ -63,11 +57,8 @@ class Guard:
         return hosts == [self._place] and origins in ([], [f"http://{self._place}"])
 
     def _has_session(self, scope: Any) -> bool:
-        try:
-            cookies = SimpleCookie("; ".join(_values(scope, b"cookie")))
-        except CookieError:
-            return False
-        return self._cookie in cookies and _equal(cookies[self._cookie].value, self._session)
+        pairs = (pair.strip().partition("=") for line in _values(scope, b"cookie") for pair in line.split(";"))
+        return any(name == self._cookie and _equal(value, self._session) for name, _, value in pairs)
 
     def _exchange(self, scope: Any) -> bool:
         """Whether the request brings the token for the first time."""
@@ -91,7 +82,7 @@ async def _refuse(scope: Any, send: Any) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})  # before it was accepted, which is answered as 403
         return
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store"), *_HEADERS]
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), *_HEADERS]
     await send({"type": "http.response.start", "status": 403, "headers": headers})
     await send({"type": "http.response.body", "body": _REFUSED})
 

@@ -18,11 +18,19 @@ from clues.review.session import VERBS, Session
 
 MARKS = {"k": "good", "d": "low", "u": "unsure"}  # by key
 TITLES = {"user": "Prompt", "system": "System prompt", "assistant": "Earlier response", "tool": "Result of a tool"}
+# In the browser, as what is typed after R must not arrive as marks.
+_FOCUS = """<script>document.addEventListener("keydown", event => {
+  if (event.key.toLowerCase() !== "r" || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (document.activeElement.matches("input") || document.querySelector(".q-dialog__inner")) return;
+  document.querySelector(".remark input").focus();
+  event.preventDefault();
+});</script>"""
 
 
 def build(session: Session) -> None:
     """Build the page in one browser."""
     ui.add_css(files("clues.review").joinpath("page.css").read_text(encoding="utf-8"))
+    ui.add_body_html(_FOCUS)
     _Page(session)
 
 
@@ -64,8 +72,6 @@ class _Page:
             self.grid.open()
         elif pressed == "s":
             self.score.set_value(not self.score.value)
-        elif pressed == "r":
-            self.remark.run_method("focus")
 
     async def judge(self, quality: str) -> None:
         """Mark the sample, and show the next one that is not marked."""
@@ -79,7 +85,7 @@ class _Page:
         undone: list[int | None] = []
         if self._done(lambda: undone.append(self.session.undo())):
             if undone[0] is None:
-                ui.notify("There is nothing to undo.")
+                ui.notify("There is nothing to undo.", position="top")
             else:
                 self.jump(undone[0])
                 await self.show_effect()
@@ -106,7 +112,7 @@ class _Page:
     def show(self) -> None:
         """Show the sample and the progress."""
         total, left = len(self.session.queue), len(self.session.open_rows)
-        self.progress.set_text(f"{total - left} of {total}")
+        self.progress.set_text(f"{total - left} of {total} reviewed")
         self.bar.set_value((total - left) / total)
         self.main.clear()
         with self.main:
@@ -120,7 +126,7 @@ class _Page:
             _text("Your marks are saved. Select again with them, in a terminal:")
             _text(self.session.owner.apply, "code")
             if len(self.session.queue) < len(self.session.owner.table):
-                ui.button(f"Review {self.session.count} more", on_click=self.more).props("flat no-caps")
+                ui.button(f"Review {self.session.count} more", on_click=self.more, color=None).props("flat no-caps")
 
     def _show_sample(self) -> None:
         mark, sample = self.session.mark(self.row), self.session.owner.private.samples[self.row]
@@ -132,10 +138,11 @@ class _Page:
             for turn in sample.context:
                 _section(TITLES.get(turn["role"], turn["role"]), _shown(turn))
             _section("Response", sample.response).classes("response")
-            self.remark = ui.input("Remark (R)", value=mark.remark).props("outlined dense debounce=150 maxlength=2000")
-            self.remark.on_value_change(functools.partial(self._remarked, self.row))
-            self.remark.on("keydown.escape", lambda: self.remark.run_method("blur"))
-            self.remark.on("keydown.enter", lambda: self.remark.run_method("blur"))
+            remark = ui.input("Remark (R)", value=mark.remark).classes("remark")
+            remark.props("outlined dense debounce=150 maxlength=2000")
+            remark.on_value_change(functools.partial(self._remarked, self.row))
+            for key in ("escape", "enter"):
+                remark.on(f"keydown.{key}", js_handler="event => event.target.blur()")
             with ui.expansion("Score and reason (S)", value=self.score_open) as self.score:
                 _text(self.session.reason(self.row))
             self.score.on_value_change(lambda event: setattr(self, "score_open", event.value))
@@ -156,7 +163,7 @@ class _Page:
         try:
             change()
         except (CluesError, OSError) as error:
-            ui.notify(f"Nothing was written: {error}", type="negative", timeout=0, close_button="Close")
+            ui.notify(f"Nothing was written: {error}", type="negative", timeout=0, close_button="Close", position="top")
             return False
         return True
 
@@ -179,7 +186,7 @@ def _shown(turn: Message) -> str:
 
 
 def _button(text: str, key: str, action: Callable[[], object], *, name: str = "") -> ui.button:
-    with ui.button(on_click=action).props(f'flat no-caps aria-keyshortcuts="{key}"') as button:
+    with ui.button(on_click=action, color=None).props(f'flat no-caps aria-keyshortcuts="{key}"') as button:
         _text(text, "span")
         if not name:
             _text(key.upper(), "kbd").props("aria-hidden=true")

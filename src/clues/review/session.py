@@ -14,16 +14,17 @@ VERBS = {"good": "keep", "low": "drop", "unsure": "unsure"}  # what the qualitie
 
 @dataclass(frozen=True)
 class Effect:
-    """The number of samples kept by the score alone, and with the marks."""
+    """The numbers of samples, of those kept by the score alone, and of those kept with the marks."""
 
+    samples: int
     by_score: int
     with_marks: int
 
     @property
     def sentence(self) -> str:
         if self.with_marks == self.by_score:
-            return f"With your marks as without, {self.by_score} are kept."
-        return f"With your marks {self.with_marks} instead of {self.by_score} are kept."
+            return f"{self.by_score} of {self.samples} are kept, with your marks as without."
+        return f"With your marks {self.with_marks} instead of {self.by_score} of {self.samples} are kept."
 
 
 class Session:
@@ -71,7 +72,7 @@ class Session:
 
     def effect(self) -> Effect:
         decided = {row: mark.quality == "good" for row, mark in self.marks.items() if mark.quality in ("good", "low")}
-        return Effect(sum(self.kept), sum(reviewed(self.owner.by_score, decided).kept))
+        return Effect(len(self.kept), sum(self.kept), sum(reviewed(self.owner.by_score, decided).kept))
 
     def reason(self, row: int) -> str:
         """Score, decision and reason without the marks, in one sentence."""

@@ -66,7 +66,7 @@ def read_decisions(path: Path, ids: Sequence[str]) -> dict[int, bool]:
 
 
 def _answer(record: Mapping[str, Any], name: str) -> str:
-    """The value of a field, or the answers to a question in Argilla, where people who disagree on a quality are unsure."""
+    """The value of a field, or the answers to a question in Argilla; people who disagree on a quality are unsure."""
     if not isinstance(record.get("responses"), Mapping):
         return str(record.get(name) or "").strip()
     answers = dict.fromkeys(str(answer["value"]).strip() for answer in record["responses"].get(name) or [])
