@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nicegui import ui
+from nicegui import run, ui
 from nicegui.events import GenericEventArguments
 
 from clues.review.session import VERBS, Session
@@ -22,7 +22,8 @@ class Grid:
     def __init__(self, session: Session, jump: Callable[[int], None]) -> None:
         self.session, self.jump = session, jump
         self.shown: dict[str, Any] = {"page": 1, "rowsPerPage": 50, "sortBy": "score", "descending": False}
-        with ui.dialog().props("full-width full-height") as self.dialog, ui.card().classes("grid"):
+        with ui.dialog() as self.dialog, ui.card().classes("grid"):
+            self.dialog.props('full-width full-height aria-label="All samples"')
             with ui.element("div").classes("search"):
                 self.search = ui.input("Search", on_change=self._searched)
                 self.search.props("outlined dense debounce=300 autofocus")
@@ -41,25 +42,30 @@ class Grid:
     def is_open(self) -> bool:
         return bool(self.dialog.value)
 
-    def open(self) -> None:
-        self._fill()
+    async def open(self) -> None:
         self.dialog.open()
+        await self._fill()
 
-    def _searched(self) -> None:
+    async def _searched(self) -> None:
         self.shown["page"] = 1
-        self._fill()
+        await self._fill()
 
-    def _requested(self, event: GenericEventArguments) -> None:
+    async def _requested(self, event: GenericEventArguments) -> None:
         self.shown |= event.args["pagination"]
-        self._fill()
+        await self._fill()
 
     def _jumped(self, event: GenericEventArguments) -> None:
         self.dialog.close()
         self.jump(int(event.args["row"]))
 
-    def _fill(self) -> None:
-        by_mark, falling = self.shown["sortBy"] == "mark", bool(self.shown["descending"])
-        rows = self.session.found(self.search.value or "", by_mark=by_mark, falling=falling)
+    async def _fill(self) -> None:
+        """Show a page of what is wanted. A search of many samples takes a while, and another may start meanwhile."""
+        wanted = {"words": self.search.value or "", "by_mark": self.shown["sortBy"] == "mark"}
+        wanted |= {"falling": bool(self.shown["descending"])}
+        self._wanted = wanted
+        rows = await run.io_bound(self.session.found, **wanted)
+        if rows is None or self._wanted is not wanted:
+            return
         size = self.shown["rowsPerPage"] or len(rows)
         start = (self.shown["page"] - 1) * size
         self.table.pagination = self.shown | {"rowsNumber": len(rows)}

@@ -25,6 +25,7 @@ _FOCUS = """<script>document.addEventListener("keydown", event => {
   document.querySelector(".remark input").focus();
   event.preventDefault();
 });</script>"""
+_CLOSE = {"label": "Close", "color": "white", "noCaps": True}
 
 
 def build(session: Session) -> None:
@@ -47,7 +48,7 @@ class _Page:
             self.effect = _text("").classes("note").props("role=status")
             self.grid = Grid(session, self.jump)
             _button("All samples", "a", self.grid.open)
-        self.main = ui.element("main")
+        self.main = ui.element("div").classes("sample")
         with ui.element("footer"):
             _button("‹", "ArrowLeft", lambda: self.move(-1), name="Previous sample")
             for key, quality in MARKS.items():
@@ -69,7 +70,7 @@ class _Page:
         elif pressed in ("arrowleft", "arrowright"):
             self.move(1 if pressed == "arrowright" else -1)
         elif pressed == "a":
-            self.grid.open()
+            await self.grid.open()
         elif pressed == "s":
             self.score.set_value(not self.score.value)
 
@@ -136,7 +137,7 @@ class _Page:
                 if mark.quality:
                     _text(f"Your mark: {VERBS[mark.quality]}").classes(f"mark {mark.quality}").props("role=status")
             for turn in sample.context:
-                _section(TITLES.get(turn["role"], turn["role"]), _shown(turn))
+                _section(TITLES.get(role := str(turn["role"]), role), _shown(turn))
             _section("Response", sample.response).classes("response")
             remark = ui.input("Remark (R)", value=mark.remark).classes("remark")
             remark.props("outlined dense debounce=150 maxlength=2000")
@@ -147,8 +148,8 @@ class _Page:
                 _text(self.session.reason(self.row))
             self.score.on_value_change(lambda event: setattr(self, "score_open", event.value))
 
-    def _remarked(self, row: int, event: ValueChangeEventArguments) -> None:
-        self._done(lambda: self.session.remark(row, str(event.value or "").strip()))
+    def _remarked(self, row: int, event: ValueChangeEventArguments[str | None]) -> None:
+        self._done(lambda: self.session.remark(row, (event.value or "").strip()))
 
     def _judging(self, quality: str) -> Callable[[], object]:
         return lambda: self.judge(quality)
@@ -163,7 +164,7 @@ class _Page:
         try:
             change()
         except (CluesError, OSError) as error:
-            ui.notify(f"Nothing was written: {error}", type="negative", timeout=0, close_button="Close", position="top")
+            ui.notify(f"Nothing was written: {error}", type="negative", timeout=0, position="top", actions=[_CLOSE])
             return False
         return True
 

@@ -86,11 +86,12 @@ class Session:
             order = ["", *sorted(QUALITIES[:-1])]
             rows.sort(key=lambda row: order.index(self.mark(row).quality), reverse=not falling)
         wanted = words.casefold().split()
-        return [row for row in rows if all(word in self._text(row) for word in wanted)] if wanted else rows
+        return [row for row in rows if self._has(row, wanted)] if wanted else rows
 
-    def _text(self, row: int) -> str:
+    def _has(self, row: int, words: list[str]) -> bool:
         sample = self.owner.private.samples[row]
-        return "\n".join([sample.id, *(str(turn["content"]) for turn in sample.context), sample.response]).casefold()
+        text = "\n".join([sample.id, *(str(turn["content"]) for turn in sample.context), sample.response]).casefold()
+        return all(word in text for word in words)
 
     def _write(self, mark: Mark) -> None:
         self.log.add(mark)
