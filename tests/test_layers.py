@@ -16,7 +16,7 @@ FLOORS = [
     {"methods", "training", "evaluation", "merging"},
     {"silo"},
     {"collaboration"},
-    {"report"},
+    {"report", "review"},
     {"lab"},
     {"commands", "cli", "cli_bench", "cli_inspect", "cli_silo", "__init__", "__main__"},
 ]

@@ -16,7 +16,7 @@ from clues.cli_silo import client as client_app
 from clues.cli_silo import ledger as ledger_app
 from clues.cli_silo import server as server_app
 from clues.commands.guard import command as _command
-from clues.commands.options import Anchors, Json, Labels, Model, Quiet, Seed, Set, Validation, names
+from clues.commands.options import Anchors, Json, Labels, Model, Owner, Quiet, Seed, Set, Validation, names
 from clues.errors import ConfigError
 from clues.io.processes import is_main_process
 from clues.io.progress import watched
@@ -212,15 +212,36 @@ def report(
 @app.command(epilog="Example: clues suggest runs/mine --count 20")
 @_command
 def suggest(
-    folder: Annotated[Path, typer.Argument(help="A folder written by clues score.")],
+    folder: Owner,
     count: Annotated[int, typer.Option(min=1, help="Number of samples.")] = 20,
 ) -> None:
     """Name the samples most worth reviewing; writes FOLDER/to-review.jsonl, where you fill in the field quality."""
     from clues.commands.score import suggest as recipe
     from clues.commands.tables import facts_table, show
 
-    rows = {row["id"]: row["response"] for row in recipe(folder, count)}
-    show(facts_table(f"Worth reviewing, in {folder / 'to-review.jsonl'}", rows))
+    file, rows = recipe(folder, count)
+    show(facts_table(f"Worth reviewing, in {file}", {row["id"]: row["response"] for row in rows}))
+
+
+@app.command(epilog="Example: clues review runs/mine --count 20")
+@_command
+def review(
+    folder: Owner,
+    count: Annotated[int, typer.Option(min=1, help="Number of samples to review.")] = 20,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page on 127.0.0.1; 0: a free one.")] = 0,
+    export: Annotated[
+        Path | None, typer.Option(help="Write these samples to a .csv, or to a .json for Argilla, and end.")
+    ] = None,
+    reviewed: Annotated[
+        str | None, typer.Option(help="Add the marks of such a file to decisions.jsonl, and end.")
+    ] = None,
+) -> None:
+    """Judge samples on a page of your own browser: keep, drop or unsure. Each mark is written to decisions.jsonl."""
+    from clues.commands.review import review as recipe
+
+    if export and reviewed:
+        raise ConfigError("--export: cannot be combined with --reviewed; give one of the two.")
+    print(recipe(folder, count, port=port, exported=export, taken=reviewed))
 
 
 @app.command(epilog="Example: clues train kept.jsonl --out runs/model")

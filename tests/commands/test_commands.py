@@ -9,6 +9,7 @@ import sys
 import time
 import tomllib
 
+import pandas
 import pyarrow.parquet
 import pytest
 import tomli_w
@@ -387,7 +388,13 @@ def test_decisions_in_a_clients_folder_count_when_the_run_is_repeated(clues, con
     dropped = [json.loads(line)["id"] for line in (folder / "dropped.jsonl").read_text().splitlines()]
     kept = [json.loads(line)["id"] for line in (folder / "kept.jsonl").read_text().splitlines()]
     marks = [{"id": name, "quality": "good"} for name in dropped] + [{"id": kept[0], "quality": "low"}]
-    (folder / "decisions.jsonl").write_text("".join(json.dumps(mark) + "\n" for mark in marks))
+    judged = tmp_path / "judged.csv"
+    clues("review", folder, "--count", 100, "--export", judged)
+    table = pandas.read_csv(judged, dtype=str).set_index("id")
+    for mark in marks:
+        table.loc[mark["id"], "quality"] = mark["quality"]
+    table.to_csv(judged, sep=";")
+    assert f"{len(marks)} marks taken over" in clues("review", folder, "--reviewed", judged).stdout
     clues(*run)
     now = [json.loads(line)["id"] for line in (folder / "kept.jsonl").read_text().splitlines()]
     assert set(dropped) <= set(now)
@@ -621,6 +628,8 @@ def test_help_shows_examples(clues):
         "validate",
         "compare",
         "partition",
+        "suggest",
+        "review",
     ):
         assert "Example: clues " + command in clues(command, "--help").output
 
@@ -637,7 +646,7 @@ def test_reviewed_samples_overrule_the_score(clues, tiny_model, files):
     (out / "decisions.jsonl").write_text("".join(json.dumps(mark) + "\n" for mark in marks))
     assert re.search(r"reviewed +│ +2 ", clues("select", out).stdout)
     kept = {json.loads(line)["id"]: json.loads(line)["clues"] for line in (out / "kept.jsonl").read_text().splitlines()}
-    assert kept[first]["reason"] == "judged good by its owner"
+    assert kept[first]["reason"] == "kept by the owner"
     assert second not in kept
     clues("suggest", out, "--count", "4")
     again = [json.loads(line)["id"] for line in (out / "to-review.jsonl").read_text().splitlines()]

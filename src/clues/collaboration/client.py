@@ -34,10 +34,12 @@ from clues.models.trajectory import Checkpoint, Trained
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.settings import SiloFile, SiloSettings, Terms
 from clues.silo.checked import Checked
+from clues.silo.folder import JOB, OWNER, THRESHOLD
 from clues.silo.job import make_job
 from clues.silo.review import DECISIONS, read_decisions, reviewed
+from clues.silo.scored import SAMPLES
 from clues.silo.selection import Selection, counts, write_selection
-from clues.silo.silo import SAMPLES, Silo
+from clues.silo.silo import Silo
 from clues.silo.tables import ScoreTable
 from clues.training.walk import round_rows
 
@@ -99,7 +101,8 @@ class Client:
             raise ProtocolError(f"prepare: this is not the model {question.terms.model.name} of the terms.")
         releases = question.terms.collaboration.rounds if mode == "federated" else 1
         key = self._guard(question.terms).check(releases)
-        write_json(self.folder / "job.json", plain(question))
+        write_json(self.folder / JOB, plain(question))
+        write_json(self.folder / OWNER, {"id": self.own.id, "data": self.own.data, "dialect": self.own.dialect})
         self.__dict__.pop("_work", None)
         private, kinds = self._work.private, self._work.kinds
         share = None if kinds is None else sum(not kind for kind in kinds) / len(kinds)
@@ -143,6 +146,7 @@ class Client:
         for entry in question.thresholds:
             selection = Selection(table, entry.threshold, self.own.id, entry.column, drop)
             if entry.chosen:
+                write_json(self.folder / THRESHOLD, entry.threshold.as_dict())
                 selection = self._reviewed(selection)
             verdict = counts(selection)
             if entry.chosen:
@@ -207,12 +211,12 @@ class Client:
     @cached_property
     def _work(self) -> _Work:
         """The job in the client's folder, with the model and the tokens that all its questions need."""
-        question = parsed(protocol.Prepare, read_json(self.folder / "job.json"), what="job.json")
+        question = parsed(protocol.Prepare, read_json(self.folder / JOB), what=JOB)
         return _Work(self.own, self.folder, question)
 
     def _of(self, job: str) -> _Work:
         """Raises ProtocolError if this client was not prepared for the job."""
-        if not (self.folder / "job.json").is_file() or self._work.question.job != job:
+        if not (self.folder / JOB).is_file() or self._work.question.job != job:
             raise ProtocolError("the question is about a job that this client was not prepared for.")
         return self._work
 

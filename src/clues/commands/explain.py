@@ -17,7 +17,7 @@ from clues.io.files import read_json
 from clues.methods.default.features import FEATURES
 from clues.silo.checked import DUPLICATE_OF, Checked
 from clues.silo.review import DECISIONS
-from clues.silo.silo import Scored
+from clues.silo.scored import Scored
 from clues.silo.tables import ScoreTable
 
 # By feature of the default score: what it says of a sample that is low in it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ Labels = Annotated[str | None, typer.Option(help="Labels (id, quality: good|low,
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and warnings only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines on stdout: one event each, and last the result.")]
+Owner = Annotated[Path, typer.Argument(help="A folder written by clues score, or a client's: RUN/clients/ID.")]
 
 
 def names(names: str) -> list[str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from clues.checks.findings import check_samples, tell_findings
 from clues.data.samples import Private, read_many, read_private, read_public
-from clues.errors import ConfigError, OutputError, all_of
-from clues.io.digests import value_digest
+from clues.errors import ConfigError, all_of
 from clues.io.files import read_json, write_json, write_jsonl
 from clues.io.processes import mute_others, once
 from clues.io.run_folder import claim_folder, refuse_other_run, write_provenance
@@ -20,12 +18,14 @@ from clues.models.trajectory import Checkpoint, Trained, load_trajectory
 from clues.report.owner_page import OwnerData, write_owner_page
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.reviewed import worth_reviewing
-from clues.settings import ScoreSettings, SelectionSettings, SiloSettings, read_toml, validated
+from clues.settings import ScoreSettings, SelectionSettings, SiloSettings, validated
 from clues.silo.checked import Checked
+from clues.silo.folder import open_folder, private_digest, scored_samples
 from clues.silo.job import make_job
-from clues.silo.review import DECISIONS, read_decisions, reviewed
+from clues.silo.review import DECISIONS, read_decisions, read_marks, reviewed
+from clues.silo.scored import ALONE, Scored, select_by_anchors
 from clues.silo.selection import Selection, counts, write_selection
-from clues.silo.silo import ALONE, SAMPLES, Scored, Silo, select_by_anchors
+from clues.silo.silo import Silo
 from clues.training.reporting import check_reporting
 
 
@@ -58,7 +58,7 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     job = make_job(base, private.samples, public, settings=chosen, lora=trained and trained.lora)
     once(lambda: claim_folder(out, config))
     once(lambda: write_provenance(out))
-    facts, unusable = {"sha256": _digest(private)}, _unusable(private)
+    facts, unusable = {"sha256": private_digest(private)}, _unusable(private)
     once(lambda: write_json(out / "samples.json", facts))
     findings = check_samples(private.samples, public, tests)
     tell_findings(findings, private.samples, settings.samples)
@@ -95,14 +95,6 @@ def _unusable(private: Private) -> dict[str, int]:
     return {"unusable": len(private.unusable)} if private.unusable else {}
 
 
-def _digest(private: Private) -> str:
-    """A digest of the full content of a private file."""
-    digest = hashlib.sha256()
-    for sample in private.samples:
-        digest.update(value_digest([sample.id, sample.record]).encode())
-    return value_digest([digest.hexdigest(), *([each.id, each.record, each.reason] for each in private.unusable)])
-
-
 def select(
     folder: Path, settings: SelectionSettings, *, labels: str | None = None, decisions: str | None = None
 ) -> dict[str, Any]:
@@ -116,7 +108,7 @@ def select(
         What selection.json holds: threshold, rule, kept, dropped, how many samples each check found, and metrics where
         labels are given.
     """
-    scored_by, private = _scored_samples(folder)
+    scored_by, private = scored_samples(folder)
     kinds, file = None, Path(decisions or folder / DECISIONS)
     if labels:
         by_id = read_labels(labels, [sample.id for sample in private.samples])
@@ -145,7 +137,7 @@ def select(
 
 def report_selection(folder: Path) -> Path:
     """Write the page of a folder that `select` wrote, by the same settings and the owner's present decisions."""
-    scored_by, private = _scored_samples(folder)
+    scored_by, private = scored_samples(folder)
     made = read_json(folder / "selection.json")
     settings = validated(SelectionSettings, made["settings"])
     selection = select_by_anchors(Scored(folder), settings, good_share=made["good_share"])
@@ -162,16 +154,17 @@ def _write_page(folder: Path, scored_by: ScoreSettings, private: Private, select
     return write_owner_page(folder, data)
 
 
-def suggest(folder: Path, count: int) -> list[dict[str, Any]]:
-    """The samples of a scored folder that are most worth reviewing, each with an empty `quality` to fill in.
+def suggest(folder: Path, count: int) -> tuple[Path, list[dict[str, Any]]]:
+    """The samples of an owner's folder that are most worth reviewing, each with an empty `quality` to fill in.
 
-    They are written to `folder`/to-review.jsonl. Samples that were decided already are left out.
+    Samples that were marked already, also as unsure, are left out.
+
+    Returns:
+        The file that they are written to, to-review.jsonl in the folder, and the samples.
     """
-    _, private = _scored_samples(folder)
-    scores, ids = Scored(folder).score, [sample.id for sample in private.samples]
-    file = folder / DECISIONS
-    decided = read_decisions(file, ids) if file.is_file() else {}
-    open_rows = [row for row in range(len(ids)) if row not in decided]
+    owner = open_folder(folder)
+    scores, marks = owner.table.score, read_marks(owner.decisions, owner.ids) if owner.decisions.is_file() else {}
+    open_rows = [row for row in range(len(scores)) if row not in marks or not marks[row].quality]
     chosen = [open_rows[place] for place in worth_reviewing(scores[open_rows], count)]
     suggestions = [
         {
@@ -182,22 +175,8 @@ def suggest(folder: Path, count: int) -> list[dict[str, Any]]:
             "response": sample.response,
         }
         for row in chosen
-        for sample in [private.samples[row]]
+        for sample in [owner.private.samples[row]]
     ]
-    write_jsonl(folder / "to-review.jsonl", suggestions)
-    return suggestions
-
-
-def _scored_samples(folder: Path) -> tuple[ScoreSettings, Private]:
-    """The settings that a folder was scored by, and its samples.
-
-    Raises:
-        OutputError: the folder was not scored, or the samples have changed since.
-    """
-    if not (folder / SAMPLES).is_file():
-        raise OutputError(f"{folder}: holds no {SAMPLES}; run clues score with --out {folder} first.")
-    scored_by = validated(ScoreSettings, read_toml(folder / "config.toml"))
-    private = read_private(scored_by.samples, scored_by.data)
-    if read_json(folder / "samples.json")["sha256"] != _digest(private):
-        raise OutputError(f"{scored_by.samples}: has changed since it was scored; run clues score with another --out.")
-    return scored_by, private
+    file = owner.path / "to-review.jsonl"
+    write_jsonl(file, suggestions)
+    return file, suggestions

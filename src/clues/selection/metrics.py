@@ -8,11 +8,8 @@ from typing import Any
 
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
-from clues.data.layouts.dialects import RecordError
-from clues.data.layouts.identity import own_id
-from clues.data.records.rows import listed
-from clues.data.records.sources import rows
 from clues.errors import DataError
+from clues.selection.judged import read_judged
 
 
 def read_labels(path: str, ids: Sequence[str]) -> dict[str, str]:
@@ -22,31 +19,19 @@ def read_labels(path: str, ids: Sequence[str]) -> dict[str, str]:
         DataError: labels are missing, unusable or contradictory; lists all such lines.
     """
     labels: dict[str, str] = {}
-    problems = []
-    for row in rows(path):
-        record = row.record or {}
-        identity, quality = _identity(record), record.get("quality")
-        if row.record is None:
-            problems.append(f"{row.place}: {row.problem}.")
-        elif quality not in ("good", "low") or identity is None:
-            problems.append(f"{row.place}: needs the fields 'id' and 'quality' (good or low); fix the line.")
-        elif identity in labels and labels[identity] != _kind(record):
-            problems.append(f"{row.place}: gives id '{identity}' another label than an earlier line; keep one of them.")
-        else:
-            labels[identity] = _kind(record)
-    if problems:
-        raise DataError(listed(problems))
+
+    def take(identity: str | None, record: Mapping[str, Any]) -> str:
+        if record.get("quality") not in ("good", "low") or identity is None:
+            return "needs the fields 'id' and 'quality' (good or low); fix the line"
+        if labels.setdefault(identity, _kind(record)) != _kind(record):
+            return f"gives id '{identity}' another label than an earlier line; keep one of them"
+        return ""
+
+    read_judged(path, take)
     missing = [identity for identity in ids if identity not in labels]
     if missing:
         raise DataError(f"{path}: has no label for {len(missing)} samples, first id '{missing[0]}'; add them.")
     return labels
-
-
-def _identity(record: Mapping[str, Any]) -> str | None:
-    try:
-        return own_id(record)
-    except RecordError:
-        return None
 
 
 def _kind(record: Mapping[str, Any]) -> str:

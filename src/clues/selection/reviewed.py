@@ -56,7 +56,16 @@ def best_limit(log_odds: Tensor) -> float:
 
 
 def worth_reviewing(log_odds: Tensor, count: int) -> list[int]:
-    """Rows at equal distances in the order of the scores: they show where good samples end, and how many there are."""
+    """Rows at equal distances in the order of the scores: they show where good samples end, and how many there are.
+
+    They come in an order in which the first few, however many, cover the scores too: the middle, the quarters, and on.
+    """
     order = log_odds.argsort(stable=True)
-    places = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
-    return [int(order[place]) for place in places]
+    places = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)).tolist()
+    parts, rows = [places], []
+    for part in parts:
+        if part:
+            middle = len(part) // 2
+            rows.append(int(order[part[middle]]))
+            parts += [part[:middle], part[middle + 1 :]]
+    return rows

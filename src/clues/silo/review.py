@@ -3,50 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from clues.data.records.rows import listed
-from clues.data.records.sources import rows
-from clues.errors import DataError
 from clues.methods.default.score import HIGHEST, LOWEST
+from clues.selection.judged import read_judged
 from clues.selection.reviewed import best_limit, updated_log_odds
 from clues.selection.threshold import Threshold
 from clues.silo.selection import Selection
 
 DECISIONS = "decisions.jsonl"
+QUALITIES = ("good", "low", "unsure", "")
+TEXT_MARK = "'"  # begins a cell that spreadsheets should show as it is
 
 
-def read_decisions(path: Path, ids: Sequence[str]) -> dict[int, bool]:
-    """Whether each decided sample is good, by row.
+@dataclass(frozen=True)
+class Mark:
+    """What an owner says of a sample: `quality` is one of `QUALITIES`, empty where nothing is decided."""
 
-    A line holds `id`, `quality` (good or low; empty or null for a sample left undecided) and, if wanted, a `remark`. Of
-    several lines for a sample, the last one counts.
+    id: str
+    quality: str = ""
+    remark: str = ""
+
+
+def read_marks(path: Path, ids: Sequence[str]) -> dict[int, Mark]:
+    """The owner's marks by row. Of several on a sample, the last one counts.
+
+    A line holds `id`, `quality` and, if wanted, a `remark`, in any format of samples; or it is a record exported from
+    Argilla, with questions of these names.
 
     Raises:
         DataError: unusable lines or unknown ids; lists all of them.
     """
     known = {identity: row for row, identity in enumerate(ids)}
-    decisions: dict[int, bool] = {}
-    problems = []
-    for line in rows(path):
-        record = line.record or {}
-        identity, quality = str(record.get("id")), record.get("quality")
-        if line.record is None:
-            problems.append(f"{line.place}: {line.problem}.")
-        elif identity not in known:
-            problems.append(f"{line.place}: '{identity}' is the id of no sample here; correct or remove the line.")
-        elif quality in ("good", "low"):
-            decisions[known[identity]] = quality == "good"
-        elif quality in (None, ""):
-            decisions.pop(known[identity], None)
-        else:
-            problems.append(f"{line.place}: quality is '{quality}'; write good or low, or leave it empty.")
-    if problems:
-        raise DataError(listed(problems))
-    return decisions
+    marks: dict[int, Mark] = {}
+
+    def take(identity: str | None, record: Mapping[str, Any]) -> str:
+        identity = identity if identity in known else str(identity).removeprefix(TEXT_MARK)
+        quality, remark = _answer(record, "quality").lower(), _answer(record, "remark").removeprefix(TEXT_MARK)
+        if identity not in known:
+            return f"'{identity}' is the id of no sample here; correct or remove the line"
+        if quality not in QUALITIES:
+            return f"quality is '{quality}'; write good, low or unsure, or leave it empty"
+        marks[known[identity]] = Mark(identity, quality, remark)
+        return ""
+
+    read_judged(path, take)
+    return marks
+
+
+def read_decisions(path: Path, ids: Sequence[str]) -> dict[int, bool]:
+    """Whether each decided sample is good, by row; those without a judgement, or with an unsure one, are left out.
+
+    Raises:
+        DataError: as `read_marks`.
+    """
+    marks = read_marks(path, ids)
+    return {row: mark.quality == "good" for row, mark in marks.items() if mark.quality in ("good", "low")}
+
+
+def _answer(record: Mapping[str, Any], name: str) -> str:
+    """The value of a field, or the answers to a question in Argilla; people who disagree on a quality are unsure."""
+    if not isinstance(record.get("responses"), Mapping):
+        return str(record.get(name) or "").strip()
+    answers = dict.fromkeys(str(answer["value"]).strip() for answer in record["responses"].get(name) or [])
+    return "unsure" if name == "quality" and len(answers) > 1 else "; ".join(answers)
 
 
 def reviewed(selection: Selection, decisions: Mapping[int, bool]) -> Selection:

@@ -62,7 +62,7 @@ class Selection:
     def reason(self, row: int) -> str:
         """Rule and findings and, of a sample below the threshold, the feature on which it is least like good ones."""
         if row in self.decisions:
-            return f"judged {'good' if self.decisions[row] else 'low quality'} by its owner"
+            return f"{'kept' if self.decisions[row] else 'dropped'} by the owner"
         limit, reached, rule = self.threshold.limit(self.client), self.reached(row), self.threshold.rule
         if limit is None:
             score = f"{'among' if reached else 'not among'} the best share ({rule})"

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,50 +32,15 @@ from clues.passes.costs import Cost, measured
 from clues.passes.numbers import check_numbers
 from clues.passes.passes import PASSES, Columns, Passes
 from clues.passes.sizing import batch_limits
-from clues.selection.threshold import Threshold, fit_threshold
-from clues.settings import SelectionSettings, SiloSettings, validated
+from clues.selection.threshold import Threshold
+from clues.settings import SiloSettings, validated
 from clues.silo.checked import columns
 from clues.silo.job import make_job
+from clues.silo.scored import ALONE, ANCHORS, COSTS, SAMPLES, Scored, select_by_anchors
 from clues.silo.selection import Selection
-from clues.silo.tables import ScoreTable, write_table
+from clues.silo.tables import write_table
 from clues.training.fit import Training, fit
 from clues.training.in_run import InRunScorer
-
-ALONE = "me"  # the owner's name where there is no collaboration
-SAMPLES, ANCHORS, COSTS = "scores.parquet", "anchors.parquet", "costs.json"
-
-
-@dataclass(frozen=True)
-class Scored:
-    """The scores in a folder: of the private samples, and of the anchors."""
-
-    folder: Path
-
-    @cached_property
-    def samples(self) -> ScoreTable:
-        return ScoreTable(self.folder / SAMPLES)
-
-    @cached_property
-    def anchors(self) -> ScoreTable:
-        return ScoreTable(self.folder / ANCHORS)
-
-    @property
-    def score(self) -> Tensor:
-        """The scores of the private samples, higher being better: samples."""
-        return self.samples.score
-
-
-def select_by_anchors(
-    scored: Scored, settings: SelectionSettings, *, name: str = ALONE, good_share: float | None = None
-) -> Selection:
-    """What one owner keeps by its own anchors alone.
-
-    Args:
-        settings: they name the rule. good_share: the true share of good samples, for the rule `oracle-ratio`.
-    """
-    shares = None if good_share is None else {name: good_share}
-    threshold = fit_threshold({name: scored.anchors.score}, settings, shares)
-    return Selection(scored.samples, threshold, name, drop=settings.drop)
 
 
 class Silo:

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from clues.commands.score import select, suggest
+from clues.errors import OutputError
+from clues.io.files import write_json, write_toml
+from clues.selection.threshold import Threshold
+from clues.settings import SelectionSettings
+from clues.silo.folder import open_folder
+from clues.silo.tables import write_table
+from scored import records, scored_folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of two clients, with scores and a threshold, as `clues run` leaves it."""
+    source = tmp_path / "samples.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in records(9)))
+    clients = [{"id": name, "data": str(source)} for name in ("a", "b")]
+    config = {"validation": [str(source)], "anchors": [str(source)], "clients": clients}
+    write_toml(tmp_path / "run/config.toml", config | {"selection": {"drop": []}})
+    for name in ("a", "b"):
+        scores = torch.arange(9, dtype=torch.float64)
+        write_table(tmp_path / f"run/clients/{name}/scores.parquet", (f"s{n}" for n in range(9)), {"score": scores})
+    write_json(tmp_path / "run/server/threshold.json", Threshold("score", 2.0, scale={"b": 2.0}).as_dict())
+    return tmp_path / "run"
+
+
+def test_a_scored_folder_is_selected_as_it_was_last(tmp_path):
+    folder = scored_folder(tmp_path / "mine", records(9))
+    assert sum(open_folder(folder).by_score.kept) == 5  # from log-odds of 0
+    select(folder, SelectionSettings(threshold="score", score=-1.0))
+    assert sum(open_folder(folder).by_score.kept) == 6
+
+
+def test_a_clients_folder_has_the_threshold_of_its_run(run):
+    kept = {name: sum(open_folder(run / "clients" / name).by_score.kept) for name in ("a", "b")}
+    assert kept == {"a": 7, "b": 5}
+    assert open_folder(run / "clients/a").apply == f"clues run {run}/config.toml --out {run}"
+
+
+def test_suggestions_of_a_client_are_in_its_folder_without_what_is_marked(run):
+    (run / "clients/a/decisions.jsonl").write_text('{"id": "s4", "quality": "unsure"}\n{"id": "s0", "quality": ""}\n')
+    file, rows = suggest(run / "clients/a", 20)
+    assert file == run / "clients/a/to-review.jsonl"
+    assert {row["id"] for row in rows} == {f"s{n}" for n in range(9)} - {"s4"}
+
+
+def test_the_folder_of_a_run_with_one_client_is_that_clients(run):
+    (run / "clients/b/scores.parquet").unlink()
+    assert open_folder(run).path == run / "clients/a"
+
+
+def refused(folder):
+    with pytest.raises(OutputError) as raised:
+        open_folder(folder).by_score  # noqa: B018
+    return str(raised.value)
+
+
+def test_what_is_no_owners_folder_is_told_in_one_sentence(run, tmp_path):
+    assert refused(run) == f"{run}: has several clients; name one of {run}/clients/a, {run}/clients/b."
+    assert refused(tmp_path) == f"{tmp_path}: holds no scores.parquet; run clues score with --out {tmp_path} first."
+    assert "names no client 'c'" in refused((run / "clients/a").rename(run / "clients/c"))
+    (run / "server/threshold.json").unlink()
+    assert "has no threshold yet; let clues run" in refused(run / "clients/b")
+    (tmp_path / "samples.jsonl").write_text(json.dumps(records(1)[0]) + "\n")
+    assert "has changed since it was scored" in refused(run / "clients/b")
