@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from clues.collaboration import protocol
@@ -19,6 +20,7 @@ from clues.data.samples import Sample, as_rows, read_many, read_public
 from clues.evaluation.comparison import comparisons
 from clues.evaluation.figures import Values, figures_of_arms
 from clues.evaluation.held_out import evaluate_tests
+from clues.evaluation.likelihood import evaluate
 from clues.evaluation.test_set import HeldOut
 from clues.io.digests import value_digest
 from clues.io.files import replace_whole, write_json, write_parquet
@@ -56,10 +58,13 @@ def coordinate(
     run = _prepared(clients, settings, store)
     models: dict[str, Adapter] = {}
     weights: dict[str, dict[str, float]] = {}
+    curves: dict[str, Values] = {}
     rounds: list[AdapterState] = []
+    tests = _held_out(run)
     if settings.collaboration.mode == "federated":
         say("Phase 1: rounds on all data; the global model of every round is a checkpoint of the trajectory.")
         models["mixed"], rounds, _ = train_arm(run, "mixed", threshold=None)
+        curves["mixed"] = _curve(run, tests, rounds, arm="mixed")
     select(run, rounds)
     _write_anchors(run, server / "anchors.parquet")
     selecting = with_rule(settings.selection, settings.scoring)
@@ -75,12 +80,13 @@ def coordinate(
         if arm == "ratio":
             ratio = SelectionSettings(threshold="ratio", ratio=settings.selection.ratio)
             rule = threshold_of(run, anchors_of(run, "score"), ratio, None)
-        models[arm], _, shares = train_arm(run, arm, threshold=rule)
+        models[arm], states, shares = train_arm(run, arm, threshold=rule)
+        curves |= {arm: _curve(run, tests, states, arm=arm)} if states else {}
         weights |= {arm: shares} if shares else {}
     for name, (state, lora) in models.items():
         folder = server / "global" if name == "selected" else server / "adapters" / name
         replace_whole(folder, lambda part: save_adapter(state, lora, run.base, part))  # noqa: B023
-    values = _evaluate(run, models)
+    values = _evaluate(run, tests, models)
     metrics = {
         "version": __version__,
         "clients": {
@@ -99,6 +105,7 @@ def coordinate(
         "variants": variants,
         "merge_weights": weights,
         "evaluation": figures_of_arms(values),
+        "rounds": {domain: {arm: curve[domain]["nll"] for arm, curve in curves.items()} for domain in _domains(curves)},
         "comparisons": comparisons(values),
     }
     write_json(out / "metrics.json", metrics)
@@ -126,14 +133,39 @@ def _rows(samples: list[Sample] | Any) -> list[PublicRow]:
     return [PublicRow(**row) for row in as_rows(samples)]
 
 
-def _evaluate(run: Run, models: Mapping[str, Adapter]) -> dict[str, Values]:
-    """By arm, its measures on the held-out tests and questions."""
-    settings, base = run.settings, run.base
+def _held_out(run: Run) -> HeldOut:
+    settings = run.settings
     samples = read_many(settings.evaluation.tests, settings.data)
-    questions = read_questions(settings.evaluation.choices, settings.data)
-    tests = HeldOut.of(base, samples, settings.data, questions=questions)
+    return HeldOut.of(
+        run.base, samples, settings.data, questions=read_questions(settings.evaluation.choices, settings.data)
+    )
+
+
+def _curve(run: Run, tests: HeldOut, rounds: Sequence[AdapterState], *, arm: str) -> Values:
+    """By domain, the mean NLL of the held-out tests after each round."""
+    settings, limit = run.settings, run.settings.evaluation.batch_tokens
+    curve: Values = {}
+    for number, state in enumerate(rounds, start=1):
+
+        def measure() -> Values:
+            with attached(run.base, settings.lora, state, settings.seed) as model:  # noqa: B023
+                return evaluate(model, tests.tokens, batch_tokens=limit, what=f"evaluating round {number} of {arm}")  # noqa: B023
+
+        inputs = [run.base.digest, tests.tokens.digest, state, settings.lora]
+        for domain, values in run.store.get("curves", inputs, compute=measure, codec=JSON).items():
+            curve.setdefault(domain, {"nll": []})["nll"].append(fmean(values["nll"]))
+    return curve
+
+
+def _domains(curves: Mapping[str, Values]) -> list[str]:
+    return sorted({domain for curve in curves.values() for domain in curve})
+
+
+def _evaluate(run: Run, tests: HeldOut, models: Mapping[str, Adapter]) -> dict[str, Values]:
+    """By arm, its measures on the held-out tests and questions."""
+    settings, base, questions = run.settings, run.base, tests.questions
     options = settings.evaluation.model_dump(include={"generate", "generate_samples"})
-    answers = [[sample.response for sample in samples], [(q.options, q.right) for q in questions]]
+    answers = [[sample.response for sample in tests.samples], [(q.options, q.right) for q in questions]]
     inputs = [base.digest, tests.tokens.digest, tests.options.digest, answers, options]
     result: dict[str, Values] = {}
     for arm in settings.evaluation.arms:
