@@ -9,8 +9,8 @@ from clues.commands.score import select, suggest
 from clues.errors import OutputError
 from clues.io.files import write_json, write_toml
 from clues.selection.threshold import Threshold
-from clues.settings import SelectionSettings
-from clues.silo.folder import open_folder
+from clues.settings import RunSettings, SelectionSettings, Terms, validated
+from clues.silo.folder import JOB, OWNER, THRESHOLD, open_folder
 from clues.silo.tables import write_table
 from scored import records, scored_folder
 
@@ -22,11 +22,16 @@ def run(tmp_path):
     source.write_text("".join(json.dumps(row) + "\n" for row in records(9)))
     clients = [{"id": name, "data": str(source)} for name in ("a", "b")]
     config = {"validation": [str(source)], "anchors": [str(source)], "clients": clients}
-    write_toml(tmp_path / "run/config.toml", config | {"selection": {"drop": []}})
+    write_toml(tmp_path / "run/config.toml", config)
+    terms = Terms.of(validated(RunSettings, config), digest="0").model_dump(mode="json")
+    threshold = Threshold("score", 2.0, scale={"b": 2.0}).as_dict()
     for name in ("a", "b"):
+        folder = tmp_path / "run/clients" / name
+        write_json(folder / JOB, {"terms": terms, "validation": [], "anchors": []})
+        write_json(folder / OWNER, {"id": name, "data": str(source), "dialect": "auto"})
+        write_json(folder / THRESHOLD, threshold)
         scores = torch.arange(9, dtype=torch.float64)
         write_table(tmp_path / f"run/clients/{name}/scores.parquet", (f"s{n}" for n in range(9)), {"score": scores})
-    write_json(tmp_path / "run/server/threshold.json", Threshold("score", 2.0, scale={"b": 2.0}).as_dict())
     return tmp_path / "run"
 
 
@@ -64,8 +69,7 @@ def refused(folder):
 def test_what_is_no_owners_folder_is_told_in_one_sentence(run, tmp_path):
     assert refused(run) == f"{run}: has several clients; name one of {run}/clients/a, {run}/clients/b."
     assert refused(tmp_path) == f"{tmp_path}: holds no scores.parquet; run clues score with --out {tmp_path} first."
-    assert "names no client 'c'" in refused((run / "clients/a").rename(run / "clients/c"))
-    (run / "server/threshold.json").unlink()
-    assert "has no threshold yet; let clues run" in refused(run / "clients/b")
+    (run / "clients/b" / THRESHOLD).unlink()
+    assert "has no threshold yet; let the run finish first" in refused(run / "clients/b")
     (tmp_path / "samples.jsonl").write_text(json.dumps(records(1)[0]) + "\n")
     assert "has changed since it was scored" in refused(run / "clients/b")
