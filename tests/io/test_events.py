@@ -71,7 +71,7 @@ def test_a_run_records_its_own_events_and_no_names_of_samples(tmp_path):
         "training.steps: too few.",
     )
     assert board.ended("a", "scoring") and not board.ended("b", "scoring")
-    assert "17" not in (folder / "progress.jsonl").read_text()
+    assert "sample 17" not in (folder / "progress.jsonl").read_text()
 
 
 def test_the_folder_of_another_run_is_not_touched(tmp_path):
