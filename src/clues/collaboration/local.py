@@ -28,6 +28,7 @@ from clues.passes.directions import domain_weights
 from clues.passes.gradients import check_modules
 from clues.selection.metrics import read_labels
 from clues.settings import AllowSettings, ClientSettings, DataSettings, MaskSettings, RunSettings, SiloFile
+from clues.training.reporting import check_reporting
 
 
 def collaborate(settings: RunSettings, out: Path, *, stores: Path | None = None) -> dict[str, Any]:
@@ -99,6 +100,7 @@ def check(settings: RunSettings) -> None:
     domains = sorted({sample.domain for sample in validation})
     all_of(
         lambda: rouge_package() if settings.evaluation.generate else None,
+        lambda: check_reporting(settings.training.report_to),
         lambda: _refuse_leaks([*validation, *anchors], tests, key="tests"),
         lambda: _refuse_leaks([*validation, *anchors], [question.sample for question in questions], key="choices"),
         lambda: domain_weights(domains, settings.scoring.domain_weights),

@@ -19,7 +19,7 @@ from clues.models.embedded import NAME, PUBLISHED
 from clues.report.pages import EVALUATED
 
 _PAPER = "[CLUES](https://arxiv.org/abs/2507.03004)"
-_TABLES = ("lora", "data", "training", "scoring", "selection", "merging", "collaboration")
+_TABLES = ("lora", "data", "training", "scoring", "selection", "merging", "collaboration", "privacy", "defences")
 _ARMS = {
     "selected": "the samples that the clients selected",
     "mixed": "all samples of the clients, without selection: a baseline",
