@@ -176,7 +176,8 @@ def select(
     ] = None,
     labels: Labels = None,
     reviewed: Annotated[
-        str | None, typer.Option(help="Samples that you judged (id, quality: good|low); default: decisions.jsonl.")
+        str | None,
+        typer.Option(help="Samples that you judged (id, quality: good|low|unsure); default: decisions.jsonl."),
     ] = None,
     set_: Set = None,
 ) -> None:

@@ -40,6 +40,7 @@ def test_a_spreadsheet_shows_every_text_as_it_is(session, tmp_path):
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_what_excel_saves_is_read_back(session, tmp_path, delimiter):
     """With a byte order mark, the delimiter of the country, CRLF, and empty lines at the end."""
+    session.remark(0, "'tis so")
     export(session, tmp_path / "marks.csv")
     with (tmp_path / "marks.csv").open(encoding="utf-8-sig", newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -54,6 +55,7 @@ def test_what_excel_saves_is_read_back(session, tmp_path, delimiter):
     order = session.queue
     expected = {order[0]: True, order[1]: False, order[4]: True, order[5]: False}
     assert read_decisions(saved, session.owner.ids) == expected
+    assert read_marks(saved, session.owner.ids)[0].remark == "'tis so"
 
 
 def test_records_for_argilla_have_the_form_of_its_own_export(session, tmp_path):

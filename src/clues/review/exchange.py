@@ -14,11 +14,10 @@ from typing import Any
 from clues.errors import ConfigError, OutputError
 from clues.io.files import replace_whole
 from clues.review.session import Session
-from clues.silo.review import TEXT_MARK
+from clues.silo.review import to_cell
 
 COLUMNS = ("id", "prompt", "response", "score", "quality", "remark")
 _CELL = 32_000  # characters; Excel splits a cell of more than 32,767
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def export(session: Session, path: Path) -> int:
@@ -57,11 +56,9 @@ def _write_csv(path: Path, lines: list[dict[str, Any]]) -> None:
 
 
 def _cell(value: Any) -> Any:
-    """A text that a spreadsheet shows as it is, and does not take for a formula."""
     if not isinstance(value, str):
         return value
-    text = value if len(value) <= _CELL else f"{value[:_CELL]} …"
-    return f"{TEXT_MARK}{text}" if text.startswith(_FORMULA) else text
+    return to_cell(value if len(value) <= _CELL else f"{value[:_CELL]} …")
 
 
 def _write_argilla(path: Path, lines: list[dict[str, Any]]) -> None:

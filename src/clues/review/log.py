@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from clues.data.layouts.identity import own_id
 from clues.data.records.sources import rows
 from clues.io.files import write_jsonl
 from clues.silo.review import Mark, read_marks
@@ -29,7 +30,7 @@ class MarkLog:
     def add(self, mark: Mark) -> None:
         """Write a mark. With the sample and the quality of the latest one, it changes that one's remark."""
         lines, same = self._lines(), (mark.id, mark.quality)
-        if lines and (str(lines[-1]["id"]), lines[-1].get("quality")) == same:
+        if lines and (own_id(lines[-1]), lines[-1].get("quality")) == same:
             lines[-1] |= asdict(mark)
         else:
             lines.append(asdict(mark))
@@ -42,7 +43,7 @@ class MarkLog:
             return None
         last = lines.pop()
         write_jsonl(self.path, lines)
-        return str(last["id"])
+        return own_id(last)
 
     def take_over(self, path: Path) -> int:
         """Add what another file says beyond this one, where an empty field says nothing; returns how many samples."""

@@ -52,7 +52,7 @@ class _Page:
         with ui.element("footer"):
             _button("‹", "ArrowLeft", lambda: self.move(-1), name="Previous sample")
             for key, quality in MARKS.items():
-                _button(VERBS[quality].capitalize(), key, self._judging(quality)).classes(quality)
+                _button(VERBS[quality].capitalize(), key, functools.partial(self.judge, quality)).classes(quality)
             _button("Undo", "z", self.undo)
             _button("›", "ArrowRight", lambda: self.move(1), name="Next sample")
         ui.keyboard(self.press, repeating=False, ignore=["input", "select", "textarea"])
@@ -77,9 +77,9 @@ class _Page:
     async def judge(self, quality: str) -> None:
         """Mark the sample, and show the next one that is not marked."""
         if self._done(lambda: self.session.judge(self.row, quality)):
-            place = self._place()
-            after = [row for row in self.session.queue[place:] if row in self.session.open_rows]
-            self.jump(next(iter(after or self.session.open_rows), self.row))
+            left = self.session.open_rows
+            after = [row for row in self.session.queue[self._place() :] if row in left]
+            self.jump(next(iter(after or left), self.row))
             await self.show_effect()
 
     async def undo(self) -> None:
@@ -150,9 +150,6 @@ class _Page:
 
     def _remarked(self, row: int, event: ValueChangeEventArguments[str | None]) -> None:
         self._done(lambda: self.session.remark(row, (event.value or "").strip()))
-
-    def _judging(self, quality: str) -> Callable[[], object]:
-        return lambda: self.judge(quality)
 
     def _place(self) -> int:
         """The place of the sample in the queue; of one that is not there, of the next open sample."""

@@ -37,7 +37,7 @@ def serve(session: Session, *, port: int, ready: Callable[[str], None]) -> None:
 
     from clues.review.page import build
 
-    with _listening(port) as listener:
+    with listening(port) as listener:
         app = FastAPI(openapi_url=None)
         ui.page("/")(lambda: build(session))
         ui.run_with(
@@ -59,7 +59,7 @@ def serve(session: Session, *, port: int, ready: Callable[[str], None]) -> None:
             return
 
 
-def _listening(port: int) -> socket.socket:
+def listening(port: int) -> socket.socket:
     """A socket on loopback that queues connections already."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from clues.review.log import MarkLog
 from clues.selection.reviewed import worth_reviewing
 from clues.silo.folder import OwnerFolder
-from clues.silo.review import QUALITIES, Mark, reviewed
+from clues.silo.review import QUALITIES, Mark, decided, reviewed
 
 VERBS = {"good": "keep", "low": "drop", "unsure": "unsure"}  # what the qualities are called on the page
 
@@ -71,8 +71,8 @@ class Session:
         return None if identity is None else self.owner.ids.index(identity)
 
     def effect(self) -> Effect:
-        decided = {row: mark.quality == "good" for row, mark in self.marks.items() if mark.quality in ("good", "low")}
-        return Effect(len(self.kept), sum(self.kept), sum(reviewed(self.owner.by_score, decided).kept))
+        with_marks = reviewed(self.owner.by_score, decided(self.marks))
+        return Effect(len(self.kept), sum(self.kept), sum(with_marks.kept))
 
     def reason(self, row: int) -> str:
         """Score, decision and reason without the marks, in one sentence."""

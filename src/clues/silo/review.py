@@ -17,7 +17,7 @@ from clues.silo.selection import Selection
 
 DECISIONS = "decisions.jsonl"
 QUALITIES = ("good", "low", "unsure", "")
-TEXT_MARK = "'"  # begins a cell that spreadsheets should show as it is
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the start of a formula
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def read_marks(path: Path, ids: Sequence[str]) -> dict[int, Mark]:
     marks: dict[int, Mark] = {}
 
     def take(identity: str | None, record: Mapping[str, Any]) -> str:
-        identity = identity if identity in known else str(identity).removeprefix(TEXT_MARK)
-        quality, remark = _answer(record, "quality").lower(), _answer(record, "remark").removeprefix(TEXT_MARK)
+        identity = identity if identity in known else from_cell(str(identity))
+        quality, remark = _answer(record, "quality").lower(), from_cell(_answer(record, "remark"))
         if identity not in known:
             return f"'{identity}' is the id of no sample here; correct or remove the line"
         if quality not in QUALITIES:
@@ -61,15 +61,29 @@ def read_decisions(path: Path, ids: Sequence[str]) -> dict[int, bool]:
     Raises:
         DataError: as `read_marks`.
     """
-    marks = read_marks(path, ids)
+    return decided(read_marks(path, ids))
+
+
+def decided(marks: Mapping[int, Mark]) -> dict[int, bool]:
+    """Whether each sample is good, of those that are marked as good or low."""
     return {row: mark.quality == "good" for row, mark in marks.items() if mark.quality in ("good", "low")}
+
+
+def to_cell(text: str) -> str:
+    """A text as a spreadsheet shows it and does not calculate it."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def from_cell(text: str) -> str:
+    """The text that `to_cell` was given."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
 
 
 def _answer(record: Mapping[str, Any], name: str) -> str:
     """The value of a field, or the answers to a question in Argilla; people who disagree on a quality are unsure."""
     if not isinstance(record.get("responses"), Mapping):
         return str(record.get(name) or "").strip()
-    answers = dict.fromkeys(str(answer["value"]).strip() for answer in record["responses"].get(name) or [])
+    answers = dict.fromkeys(str(answer.get("value")).strip() for answer in record["responses"].get(name) or [])
     return "unsure" if name == "quality" and len(answers) > 1 else "; ".join(answers)
 
 
