@@ -29,13 +29,12 @@ from clues.data.prompts import tokenize
 from clues.data.questions import read_questions
 from clues.data.samples import PublicSamples, as_rows, read_many, read_public
 from clues.errors import ProtocolError
-from clues.evaluation.comparison import comparisons
-from clues.evaluation.figures import Values, figures_of_arms
-from clues.evaluation.held_out import evaluate_tests
+from clues.evaluation.held_out import Evaluation, evaluate_models
+from clues.evaluation.judge.endpoint import greet_judge
 from clues.evaluation.test_set import HeldOut
 from clues.io.files import replace_whole, write_json, write_parquet
 from clues.io.progress import say
-from clues.io.store import JSON, Store
+from clues.io.store import Store
 from clues.merging.merging import Adapter, merge_adapters
 from clues.merging.weights import learn_weights
 from clues.methods.interface import Job, Public
@@ -88,6 +87,8 @@ def coordinate(grid: Grid, settings: RunSettings, *, out: Path, store: Store) ->
         ProtocolError: a client failed; names the client, whose log holds the reason.
     """
     server = out / "server"
+    if settings.evaluation.judge:
+        greet_judge(settings.evaluation.judge, store)
     say(f"{len(settings.clients)} clients, {settings.collaboration.mode}; results go to {out}")
     clients = [
         Client(reply.metadata.src_node_id, facts["id"], facts["samples"], facts["unusable"], facts["good_share"])
@@ -128,7 +129,7 @@ def coordinate(grid: Grid, settings: RunSettings, *, out: Path, store: Store) ->
     for name, (state, lora) in models.items():
         folder = server / "global" if name == "selected" else server / "adapters" / name
         _write_adapter(state, lora, base=base, folder=folder)
-    values = _evaluate(settings, base, models=models, store=store)
+    evaluation = _evaluate(settings, base, models=models, store=store)
     metrics = {
         "version": __version__,
         "clients": {
@@ -143,8 +144,7 @@ def coordinate(grid: Grid, settings: RunSettings, *, out: Path, store: Store) ->
         "threshold": threshold.as_dict(),
         "variants": variants,
         "merge_weights": weights,
-        "evaluation": figures_of_arms(values),
-        "comparisons": comparisons(values),
+        **evaluation.as_metrics(),
     }
     write_json(out / "metrics.json", metrics)
     return metrics
@@ -270,24 +270,14 @@ def _start(base: Base, settings: RunSettings) -> AdapterState:
         return adapter_state(model)
 
 
-def _evaluate(settings: RunSettings, base: Base, *, models: Mapping[str, Adapter], store: Store) -> dict[str, Values]:
-    """By arm, its measures on the held-out tests and questions."""
+def _evaluate(settings: RunSettings, base: Base, *, models: Mapping[str, Adapter], store: Store) -> Evaluation:
+    """All arms on the held-out tests and questions, and *selected* compared with every other."""
     samples = read_many(settings.evaluation.tests, settings.data)
     questions = read_questions(settings.evaluation.choices, settings.data)
     tests = HeldOut.of(base, samples, settings.data, questions=questions)
-    options = settings.evaluation.model_dump(include={"generate", "generate_samples"})
-    answers = [[sample.response for sample in samples], [(q.options, q.right) for q in questions]]
-    inputs = [base.digest, tests.tokens.digest, tests.options.digest, answers, options]
-    result: dict[str, Values] = {}
-    for arm in settings.evaluation.arms:
-        state, lora = models.get(arm, (None, settings.lora))
-
-        def measure() -> Values:
-            with attached(base, lora, state, settings.seed) as model:  # a fresh adapter changes nothing: B = 0  # noqa: B023
-                return evaluate_tests(model, tests, settings.evaluation, what=arm)  # noqa: B023
-
-        result[arm] = store.get("evaluation", [*inputs, state, lora], compute=measure, codec=JSON)
-    return result
+    arms: list[str] = list(settings.evaluation.arms)
+    compared = {arm: None if arm == "base" else models[arm] for arm in arms}
+    return evaluate_models(tests, compared, settings.evaluation, store=store, arm="selected")
 
 
 def _ratio(settings: RunSettings, clients: list[Client]) -> Threshold:

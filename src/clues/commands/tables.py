@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from clues.report.pages import EVALUATED, compared
+from clues.evaluation.figures import measure
+from clues.report.pages import compared, measured_names
 
 
 def show(*tables: Table) -> None:
@@ -68,10 +69,8 @@ def evaluation_tables(metrics: Mapping[str, Any]) -> list[Table]:
     domains = metrics["evaluation"]
     arms = list(dict.fromkeys(arm for figures in domains.values() for arm in figures))
     tables = []
-    for key, title in EVALUATED.items():
-        if not any(key in figures[arm] for figures in domains.values() for arm in arms):
-            continue
-        table = _table(title, ["domain", *arms])
+    for key in measured_names(metrics):
+        table = _table(measure(key).heading, ["domain", *arms])
         for domain, figures in domains.items():
             if any(key in figures[arm] for arm in arms):
                 table.add_row(domain, *[_number(figures[arm].get(key)) for arm in arms])

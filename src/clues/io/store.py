@@ -63,6 +63,10 @@ class Store:
             once(lambda: replace_whole(file, lambda part: codec.write(part, value)))
         return codec.read(file)
 
+    def holds(self, kind: str, inputs: Any, *, codec: Codec[Any]) -> bool:
+        """Whether `get` would compute nothing."""
+        return self._place(kind, inputs, suffix=codec.suffix).is_file()
+
     def folder(self, kind: str, inputs: Any, *, build: Callable[[Path], object]) -> Path:
         """A folder that `build` fills. After an interruption, `build` gets the partly filled folder again."""
         folder = self._place(kind, inputs)

@@ -9,16 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
+from clues.evaluation.figures import measure, measured
 from clues.io.files import replace_whole
 
-# The metrics of a model on held-out tests: key in metrics.json, and title.
-EVALUATED = {
-    "nll": "Held-out NLL (nats a token, lower is better)",
-    "token_f1": "Token F1 of generated answers (higher is better)",
-    "rouge_l": "ROUGE-L of generated answers (higher is better)",
-    "accuracy": "Multiple-choice accuracy, by likelihood (higher is better)",
-    "accuracy_norm": "Multiple-choice accuracy, by likelihood per character (higher is better)",
-}
 COMPARED_NOTE = (
     "Means of paired differences on the same samples, with bootstrap intervals over samples; they do not cover how "
     "models differ from seed to seed."
@@ -42,11 +35,17 @@ def compared(comparisons: Sequence[Mapping[str, Any]]) -> list[Table]:
     """A table of the differences between models and their verdicts, from metrics.json, unless there are none."""
     lines = []
     for row in comparisons:
-        low, high = f"{row['low']:+.3f}", f"{row['high']:+.3f}"
-        measured = [f"{row['difference']:+.3f}", f"{low} to {high}", row["verdict"]]
-        lines.append([row["domain"], row["measure"], f"{row['arm']} − {row['other']}", *measured])
+        figures = ["–" if row[key] is None else f"{row[key]:+.3f}" for key in ("difference", "low", "high")]
+        told = [figures[0], " to ".join(figures[1:]), row["verdict"]]
+        lines.append([row["domain"], row["measure"], f"{row['arm']} − {row['other']}", *told])
     columns = ["domain", "measure", "models", "difference", "95 % interval", "verdict"]
     return [Table("Differences between models", 3, columns, lines, COMPARED_NOTE)] if lines else []
+
+
+def measured_names(metrics: Mapping[str, Any]) -> list[str]:
+    """What the models were measured by, in the order of tables."""
+    by_arm = metrics["evaluation"].values()
+    return measured(name for figures_of in by_arm for figures in figures_of.values() for name in figures)
 
 
 def write_run_page(path: Path, metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
@@ -59,8 +58,7 @@ def write_run_page(path: Path, metrics: Mapping[str, Any], settings: Mapping[str
     clients = metrics["clients"]
     kinds = sorted({kind for client in clients.values() for kind in client["selection"].get("auroc_by_kind", {})})
     arms = list(dict.fromkeys(arm for figures in metrics["evaluation"].values() for arm in figures))
-    measured = {key for by_arm in metrics["evaluation"].values() for figures in by_arm.values() for key in figures}
-    evaluated = {key: title for key, title in EVALUATED.items() if key in measured}
+    evaluated = {name: measure(name).heading for name in measured_names(metrics)}
     values: dict[str, Any] = {"kinds": kinds, "arms": arms, "evaluated": evaluated, "settings": settings}
     values["compared"] = compared(metrics["comparisons"])
     values["unusable"] = any(client.get("unusable") for client in clients.values())
