@@ -95,10 +95,10 @@ def by_both(model, base, tasks, chat_template=None):
 
 def test_accuracies_and_log_likelihoods_are_those_of_the_harness(model, base, tasks, measured):
     template = tasks.parent / "template.jinja"
-    turns = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}</s>{% endfor %}"
+    turns = "{% for m in messages %}{{ m['role'] }}:{{ m['content'] }}</s>{% endfor %}"
     template.write_text(turns + "{% if add_generation_prompt %}assistant:{% endif %}")
     task = (tasks / "quiz.yaml").read_text()
-    (tasks / "quiz.yaml").write_text(task.replace("{{prompt}}", "user: {{prompt}}</s>assistant:"))
+    (tasks / "quiz.yaml").write_text(task.replace("{{prompt}}", "user:{{prompt}}</s>assistant:"))
     ours, theirs = by_both(model, base, tasks, str(template))
     assert {name: ours[name] for name in ("accuracy", "accuracy_norm")} == theirs
     assert ours["accuracy"] != ours["accuracy_norm"]  # or the test could not tell the two apart

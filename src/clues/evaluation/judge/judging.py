@@ -93,7 +93,8 @@ def _compared(answers: Answers, arm: str, other: str, *, verdicts: np.ndarray) -
         row = compared(names, both[rows].mean(1))
         told = [tuple(both[n]) for n in rows if n in set(asked) and not math.isnan(both[n].sum())]
         same = sum(one == two for one, two in told)
-        row["verdict"] += f"; in both orders the judge says the same of {same} of {len(told)} pairs"
+        if told:
+            row["verdict"] += f"; in both orders the judge says the same of {same} of {len(told)} pairs"
         unread = len(set(asked) & set(rows)) - len(told)
         row["verdict"] += f"; {unread} pairs could not be judged" if unread else ""
         result.append(row)
