@@ -9,13 +9,17 @@ import torch
 
 pytest.importorskip("lm_eval")
 
+from typer.testing import CliRunner
+
+from clues.cli import app
 from clues.data.questions import read_questions
 from clues.errors import ConfigError, EvaluationError
 from clues.evaluation import choices
 from clues.evaluation.choices import evaluate_choices
-from clues.evaluation.harness import check_harness, evaluate_harness
+from clues.evaluation.harness import check_harness, evaluate_harness, harness_digest
 from clues.evaluation.test_set import HeldOut
-from clues.settings import DataSettings, HarnessSettings
+from clues.models.adapters import adapter_state, save_adapter
+from clues.settings import DataSettings, HarnessSettings, LoraSettings
 
 ROWS = [
     {"prompt": "what is a bone", "choices": ["rate", "an abnormal heart", "a bond"], "answer": 1},
@@ -150,3 +154,25 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "lm_eval.tasks", None)
     with pytest.raises(ConfigError, match="pip install lm-eval"):
         check_harness(HarnessSettings(tasks=["quiz"]))
+
+
+def test_results_are_kept_until_a_task_or_its_data_change(tasks, tmp_path):
+    settings = HarnessSettings(tasks=["quiz"], folder=str(tasks), limit=4)
+    digest = harness_digest(settings)
+    assert harness_digest(settings) == digest
+    assert harness_digest(settings.model_copy(update={"limit": 3})) != digest
+    items = tmp_path / "quiz.jsonl"
+    items.write_text(items.read_text().replace("is it so", "is it not"))
+    assert harness_digest(settings) != digest
+
+
+def test_the_command_runs_tasks_on_the_model_with_its_adapter(model, base, tasks, tmp_path):
+    save_adapter(adapter_state(model), LoraSettings(r=2, alpha=4), base, tmp_path / "adapter")
+    options = ["--harness", "quiz,told", "--limit", "3", "--set", f"evaluation.harness.folder={tasks}", "--compare"]
+    command = ["evaluate", "--model", base.name, "--adapter", str(tmp_path / "adapter"), *options]
+    result = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "out/evaluation.json").read_text())
+    assert found["evaluation"]["quiz (harness)"]["adapter"]["questions"] == 3
+    assert found["evaluation"]["told (harness)"]["base"] == {"exact_match first": 0.0, "items": 3}
+    assert "LM Evaluation Harness: exact_match first" in " ".join(result.output.split())

@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import difflib
 import functools
+import json
 import logging
 from collections.abc import Mapping
 from importlib.metadata import version
+from itertools import islice
 from typing import Any
 
 from clues.errors import CluesError, ConfigError, EvaluationError
 from clues.evaluation.figures import Values
+from clues.io.digests import value_digest
 from clues.io.progress import say, task
 from clues.models.base import Base
 from clues.settings import HarnessSettings
@@ -71,9 +74,14 @@ def evaluate_harness(model: Any, base: Base, settings: HarnessSettings, *, batch
     return {f"{name} (harness)": _values(loaded["tasks"][name], items) for name, items in found["samples"].items()}
 
 
-def harness_version() -> str:
-    """The installed version, which results depend on."""
-    return version("lm-eval")
+def harness_digest(settings: HarnessSettings) -> str:
+    """A digest of what results depend on beside the model: the tasks with their data, the limits and the version."""
+    tasks = {
+        name: [one.dump_config(), list(islice(one.eval_docs, settings.limit))]
+        for name, one in _tasks(settings)["tasks"].items()
+    }
+    contents = json.dumps(tasks, sort_keys=True, default=repr)
+    return value_digest([version("lm-eval"), settings, contents])
 
 
 def _values(of: Any, items: list[Mapping[str, Any]]) -> dict[str, list[float]]:

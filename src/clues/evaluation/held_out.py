@@ -12,7 +12,7 @@ from clues.evaluation.choices import evaluate_choices
 from clues.evaluation.comparison import comparisons
 from clues.evaluation.figures import Values, figures_of_arms, joined
 from clues.evaluation.generation import answered_rows, evaluate_answers, generate
-from clues.evaluation.harness import check_harness, evaluate_harness, harness_version
+from clues.evaluation.harness import check_harness, evaluate_harness, harness_digest
 from clues.evaluation.judge.endpoint import check_judge
 from clues.evaluation.judge.judging import Answers, judge
 from clues.evaluation.likelihood import evaluate
@@ -65,6 +65,7 @@ def evaluate_models(
     """
     rows = answered_rows(tests, settings.generate_samples) if settings.generate else []
     answered = [tests.samples[row] for row in rows]
+    digest = harness_digest(settings.harness) if settings.harness else ""
     values: dict[str, Values] = {}
     answers: dict[str, list[str]] = {}
     for name, adapter in models.items():
@@ -74,7 +75,7 @@ def evaluate_models(
             answers[name] = model.answers(rows, settings)
             parts.append(evaluate_answers(answers[name], answered))
         if settings.harness:
-            parts.append(model.harness(settings.harness, settings.batch_tokens))
+            parts.append(model.harness(settings.harness, digest, batch_tokens=settings.batch_tokens))
         values[name] = joined(parts)
     pairs: list[dict[str, Any]] = []
     if settings.judge and rows:
@@ -116,11 +117,13 @@ class _Model:
 
         return self._stored("answers", [TokenTable(tokens).digest, settings.generate], compute)
 
-    def harness(self, settings: HarnessSettings, batch_tokens: int) -> Values:
+    def harness(self, settings: HarnessSettings, digest: str, *, batch_tokens: int) -> Values:
+        """Of the tasks, which `digest` identifies."""
+
         def compute(model: Any) -> Values:
             return evaluate_harness(model, self.tests.base, settings, batch_tokens=batch_tokens, what=self.name)
 
-        return self._stored("harness", [settings, harness_version()], compute)
+        return self._stored("harness", [digest], compute)
 
     def _stored(self, kind: str, inputs: list[Any], compute: Callable[[Any], T]) -> T:
         base = self.tests.base

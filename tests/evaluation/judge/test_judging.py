@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 
@@ -39,17 +40,24 @@ def settings(server, **changes):
 
 @pytest.mark.parametrize("scale", [10, 1])
 def test_scores_and_preferences_are_what_the_model_behind_the_endpoint_says(base, store, scale):
-    with serving(Server(lambda messages: likeliest(base, messages))) as server:
+    replies = {}
+
+    def said_of(messages):
+        text = json.dumps(messages)
+        if text not in replies:
+            replies[text] = likeliest(base, messages)
+        return replies[text]
+
+    with serving(Server(said_of)) as server:
         values, rows = judge(ANSWERS, settings(server, scale=scale), store=store, arm="selected")
-    said = {}
     for arm, answers in ARMS.items():
-        replies = [likeliest(base, scored(s, a, scale=scale)) for s, a in zip(SAMPLES, answers, strict=True)]
-        scores = said[arm] = [score_of(reply, scale=scale) for reply in replies]
+        told = [said_of(scored(s, a, scale=scale)) for s, a in zip(SAMPLES, answers, strict=True)]
+        scores = [score_of(reply, scale=scale) for reply in told]
         found = [value for domain in "xy" for value in values[arm][domain][f"judge_{scale}"]]
         assert found == pytest.approx(scores, nan_ok=True)
     preferences = []
     for sample, one, two in zip(SAMPLES, ARMS["selected"], ARMS["base"], strict=True):
-        orders = [preference_of(likeliest(base, compared(sample, *order))) for order in ((one, two), (two, one))]
+        orders = [preference_of(said_of(compared(sample, *order))) for order in ((one, two), (two, one))]
         preferences.append(0.0 if one == two else (orders[0] - orders[1]) / 2)
     assert [row["difference"] for row in rows] == pytest.approx([sum(preferences[:4]) / 4, sum(preferences[4:]) / 2])
     assert [(row["domain"], row["measure"], row["other"]) for row in rows] == [

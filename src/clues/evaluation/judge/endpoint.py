@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -53,39 +54,32 @@ def replies(questions: Sequence[Messages], settings: JudgeSettings, store: Store
     Raises:
         EvaluationError: the judge stops answering, which loses no reply; or the estimate is above the budget.
     """
-    by_text = {json.dumps(question): question for question in questions}
-    missing = [
-        question
-        for question in by_text.values()
-        if not store.holds("judgements", _inputs(settings, question), codec=JSON)
+    distinct = list({json.dumps(question): question for question in questions}.values())
+    missing = [question for question in distinct if not _known(question, settings, store)]
+    if missing:
+        _ask(missing, settings, store, known=len(distinct) - len(missing))
+    return [
+        store.get("judgements", _inputs(settings, question), compute=str, codec=JSON)
+        if _known(question, settings, store)
+        else ""
+        for question in questions
     ]
-    refused = _ask(missing, settings, store, known=len(by_text) - len(missing)) if missing else []
-
-    def lost() -> str:
-        raise EvaluationError("evaluation.judge: a judgement was removed from the store meanwhile; run again.")
-
-    by_text_reply = {
-        text: ""
-        if question in refused
-        else store.get("judgements", _inputs(settings, question), compute=lost, codec=JSON)
-        for text, question in by_text.items()
-    }
-    return [by_text_reply[json.dumps(question)] for question in questions]
 
 
-def _ask(missing: Sequence[Messages], settings: JudgeSettings, store: Store, *, known: int) -> list[Messages]:
-    """Ask and store; returns the questions that the endpoint refuses."""
+def _known(question: Messages, settings: JudgeSettings, store: Store) -> bool:
+    return store.holds("judgements", _inputs(settings, question), codec=JSON)
+
+
+def _ask(missing: Sequence[Messages], settings: JudgeSettings, store: Store, *, known: int) -> None:
+    """Ask, and store each reply; questions that the endpoint refuses alone have none."""
     _tell_cost(missing, settings, known=known)
     total = known + len(missing)
     with _client(settings) as client:
 
-        def judged(question: Messages) -> bool:
-            try:
-                compute = partial(_reply, client, settings, question)
+        def judged(question: Messages) -> None:
+            compute = partial(_reply, client, settings, question)
+            with suppress(_RefusedError):
                 store.get("judgements", _inputs(settings, question), compute=compute, codec=JSON)
-            except _RefusedError:
-                return False
-            return True
 
         pool = ThreadPoolExecutor(settings.concurrency)
         futures = [pool.submit(judged, question) for question in missing]
@@ -96,13 +90,12 @@ def _ask(missing: Sequence[Messages], settings: JudgeSettings, store: Store, *, 
                     shown.advance(done)
         except CluesError as error:
             pool.shutdown(cancel_futures=True)  # waits for the replies under way, and keeps them
-            kept = known + sum(not future.cancelled() and not future.exception() for future in futures)
+            kept = known + sum(_known(question, settings, store) for question in missing)
             raise EvaluationError(
                 f"{error}, then run the same command again: {kept} of {total} judgements are kept."
             ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    return [question for question, future in zip(missing, futures, strict=True) if not future.result()]
 
 
 def _inputs(settings: JudgeSettings, question: Messages) -> list[Any]:
