@@ -18,7 +18,7 @@ FLOORS = [
     {"collaboration"},
     {"report"},
     {"lab"},
-    {"commands", "cli", "cli_bench", "__init__", "__main__"},
+    {"commands", "cli", "cli_bench", "cli_inspect", "cli_silo", "__init__", "__main__"},
 ]
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
 

@@ -57,9 +57,9 @@ def test_the_quick_start_runs(own_files):
     assert len(kept) + len(dropped) == 12
 
 
-def test_the_notebook_and_the_trl_script_of_the_quick_start_run(own_files, tiny_model):
+def test_the_notebook_and_the_trl_scripts_of_the_quick_start_run(own_files, tiny_model):
     """One after the other in one namespace, as a reader would."""
-    notebook, script = re.findall(r"```python\n(.+?)```", README[: README.index("## How it works")], re.S)
+    notebook, script, callback = re.findall(r"```python\n(.+?)```", README[: README.index("## How it works")], re.S)
     assert "HuggingFaceTB/SmolLM2-135M-Instruct" in notebook
     names: dict[str, Any] = {}
     exec(notebook.replace("HuggingFaceTB/SmolLM2-135M-Instruct", str(tiny_model)), names)
@@ -74,6 +74,9 @@ def test_the_notebook_and_the_trl_script_of_the_quick_start_run(own_files, tiny_
     names["SFTConfig"] = trl.SFTConfig
     exec(script[script.index("SFTTrainer(model") :].replace("SFTTrainer(model, ", on_cpu), names)
     assert any(not tensor.equal(weights[name]) for name, tensor in names["model"].state_dict().items())
+    assert names["dataset"].to_list() == names["kept"]
+    exec(callback.replace("SFTTrainer(model, ", on_cpu), names)
+    assert (Path(names["trainer"].args.output_dir) / "clues.jsonl").is_file()
 
 
 def test_every_command_runs(own_files, tmp_path):

@@ -16,7 +16,7 @@ from clues.version import __version__ as __version__
 if TYPE_CHECKING:
     from clues.commands.run import run as run
     from clues.commands.score import score as score
-    from clues.commands.score import select as select
+    from clues.commands.select import select as select
     from clues.commands.train import evaluate_file as evaluate_file
     from clues.commands.train import merge_folders as merge_folders
     from clues.commands.train import train as train
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from clues.settings import ScoreSettings as ScoreSettings
     from clues.settings import SelectionSettings as SelectionSettings
     from clues.settings import TrainSettings as TrainSettings
+    from clues.silo.datasets import SelectCallback as SelectCallback
     from clues.silo.silo import Silo as Silo
     from clues.silo.silo import select_records as select_records
     from clues.training.in_run import InRunScorer as InRunScorer
@@ -44,13 +45,14 @@ _HOMES = {
     "TrainSettings": "settings",
     "CluesError": "errors",
     "InRunScorer": "training.in_run",
+    "SelectCallback": "silo.datasets",
     "Silo": "silo.silo",
     "corrupt_file": "lab.corruption",
     "evaluate_file": "commands.train",
     "merge_folders": "commands.train",
     "run": "commands.run",
     "score": "commands.score",
-    "select": "commands.score",
+    "select": "commands.select",
     "select_records": "silo.silo",
     "train": "commands.train",
 }

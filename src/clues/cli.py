@@ -11,15 +11,19 @@ from typing import Annotated, Any, get_args
 import typer
 
 from clues.cli_bench import app as bench_app
+from clues.cli_inspect import app as inspect_app
+from clues.cli_silo import client as client_app
+from clues.cli_silo import ledger as ledger_app
+from clues.cli_silo import server as server_app
 from clues.commands.guard import command as _command
-from clues.commands.options import Anchors, Labels, Model, Seed, Set, Validation, given, names
+from clues.commands.options import Anchors, Json, Labels, Model, Quiet, Seed, Set, Validation, given, names
 from clues.errors import ConfigError
 from clues.io.processes import is_main_process
+from clues.io.progress import watched
 from clues.settings import CheckName, Rule
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Select good fine-tuning data: score private samples by gradients, keep the good ones, train together.",
@@ -27,6 +31,10 @@ app = typer.Typer(
 models_app = typer.Typer(no_args_is_help=True, help="The embedded model.")
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app)
+app.add_typer(inspect_app)
+app.add_typer(client_app, name="client")
+app.add_typer(server_app, name="server")
+app.add_typer(ledger_app, name="ledger")
 
 
 @app.command(epilog="Example: clues demo --out runs/demo")
@@ -39,7 +47,8 @@ def demo(
     set_: Set = None,
 ) -> None:
     """Run the whole method at small scale: four clients, two fields, the embedded model, real data."""
-    from clues.commands.tables import evaluation_tables, remark, selection_table, show, variants_table
+    from clues.commands.report import report_run
+    from clues.commands.tables import evaluation_tables, pages, remark, selection_table, show, variants_table
     from clues.lab.demo import data_folder, write_demo_data
     from clues.lab.demo import demo as recipe
 
@@ -50,6 +59,8 @@ def demo(
     rule = f"{settings.scoring.method}, {metrics['threshold']['rule']}"
     show(selection_table(metrics, f"Selection ({rule})"), variants_table(metrics), *evaluation_tables(metrics))
     print(remark(metrics))
+    report_run(out, settings)
+    print(*pages(out), sep="\n")
 
 
 @app.command(epilog="Example: clues run runs/demo/config.toml --set collaboration.mode=federated --out runs/federated")
@@ -57,16 +68,21 @@ def demo(
 def run(
     config: Annotated[Path, typer.Argument(help="A TOML settings file.")],
     out: Annotated[Path | None, typer.Option(help="Output folder; overrides the setting 'out'.")] = None,
-    engine: Annotated[str | None, typer.Option(help="What carries the messages: in-process.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="What carries the messages: in-process, simulation or deployment.")
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
     set_: Set = None,
 ) -> None:
     """Run a collaboration: score, select, train together, evaluate."""
     from clues.commands.run import run as recipe
-    from clues.commands.tables import comparison_tables, evaluation_tables, selection_table, show
+    from clues.commands.tables import comparison_tables, evaluation_tables, pages, present, selection_table
 
     settings = _run_settings(config, out, engine, set_)
     metrics = recipe(settings, Path(settings.out))
-    show(selection_table(metrics, "Selection"), *evaluation_tables(metrics), *comparison_tables(metrics))
+    tables = [selection_table(metrics, "Selection"), *evaluation_tables(metrics), *comparison_tables(metrics)]
+    present(metrics, *tables, *pages(Path(settings.out)))
 
 
 @app.command(epilog="Example: clues compare experiments/two-domains.toml --out runs/two-domains")
@@ -77,12 +93,16 @@ def compare(
     also: Annotated[
         list[Path] | None, typer.Option(help="A settings file that overrides the experiment's; repeatable.")
     ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
     set_: Set = None,
 ) -> None:
     """Compare methods × collaborations × variants × seeds and all thresholds; continues an interrupted comparison."""
+    from clues.commands.tables import present
     from clues.lab.compare import compare as recipe
 
-    print(recipe([experiment, *(also or [])], out, overrides=set_ or []))
+    text = recipe([experiment, *(also or [])], out, overrides=set_ or [])
+    present(text, text)
 
 
 @app.command(epilog="Example: clues validate runs/demo/config.toml")
@@ -109,7 +129,7 @@ def score(
         list[str] | None, typer.Option(help="Held-out tests that the samples should not contain; repeatable.")
     ] = None,
     model: Model = None,
-    method: Annotated[str | None, typer.Option(help="Scoring method; --method help lists all.")] = None,
+    method: Annotated[str | None, typer.Option(help="Scoring method; clues methods lists all.")] = None,
     trajectory: Annotated[str | None, typer.Option(help="Score along this existing trajectory.")] = None,
     adapter: Annotated[str | None, typer.Option(help="Score at this adapter only.")] = None,
     train: Annotated[bool, typer.Option("--train", help="Train a trajectory first (default).")] = False,
@@ -117,11 +137,13 @@ def score(
         int | None, typer.Option(min=1, help="Maximum samples per batch; affects speed only.")
     ] = None,
     seed: Seed = 1,
+    quiet: Quiet = False,
+    json: Json = False,
     set_: Set = None,
 ) -> None:
     """Score samples; trains a trajectory on them first, unless one is given."""
     from clues.commands.score import score as recipe
-    from clues.commands.tables import facts_table, flat, show
+    from clues.commands.tables import facts_table, flat, present
     from clues.settings import ScoreSettings, validated
 
     if train and (trajectory or adapter):
@@ -137,9 +159,11 @@ def score(
         "scoring": {name: value for name, value in (("method", method), ("batch_size", batch_size)) if value},
         **_model(model),
     }
-    summary = recipe(validated(ScoreSettings, values, set_ or []), out)
+    settings = validated(ScoreSettings, values, set_ or [])
+    with watched(out):
+        summary = recipe(settings, out)
     if is_main_process():
-        show(facts_table(f"Scores in {out}", flat(summary)))
+        present(summary, facts_table(f"Scores in {out}", flat(summary)))
 
 
 @app.command(epilog="Example: clues select runs/mine --threshold anchor-mean --labels mixed.labels.jsonl")
@@ -156,9 +180,9 @@ def select(
     ] = None,
     set_: Set = None,
 ) -> None:
-    """Keep the samples whose score reaches the threshold; writes kept.jsonl, dropped.jsonl, selection.json."""
+    """Keep the samples whose score reaches the threshold; writes kept.jsonl, dropped.jsonl, report.html."""
     from clues.commands.score import select as recipe
-    from clues.commands.tables import facts_table, flat, show
+    from clues.commands.tables import facts_table, flat, pages, show
     from clues.settings import SelectSettings, validated
 
     values = {
@@ -169,6 +193,20 @@ def select(
     settings = validated(SelectSettings, values, set_ or [])
     result = recipe(folder, settings.selection, labels=settings.labels, decisions=settings.reviewed)
     show(facts_table(f"Selection in {folder}", flat(result)))
+    print(*pages(folder), sep="\n")
+
+
+@app.command(epilog="Example: clues report runs/demo")
+@_command
+def report(
+    folder: Annotated[Path, typer.Argument(help="A folder written by clues run, demo or select.")],
+) -> None:
+    """Write the pages of a run or of a selection again: the coordinator's, and one for each data owner."""
+    from clues.commands.report import report as recipe
+    from clues.commands.tables import pages
+
+    recipe(folder)
+    print(*pages(folder), sep="\n")
 
 
 @app.command(epilog="Example: clues suggest runs/mine --count 20")
@@ -187,13 +225,24 @@ def suggest(
 
 @app.command(epilog="Example: clues train kept.jsonl --out runs/model")
 @_command
-def train(samples: str, out: Path = typer.Option(...), model: Model = None, seed: Seed = 1, set_: Set = None) -> None:
+def train(
+    samples: str,
+    out: Path = typer.Option(...),
+    model: Model = None,
+    seed: Seed = 1,
+    quiet: Quiet = False,
+    json: Json = False,
+    set_: Set = None,
+) -> None:
     """Fine-tune a LoRA adapter on a file; transformers and PEFT load OUT/adapter as it is."""
+    from clues.commands.tables import present
     from clues.commands.train import train as recipe
     from clues.settings import TrainSettings, validated
 
     settings = validated(TrainSettings, {"seed": seed, "samples": samples, **_model(model)}, set_ or [])
-    print(f"Adapter: {recipe(settings, out)}")
+    with watched(out):
+        adapter = recipe(settings, out)
+    present({"adapter": str(adapter)}, f"Adapter: {adapter}")
 
 
 @app.command(epilog="Example: clues merge runs/a/adapter runs/b/adapter --method exact --out merged")
@@ -296,7 +345,7 @@ def _run_settings(config: Path, out: Path | None, engine: str | None, set_: list
     if out:
         values["out"] = str(out)
     if engine:
-        values["collaboration"] = {**values.get("collaboration", {}), "engine": engine}
+        values["engine"] = {**values.get("engine", {}), "name": engine}
     return validated(RunSettings, values, set_ or [], config.parent)
 
 

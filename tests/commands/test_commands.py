@@ -98,6 +98,11 @@ def test_score_then_select(clues, tiny_model, files):
         assert row == originals.pop(row["id"])
         assert (extra["score"] >= found["threshold"]) == extra["reason"].startswith("score ≥")
     assert not originals
+    page = (out / "report.html").read_bytes()
+    (out / "report.html").unlink()
+    assert str(out / "report.html") in clues("report", out).stdout
+    assert (out / "report.html").read_bytes() == page
+    assert "holds neither metrics.json nor selection.json" in clues("report", files, code=2).stderr
 
 
 def test_other_batch_size_and_a_second_process_give_the_same_scores(clues, tiny_model, files):
@@ -462,7 +467,14 @@ def test_decisions_in_a_clients_folder_count_when_the_run_is_repeated(clues, con
     assert kept[0] not in now
     client = json.loads((tmp_path / "run/metrics.json").read_text())["clients"]["a"]
     assert client["selection"]["reviewed"] == len(marks)  # a count is all that leaves
-    assert not any(name in (tmp_path / "run/metrics.json").read_text() for name in (*dropped, kept[0]))
+    for file in ("metrics.json", "report.html"):
+        assert not any(name in (tmp_path / "run" / file).read_text() for name in (*dropped, kept[0]))
+    assert (
+        f"{len(marks)} sample{'s were' if dropped else ' was'} decided by you" in (folder / "report.html").read_text()
+    )
+    pages = {file: file.read_bytes() for file in (tmp_path / "run").rglob("report.html")}
+    clues("report", tmp_path / "run")
+    assert pages == {file: file.read_bytes() for file in (tmp_path / "run").rglob("report.html")}
 
 
 def check_quality_weights(out, merge_weights):
@@ -498,15 +510,15 @@ def check_folder(out, base):
 def check_ledger(folder):
     """Nothing but tensors of the adapter, anchor scores and counts went out, in amounts that fit."""
     entries = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
-    assert {entry["kind"] for entry in entries} >= {"query.describe", "train.select", "query.judge", "train"}
+    assert {entry["kind"] for entry in entries} >= {"prepare", "select", "judge", "train"}
     for entry in entries:
         for item in entry["items"]:
             group, _, name = item["name"].partition(".")
-            assert group in {"config", "arrays", "metrics"}
             if group == "arrays":
                 assert "lora_" in name
-            if group == "metrics":
-                assert name in {"num-examples", "expected-good"} or item["shape"] == [6]  # one number an anchor
+            else:
+                counts = {"samples", "unusable", "good_share", "weight", "checks", "missing", "verdicts"}
+                assert (group, name) in {("facts", name) for name in (*counts, "anchors")}
 
 
 def test_a_failing_client_tells_its_kind_of_error_and_no_text(clues, config, tmp_path, monkeypatch):
@@ -515,7 +527,7 @@ def test_a_failing_client_tells_its_kind_of_error_and_no_text(clues, config, tmp
 
     monkeypatch.setattr("clues.silo.silo.Silo.score", leak)
     shown = clues("run", config, "--out", tmp_path / "run", code=2).stderr
-    assert "a client failed in train.select: a: ValueError; its errors.log says more" in shown
+    assert "select: a client failed: a: ValueError; its errors.log says more" in shown
     assert "SECRET" not in shown
     assert "SECRET" in (tmp_path / "run/clients/a/errors.log").read_text()
     assert "SECRET" not in (tmp_path / "run/clients/a/ledger.jsonl").read_text()
@@ -674,6 +686,7 @@ def test_help_shows_examples(clues):
         "run",
         "score",
         "select",
+        "report",
         "train",
         "merge",
         "evaluate",

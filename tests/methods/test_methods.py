@@ -15,6 +15,7 @@ from clues.io.store import Store
 from clues.methods.registry import METHODS, method
 from clues.models.adapters import attached
 from clues.models.trajectory import Trained
+from clues.passes.costs import measured
 from clues.settings import ScoringSettings
 from clues.silo.checked import CHECKED, DUPLICATE_OF, PUBLIC_COPY
 from scoring_oracle import LORA, checkpoint, flat, plain_gradient, random_state, tokens, transformed
@@ -155,3 +156,19 @@ def test_every_method_scores_samples_and_anchors_and_says_where_it_is_from(base,
 def test_unknown_methods_are_told_with_all_known_ones():
     with pytest.raises(ConfigError, match="'magic' is not known; use one of auto, clues, paper"):
         method("magic")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_method_says_that_it_costs_is_what_a_sample_costs(base, name):
+    counts = []
+    for samples in (SAMPLES, tokens(8, 1)):
+        given = job(base, samples, ANCHORS, VALIDATION, scoring=ScoringSettings(method=name))
+        with measured(base) as cost:
+            scores(given, Trained(LORA, [checkpoint(base, seed=seed) for seed in (1, 2)]))
+        counts.append((cost.forward, cost.backward))
+    (forward, backward), (more_forward, more_backward) = counts
+    gradients = METHODS[name].gradients * (2 if METHODS[name].checkpoints == "each" else 1)
+    assert (more_backward - backward, more_forward - forward) == (
+        2 * gradients,
+        2 * (gradients + METHODS[name].forwards),
+    )

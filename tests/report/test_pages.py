@@ -1,58 +1,30 @@
-from __future__ import annotations
+"""Pages hold what they should, and nothing that runs or is fetched."""
 
-from clues.lab.tables import Table
-from clues.report.pages import write_compare_page, write_run_page, write_samples_page
+from clues.report.pages import Table, write_compare_page
+from clues.report.run_page import write_run_page
+from report.made import METRICS
 
 
-def test_the_samples_page_shows_the_worst_first_and_escapes_their_text(tmp_path):
-    rows = [
-        {"id": "good", "prompt": "p", "response": "r", "score": 0.9, "kept": True, "reason": "score ≥ 0.5"},
-        {
-            "id": "bad",
-            "prompt": "<script>alert(1)</script>",
-            "response": "r",
-            "score": -0.1,
-            "kept": False,
-            "reason": "<b>low</b>",
-        },
-    ]
-    write_samples_page(tmp_path / "a.html", rows, {"kept": 1, "dropped": 1, "rule": "score", "threshold": 0.5})
-    text = (tmp_path / "a.html").read_text()
-    assert text.index(">bad<") < text.index(">good<")
-    assert "<script>" not in text
-    assert "http" not in text
+def page(folder, **changes):
+    return write_run_page(folder, METRICS | changes, {"seed": 1}).read_text()
 
 
 def test_the_run_page_works_without_labels_and_without_tests(tmp_path):
-    metrics = {
-        "clients": {"a": {"samples": 3, "selection": {"kept": 2, "dropped": 1}}},
-        "threshold": {"rule": "ratio", "value": None},
-        "variants": {"paper ratio": {"a": {"kept": 1}}},
-        "evaluation": {},
-        "comparisons": [],
-    }
-    write_run_page(tmp_path / "a.html", metrics, {"seed": 1})
-    text = (tmp_path / "a.html").read_text()
-    assert "<td>a</td><td>3</td><td>2</td>" in text
-    assert "Held-out" not in text
-    assert "Differences" not in text
+    text = page(tmp_path)
+    assert "1 client keeps 2 of 3 samples (67%)." in text
+    assert '<th scope="row">a</th><td>3</td><td>2</td>' in text
+    for absent in ("Models", "Absentees", "Learning curves", "Cost of scoring", "http:", "https:", "<script"):
+        assert absent not in text
 
 
 def test_the_run_page_shows_each_figure_that_was_measured(tmp_path):
     names = {"domain": "quiz", "measure": "accuracy", "arm": "selected", "other": "base"}
     row = {**names, "difference": 0.125, "low": -0.0625, "high": 0.25, "verdict": "no difference can be told"}
-    metrics = {
-        "clients": {},
-        "threshold": {"rule": "ratio", "value": None},
-        "variants": {},
-        "evaluation": {
-            "x": {"base": {"nll": 1.5, "token_f1": 0.25, "rouge_l": 0.125}},
-            "quiz": {"base": {"accuracy": 0.375, "accuracy_norm": 0.625}},
-        },
-        "comparisons": [row],
+    evaluation = {
+        "x": {"base": {"nll": 1.5, "token_f1": 0.25, "rouge_l": 0.125}},
+        "quiz": {"base": {"accuracy": 0.375, "accuracy_norm": 0.625}},
     }
-    write_run_page(tmp_path / "a.html", metrics, {"seed": 1})
-    text = (tmp_path / "a.html").read_text()
+    text = page(tmp_path, evaluation=evaluation, comparisons=[row])
     for title, domain, figure in (
         ("Held-out NLL", "x", "1.500"),
         ("Token F1", "x", "0.250"),
@@ -60,11 +32,21 @@ def test_the_run_page_shows_each_figure_that_was_measured(tmp_path):
         ("accuracy, by likelihood (", "quiz", "0.375"),
         ("accuracy, by likelihood per character", "quiz", "0.625"),
     ):
-        table = text[text.index(title) :].split("</table>")[0]
-        assert f"<tr><td>{domain}</td><td>{figure}</td>" in table
-        assert table.count("<td>") == 2  # only domains with the figure have a line
-    cells = ("quiz", "accuracy", "selected − base", "+0.125", "-0.062 to +0.250", "no difference can be told")
-    assert "".join(f"<td>{cell}</td>" for cell in cells) in text
+        table = text[text.index(f"<h3>{title}" if title[0].isupper() else title) :].split("</table>")[0]
+        assert f'<tr><th scope="row">{domain}</th><td>{figure}</td>' in table
+        assert table.count("<td>") == 1  # only domains with the figure have a line
+    for cell in ("selected − base", "+0.125", "-0.062 to +0.250", "no difference can be told"):
+        assert f">{cell}</td>" in text
+
+
+def test_the_run_page_shows_who_was_missing_and_the_rounds_where_it_is_told(tmp_path):
+    absent = {"b": {"phase": "prepare", "reason": "<no answer>"}}
+    text = page(tmp_path, absent=absent, faults={"c": ["sent NaN"]}, rounds={"x": {"mixed": [2.0, 1.5]}})
+    assert (
+        '<th scope="row">b</th><td class="label">absent since prepare</td><td class="text">&lt;no answer&gt;<' in text
+    )
+    assert '<th scope="row">c</th><td class="label">fault</td><td class="text">sent NaN<' in text
+    assert 'aria-label="x, by round"' in text
 
 
 def test_the_comparison_page_shows_every_table_and_fetches_nothing(tmp_path):
@@ -73,5 +55,5 @@ def test_the_comparison_page_shows_every_table_and_fetches_nothing(tmp_path):
     text = (tmp_path / "a.html").read_text()
     assert '<td class="label">&lt;b&gt;</td><td>0.5</td>' in text
     assert text.index("a note") < text.index("<h2>Cost</h2>")
-    assert "http" not in text
+    assert "http:" not in text
     assert "<script" not in text

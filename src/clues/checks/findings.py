@@ -15,7 +15,7 @@ from clues.checks.pair import Pair
 from clues.checks.registry import CHECKS, TEST
 from clues.data.samples import PublicSamples, Sample
 from clues.data.telling import tell_leaks, tell_overlap
-from clues.io.progress import track
+from clues.io.progress import phase, track
 
 Marks = np.ndarray[Any, np.dtype[np.uint16]]
 
@@ -45,6 +45,7 @@ class Findings:
         return {row: self.public[int(self.of_public[row])] for row in np.flatnonzero(self.of_public >= 0).tolist()}
 
 
+@phase("checking")
 def check_samples(samples: Sequence[Sample], public: PublicSamples, tests: Sequence[Sample] = ()) -> Findings:
     """Apply every check to each sample.
 

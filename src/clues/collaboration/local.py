@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flwr.app import Context, RecordDict
-
+from clues.collaboration.client import Client
+from clues.collaboration.flower.simulation import simulate
+from clues.collaboration.flower.submitting import deploy
+from clues.collaboration.in_process import InProcess
+from clues.collaboration.privacy.keys import public_text, read_key, write_key
+from clues.collaboration.server import coordinate
 from clues.data.prompts import tokenize
 from clues.data.questions import read_questions
 from clues.data.samples import Sample, overlap, read_many, read_private, read_public
@@ -17,14 +20,14 @@ from clues.data.telling import tell_leaks, tell_overlap
 from clues.errors import ConfigError, all_of
 from clues.evaluation.held_out import check_packages
 from clues.evaluation.test_set import tokenize_options
-from clues.io.files import read_json
 from clues.io.run_folder import claim_folder, refuse_other_run, write_provenance
+from clues.io.store import Store
 from clues.methods.registry import checked_method
 from clues.models.base import load_base
 from clues.passes.directions import domain_weights
 from clues.passes.gradients import check_modules
 from clues.selection.metrics import read_labels
-from clues.settings import ClientSettings, DataSettings, RunSettings
+from clues.settings import AllowSettings, ClientSettings, DataSettings, MaskSettings, RunSettings, SiloFile
 
 
 def collaborate(settings: RunSettings, out: Path, *, stores: Path | None = None) -> dict[str, Any]:
@@ -40,31 +43,38 @@ def collaborate(settings: RunSettings, out: Path, *, stores: Path | None = None)
     check(settings)
     claim_folder(out, settings.model_dump(mode="json"))
     write_provenance(out)
-    os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
-    from clues.collaboration import client_app, server_app
-    from clues.collaboration.in_process import InProcessGrid
+    if settings.engine.name == "deployment":
+        return deploy(settings, out)
+    silos = _with_masks([_silo(client, settings, out) for client in settings.clients], settings)
+    if settings.engine.name == "simulation":
+        return simulate(settings, out, silos=silos)
+    clients = {
+        own.id: Client(own, Path(own.folder), Store(stores / own.id if stores else Path(own.folder, "store")))
+        for own in silos
+    }
+    store = Store(stores / "server" if stores else out / "server" / "store")
+    return coordinate(InProcess(clients), settings, out=out, store=store)
 
-    grid = InProcessGrid(
-        client_app.app,
-        {
-            node: {
-                "client": client.id,
-                "data": client.data,
-                "labels": client.labels or "",
-                "tests": "\n".join(settings.evaluation.tests),
-                "reading": settings.data.model_dump_json(),
-                "folder": str(out / "clients" / client.id),
-                "store": str(stores / client.id if stores else out / "clients" / client.id / "store"),
-            }
-            for node, client in enumerate(settings.clients, start=1)
-        },
-    )
-    store = stores / "server" if stores else out / "server" / "store"
-    run_config = {"settings": settings.model_dump_json(), "out": str(out), "store": str(store)}
-    context = Context(run_id=1, node_id=0, node_config={}, state=RecordDict(), run_config=run_config)
-    server_app.app(grid, context)
-    metrics: dict[str, Any] = read_json(out / "metrics.json")
-    return metrics
+
+def _silo(client: ClientSettings, settings: RunSettings, out: Path) -> SiloFile:
+    """A client's own file, as it would be on a machine of its own."""
+    folder = (out / "clients" / client.id).absolute()
+    return SiloFile(
+        **client.model_dump(), by_job=False, folder=str(folder), dialect=settings.data.dialect, model=settings.model,
+        allow=AllowSettings(megabytes=10**6),
+    )  # fmt: skip
+
+
+def _with_masks(silos: list[SiloFile], settings: RunSettings) -> list[SiloFile]:
+    """Where the run asks for masks, every client with a key, and the public keys of all."""
+    if not settings.privacy.masks:
+        return silos
+    keys = {silo.id: Path(silo.folder, "mask.key") for silo in silos}
+    pinned = {client: public_text(read_key(key)) if key.is_file() else write_key(key) for client, key in keys.items()}
+    return [
+        silo.model_copy(update={"masks": MaskSettings(key=str(keys[silo.id]), pinned=pinned, allow_changes=True)})
+        for silo in silos
+    ]
 
 
 def check(settings: RunSettings) -> None:
@@ -80,10 +90,10 @@ def check(settings: RunSettings) -> None:
         lambda: read_questions(settings.evaluation.choices, data),
         lambda: checked_method(settings.scoring),
         lambda: load_base(settings.model),
-        *(functools.partial(_checked_client, client, data) for client in settings.clients),
+        *(functools.partial(_checked_client, client, data) for client in settings.clients if client.data),
     )
     validation, anchors = public
-    for client, samples in zip(settings.clients, clients, strict=True):
+    for client, samples in zip(settings.clients, clients, strict=False):
         tell_overlap(overlap(samples, [*validation, *anchors]), f"client {client.id}")
         tell_leaks(overlap(samples, tests), f"client {client.id}")
     domains = sorted({sample.domain for sample in validation})
@@ -99,6 +109,7 @@ def check(settings: RunSettings) -> None:
 
 
 def _checked_client(client: ClientSettings, data: DataSettings) -> Sequence[Sample]:
+    assert client.data is not None
     samples = read_private(client.data, data).samples
     if client.labels:
         read_labels(client.labels, [sample.id for sample in samples])

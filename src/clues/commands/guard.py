@@ -15,18 +15,20 @@ import typer
 
 from clues.errors import CluesError, ConfigError
 from clues.io.processes import process_count
-from clues.io.progress import heartbeat, say, task
+from clues.io.progress import Mode, heartbeat, reporting, say, task
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Report errors on stderr in one sentence: of users with exit code 2, our own with a log and exit code 1."""
 
+    name = function.__name__.replace("_", " ")
+
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> None:
         try:
-            if process_count() > 1 and function.__name__ != "score":
-                raise ConfigError(f"clues {function.__name__}: runs in one process; start it without a launcher.")
-            with heartbeat(), task(f"clues {function.__name__}"):
+            if process_count() > 1 and name != "score":
+                raise ConfigError(f"clues {name}: runs in one process; start it without a launcher.")
+            with reporting(_mode(**options)), heartbeat(), task(f"clues {name}"):
                 function(*arguments, **options)
         except CluesError as error:
             print(f"Error: {error}", file=sys.stderr)  # not `say`, which prints in the main process only
@@ -40,10 +42,17 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             log = Path(tempfile.gettempdir()) / f"clues-{function.__name__}-{os.getpid()}.log"
             log.write_text(traceback.format_exc(), encoding="utf-8")
             print(
-                f"Error: clues {function.__name__} failed because of a bug ({type(error).__name__}); please "
+                f"Error: clues {name} failed because of a bug ({type(error).__name__}); please "
                 f"report it with {log}, which may quote your data. Finished work is kept.",
                 file=sys.stderr,
             )
             raise typer.Exit(1) from None
 
     return guarded
+
+
+def _mode(*, quiet: bool = False, json: bool = False, **_: Any) -> Mode:
+    """Raises ConfigError where both options are given."""
+    if quiet and json:
+        raise ConfigError("--quiet, --json: give one of the two; --json prints nothing but JSON lines.")
+    return "json" if json else "quiet" if quiet else "shown"

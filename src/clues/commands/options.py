@@ -15,6 +15,9 @@ Validation = Annotated[list[str], typer.Option(help="Good public samples that sh
 Anchors = Annotated[list[str], typer.Option(help="A few good public samples that set the threshold; repeatable.")]
 Labels = Annotated[str | None, typer.Option(help="Labels (id, quality: good|low, kind), for metrics only.")]
 
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and warnings only.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON lines on stdout: one event each, and last the result.")]
+
 
 def names(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]

@@ -17,7 +17,7 @@ from clues.methods.registry import checked_method, with_rule
 from clues.models.adapters import load_adapter
 from clues.models.base import Base, load_base
 from clues.models.trajectory import Checkpoint, Trained, load_trajectory
-from clues.report.pages import write_samples_page
+from clues.report.owner_page import OwnerData, write_owner_page
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.reviewed import worth_reviewing
 from clues.settings import ScoreSettings, SelectionSettings, SiloSettings, read_toml, validated
@@ -26,8 +26,7 @@ from clues.silo.job import make_job
 from clues.silo.review import DECISIONS, read_decisions, reviewed
 from clues.silo.selection import Selection, counts, write_selection
 from clues.silo.silo import ALONE, SAMPLES, Scored, Silo, select_by_anchors
-
-SHOWN = 10_000  # samples on the page, as more would be too many for a browser
+from clues.training.reporting import check_reporting
 
 
 def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
@@ -46,8 +45,9 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     mute_others()
     once(lambda: refuse_other_run(out, config))
     _refuse_contradictions(settings)
-    _, private, public, tests, base = all_of(
+    _, _, private, public, tests, base = all_of(
         lambda: checked_method(settings.scoring),
+        lambda: check_reporting(settings.training.report_to),
         lambda: read_private(settings.samples, settings.data),
         lambda: read_public(validation=settings.validation, anchors=settings.anchors, data=settings.data),
         lambda: read_many(settings.tests, settings.data),
@@ -117,17 +117,15 @@ def select(
         labels are given.
     """
     scored_by, private = _scored_samples(folder)
-    scored, kinds, file = Scored(folder), None, Path(decisions or folder / DECISIONS)
-    decided = decisions or file.is_file()
-    ids = [sample.id for sample in private.samples] if labels or decided else []
+    kinds, file = None, Path(decisions or folder / DECISIONS)
     if labels:
-        by_id = read_labels(labels, ids)
-        kinds = [by_id[identity] for identity in ids]
+        by_id = read_labels(labels, [sample.id for sample in private.samples])
+        kinds = [by_id[sample.id] for sample in private.samples]
     good_share = sum(not kind for kind in kinds) / len(kinds) if kinds else None
     settings = with_rule(settings, scored_by.scoring)
-    selection = select_by_anchors(scored, settings, good_share=good_share)
-    if decided:
-        selection = reviewed(selection, read_decisions(file, ids))
+    selection = select_by_anchors(Scored(folder), settings, good_share=good_share)
+    if decisions or file.is_file():
+        selection = reviewed(selection, read_decisions(file, selection.table.ids))
     threshold = selection.threshold
     write_selection(private, selection, folder)
     result: dict[str, Any] = {
@@ -139,10 +137,29 @@ def select(
     }
     if kinds is not None:
         result |= selection_metrics(selection.scores.tolist(), selection.kept, kinds)
-    write_json(folder / "selection.json", {**result, "settings": settings.model_dump()})
-    unusable = [{"id": each.id, "place": Path(each.place).name, "reason": each.reason} for each in private.unusable]
-    write_samples_page(folder / "report.html", _shown(private, selection), result, unusable)
+    reproduced = {"settings": settings.model_dump(), "good_share": good_share, "decisions": decisions}
+    write_json(folder / "selection.json", {**result, **reproduced})
+    _write_page(folder, scored_by, private, selection)
     return result
+
+
+def report_selection(folder: Path) -> Path:
+    """Write the page of a folder that `select` wrote, by the same settings and the owner's present decisions."""
+    scored_by, private = _scored_samples(folder)
+    made = read_json(folder / "selection.json")
+    settings = validated(SelectionSettings, made["settings"])
+    selection = select_by_anchors(Scored(folder), settings, good_share=made["good_share"])
+    file = Path(made["decisions"] or folder / DECISIONS)
+    if file.is_file():
+        selection = reviewed(selection, read_decisions(file, selection.table.ids))
+    return _write_page(folder, scored_by, private, selection)
+
+
+def _write_page(folder: Path, scored_by: ScoreSettings, private: Private, selection: Selection) -> Path:
+    public = read_public(validation=scored_by.validation, anchors=scored_by.anchors, data=scored_by.data)
+    name, anchors = Path(scored_by.samples).name, Scored(folder).anchors
+    data = OwnerData(name=name, private=private, public=public, selection=selection, anchors=anchors)
+    return write_owner_page(folder, data)
 
 
 def suggest(folder: Path, count: int) -> list[dict[str, Any]]:
@@ -184,20 +201,3 @@ def _scored_samples(folder: Path) -> tuple[ScoreSettings, Private]:
     if read_json(folder / "samples.json")["sha256"] != _digest(private):
         raise OutputError(f"{scored_by.samples}: has changed since it was scored; run clues score with another --out.")
     return scored_by, private
-
-
-def _shown(private: Private, selection: Selection) -> list[dict[str, Any]]:
-    """What the page shows of each sample or, in a large file, of the `SHOWN` lowest-scoring ones."""
-    lowest = selection.scores.argsort(stable=True)[:SHOWN].sort().values
-    return [
-        {
-            "id": sample.id,
-            "prompt": sample.context[-1]["content"],
-            "response": sample.response,
-            "score": float(selection.scores[row]),
-            "kept": selection.kept[row],
-            "reason": selection.reason(row),
-        }
-        for row in lowest.tolist()
-        for sample in [private.samples[row]]
-    ]

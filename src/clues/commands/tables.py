@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from clues.evaluation.figures import measure
-from clues.report.pages import compared, measured_names
+from clues.evaluation.figures import measure, measured_in
+from clues.io.progress import reports_json
+from clues.methods.registry import Method
+from clues.report.pages import compared
 
 
 def show(*tables: Table) -> None:
@@ -19,6 +23,23 @@ def show(*tables: Table) -> None:
     console = Console(file=sys.stdout, width=width, markup=False, emoji=False)
     for table in tables:
         console.print(table)
+
+
+def pages(folder: Path) -> list[str]:
+    """A line for each page of a run or of a selection. An owner's page is in the owner's folder."""
+    return [f"Page: {page}" for page in (folder / "report.html", *sorted(folder.glob("clients/*/report.html")))]
+
+
+def present(result: Any, *shown: Table | str) -> None:
+    """Print a result as tables and texts or, with --json, as one line."""
+    if reports_json():
+        print(json.dumps({"event": "result", "result": result}, ensure_ascii=False))
+        return
+    for each in shown:
+        if isinstance(each, str):
+            print(each)
+        else:
+            show(each)
 
 
 def selection_table(metrics: Mapping[str, Any], title: str) -> Table:
@@ -69,7 +90,7 @@ def evaluation_tables(metrics: Mapping[str, Any]) -> list[Table]:
     domains = metrics["evaluation"]
     arms = list(dict.fromkeys(arm for figures in domains.values() for arm in figures))
     tables = []
-    for key in measured_names(metrics):
+    for key in measured_in(domains):
         table = _table(measure(key).heading, ["domain", *arms])
         for domain, figures in domains.items():
             if any(key in figures[arm] for arm in arms):
@@ -93,6 +114,26 @@ def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
     table = _table(title, ["", ""])
     for key, value in facts.items():
         table.add_row(key, _number(value) if isinstance(value, float | None) else str(value))
+    return table
+
+
+def texts_table(title: str, facts: Mapping[str, str]) -> Table:
+    """A row per fact, whose text may take several lines."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    for key, value in facts.items():
+        table.add_row(key, value)
+    return table
+
+
+def methods_table(methods: Mapping[str, Method]) -> Table:
+    """A row per scoring method."""
+    columns = ["method", "score", "source", "passes of a sample", "needs training on"]
+    table = Table(title="Scoring methods, for --method", title_justify="left")
+    for column in columns:
+        table.add_column(column)
+    needs = {"private": "the samples", "validation": "the validation set", "none": "nothing"}
+    for name, method in methods.items():
+        table.add_row(name, method.title, method.source, method.cost, needs[method.trajectory])
     return table
 
 

@@ -13,27 +13,34 @@ from clues.evaluation.held_out import check_packages, evaluate_models
 from clues.evaluation.judge.endpoint import greet_judge
 from clues.evaluation.test_set import HeldOut
 from clues.io.files import replace_whole, write_json
-from clues.io.run_folder import claim_folder, refuse_other_run, write_provenance
+from clues.io.run_folder import claim_folder, provenance, refuse_other_run, write_provenance
 from clues.io.store import Store
 from clues.merging.merging import Adapter, merge_adapters
 from clues.merging.weights import learn_weights
 from clues.methods.interface import Job, Public
 from clues.models.adapters import load_adapter, save_adapter
 from clues.models.base import load_base
+from clues.report.card import Card, write_card
 from clues.settings import EvaluateSettings, MergeSettings, SiloSettings, TrainSettings
 from clues.silo.silo import Silo
+from clues.training.reporting import check_reporting
 
 
 def train(settings: TrainSettings, out: Path) -> Path:
     """Fine-tune an adapter on a file; returns its folder, `out`/adapter. The trajectory lies beside it."""
-    samples = read_private(settings.samples, settings.data).samples
+    private, _ = all_of(
+        lambda: read_private(settings.samples, settings.data), lambda: check_reporting(settings.training.report_to)
+    )
     claim_folder(out, settings.model_dump(mode="json"))
     write_provenance(out)
     base = load_base(settings.model)
-    tokens = tokenize(samples, base, settings.data)
+    tokens = tokenize(private.samples, base, settings.data)
     job = Job(base=base, private=tokens, public=Public.none(), settings=SiloSettings.of(settings))
     trained = Silo(job, folder=out).trajectory()
     replace_whole(out / "adapter", lambda part: save_adapter(trained.state, settings.lora, base, part))
+    summary = f"A LoRA adapter that was trained on {len(tokens)} private samples."
+    card = Card(title="clues-adapter", summary=summary)
+    write_card(out / "adapter", card, settings.model_dump(mode="json"), versions=provenance())
     return out / "adapter"
 
 
@@ -60,6 +67,9 @@ def merge_folders(settings: MergeSettings, out: Path) -> Path:
         weights = learn_weights(base, adapters, tokens=tokens, settings=settings.merging)
     state, config = merge_adapters(base, adapters, weights=weights, settings=settings.merging, seed=settings.seed)
     replace_whole(out, lambda part: save_adapter(state, config, base, part))
+    summary = f"{len(adapters)} LoRA adapters in one, merged with weights {', '.join(f'{w:.3f}' for w in weights)}."
+    card = Card(title="clues-merged", summary=summary)
+    write_card(out, card, settings.model_dump(mode="json"), versions=provenance())
     return out
 
 

@@ -47,6 +47,11 @@ def measured(names: Iterable[str]) -> list[str]:
     return [*(n for n in MEASURES if n in known), *(n for n in known if n not in {*MEASURES, *_OTHERS, *counts})]
 
 
+def measured_in(evaluation: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """The measures among figures by domain and arm, in the order of tables."""
+    return measured(name for by_arm in evaluation.values() for figures in by_arm.values() for name in figures)
+
+
 def by_domain(domains: Iterable[str], measures: Mapping[str, Sequence[float]]) -> Values:
     """Split columns of samples by the samples' domains, in alphabetical order of these."""
     rows: dict[str, list[int]] = {}

@@ -18,6 +18,7 @@ from clues.evaluation.judge.judging import Answers, judge
 from clues.evaluation.likelihood import evaluate
 from clues.evaluation.overlap import rouge_package
 from clues.evaluation.test_set import HeldOut
+from clues.io.progress import phase
 from clues.io.store import JSON, Store
 from clues.merging.merging import Adapter
 from clues.models.adapters import attached
@@ -51,6 +52,7 @@ def check_packages(settings: EvaluationSettings) -> None:
     )
 
 
+@phase("evaluation")
 def evaluate_models(
     tests: HeldOut, models: Mapping[str, Adapter | None], settings: EvaluationSettings, *, store: Store, arm: str
 ) -> Evaluation:

@@ -11,6 +11,7 @@ from typing import Any
 
 from clues.errors import OutputError
 from clues.io.files import without_none, write_json, write_toml
+from clues.io.progress import claimed
 from clues.version import __version__
 
 # Settings that change no result: a run continues with others.
@@ -29,6 +30,7 @@ def claim_folder(folder: Path, config: Mapping[str, Any]) -> None:
     refuse_other_run(folder, config)
     if not (folder / "config.toml").is_file():
         write_toml(folder / "config.toml", without_none(config))
+    claimed(folder)
 
 
 def refuse_other_run(folder: Path, config: Mapping[str, Any]) -> None:
@@ -53,9 +55,13 @@ def refuse_other_run(folder: Path, config: Mapping[str, Any]) -> None:
 
 def write_provenance(folder: Path) -> None:
     """Write the versions of the packages; config.toml holds the settings."""
+    write_json(folder / "versions.json", provenance())
+
+
+def provenance() -> dict[str, str]:
+    """The versions of the package, of Python and of the libraries."""
     packages = ("torch", "transformers", "peft", "accelerate", "flwr", "safetensors")
-    facts = {"clues": __version__, "python": platform.python_version(), **{p: version(p) for p in packages}}
-    write_json(folder / "versions.json", facts)
+    return {"clues": __version__, "python": platform.python_version(), **{p: version(p) for p in packages}}
 
 
 def _differences(left: Mapping[str, Any], right: Mapping[str, Any], *, prefix: str = "") -> list[str]:

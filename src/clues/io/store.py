@@ -63,9 +63,10 @@ class Store:
             once(lambda: replace_whole(file, lambda part: codec.write(part, value)))
         return codec.read(file)
 
-    def holds(self, kind: str, inputs: Any, *, codec: Codec[Any]) -> bool:
-        """Whether `get` would compute nothing."""
-        return self._place(kind, inputs, suffix=codec.suffix).is_file()
+    def find(self, kind: str, inputs: Any, *, codec: Codec[T]) -> T | None:
+        """What is stored, if anything."""
+        file = self._place(kind, inputs, suffix=codec.suffix)
+        return codec.read(file) if file.is_file() else None
 
     def folder(self, kind: str, inputs: Any, *, build: Callable[[Path], object]) -> Path:
         """A folder that `build` fills. After an interruption, `build` gets the partly filled folder again."""

@@ -11,12 +11,14 @@ from typing import Any
 from clues.collaboration.local import collaborate
 from clues.errors import ConfigError
 from clues.io.files import read_json, replace_whole, write_rows
-from clues.io.progress import say
+from clues.io.progress import say, watched
 from clues.io.run_folder import refuse_other_run
 from clues.lab.rows import Row, cost_rows, model_rows, selection_rows
 from clues.lab.tables import markdown, tables
 from clues.methods.registry import only_used
-from clues.report.pages import write_compare_page, write_run_page
+from clues.report.card import write_cards
+from clues.report.pages import write_compare_page
+from clues.report.run_page import write_run_page
 from clues.settings import CompareSettings, RunSettings, read_toml, validated
 from clues.version import __version__
 
@@ -151,8 +153,10 @@ def _run_once(planned: _Planned) -> dict[str, Any]:
     metrics: dict[str, Any] = read_json(finished) if finished.is_file() else {}
     if metrics.get("version") == __version__:  # results of different versions are not compared
         return metrics
-    metrics = collaborate(planned.settings, planned.out, stores=planned.stores)
-    write_run_page(planned.out / "report.html", metrics, planned.settings.model_dump(mode="json"))
+    with watched(planned.out, clients=[client.id for client in planned.settings.clients]):
+        metrics = collaborate(planned.settings, planned.out, stores=planned.stores)
+    write_run_page(planned.out, metrics, planned.settings.model_dump(mode="json"))
+    write_cards(planned.out, metrics, planned.settings.model_dump(mode="json"))
     return metrics
 
 

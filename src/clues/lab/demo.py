@@ -8,10 +8,10 @@ from typing import Any
 
 from clues.collaboration.local import collaborate
 from clues.io.files import read_json, write_json
+from clues.io.progress import watched
 from clues.lab.corruption import Corruption
 from clues.lab.definitions import as_records, clinical, financial
 from clues.lab.partition import PUBLIC, Client, Partition, deal, split_public, write_partition
-from clues.report.pages import write_run_page
 from clues.settings import RunSettings, validated
 from clues.version import __version__
 
@@ -30,9 +30,8 @@ def demo(out: Path, *, samples: int, seed: int, overrides: list[str]) -> tuple[R
     """Write the data and run the collaboration; return (settings, content of metrics.json)."""
     data = write_demo_data(data_folder(out), samples=samples, seed=seed)
     settings = validated(RunSettings, demo_settings(data, out, seed=seed), overrides)
-    metrics = collaborate(settings, out)
-    write_run_page(out / "report.html", metrics, settings.model_dump(mode="json"))
-    return settings, metrics
+    with watched(out, clients=list(CLIENTS)):
+        return settings, collaborate(settings, out)
 
 
 def data_folder(out: Path) -> Path:

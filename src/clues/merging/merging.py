@@ -15,6 +15,7 @@ import torch
 from peft import get_peft_model, set_peft_model_state_dict
 
 from clues.errors import ConfigError, ModelError
+from clues.io.progress import phase
 from clues.merging.updates import as_adapter, concatenated, of_rank, same_shape, updates_of
 from clues.models.adapters import AdapterState, Lora, adapter_state, lora_facts, peft_config
 from clues.models.base import Base
@@ -45,6 +46,7 @@ def _peft_weight(method: str, share: float, *, count: int) -> float:
     return share * count if method in ("ties", "dare-ties") else share
 
 
+@phase("merging")
 def merge_adapters(
     base: Base, adapters: Sequence[Adapter], *, weights: Sequence[float], settings: MergingSettings, seed: int
 ) -> Adapter:

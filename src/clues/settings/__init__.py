@@ -1,6 +1,7 @@
 """One validated tree of settings. Every run saves it whole; only the data have no default."""
 
 from clues.settings.commands import (
+    ClientSettings,
     CompareSettings,
     CorruptSettings,
     EvaluateSettings,
@@ -13,13 +14,23 @@ from clues.settings.commands import (
     TrainSettings,
     VariantSettings,
 )
+from clues.settings.parties import AllowSettings, ModelTerms, ServerSettings, SiloFile, Terms
+from clues.settings.privacy import (
+    AnchorNoise,
+    DefenceSettings,
+    MaskSettings,
+    NoiseSettings,
+    PrivacyLimits,
+    PrivacySettings,
+)
 from clues.settings.reading import read_toml, validated
 from clues.settings.tables import (
     CheckName,
-    ClientSettings,
+    ClientId,
     CollaborationSettings,
     Count,
     DataSettings,
+    EngineSettings,
     EvaluationSettings,
     HarnessSettings,
     JudgeSettings,
@@ -36,32 +47,45 @@ from clues.settings.tables import (
 )
 
 __all__ = [
+    "AllowSettings",
+    "AnchorNoise",
     "CheckName",
+    "ClientId",
     "ClientSettings",
     "CollaborationSettings",
     "CompareSettings",
     "CorruptSettings",
     "Count",
     "DataSettings",
+    "DefenceSettings",
+    "EngineSettings",
     "EvaluateSettings",
     "EvaluationSettings",
     "HarnessSettings",
     "JudgeSettings",
     "LoraSettings",
+    "MaskSettings",
     "MergeSettings",
     "MergingSettings",
     "ModelSettings",
+    "ModelTerms",
+    "NoiseSettings",
     "PartitionSettings",
     "Positive",
+    "PrivacyLimits",
+    "PrivacySettings",
     "Rule",
     "RunSettings",
     "ScoreSettings",
     "ScoringSettings",
     "SelectSettings",
     "SelectionSettings",
+    "ServerSettings",
     "Settings",
     "Share",
+    "SiloFile",
     "SiloSettings",
+    "Terms",
     "TrainSettings",
     "TrainingSettings",
     "VariantSettings",

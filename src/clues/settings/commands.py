@@ -7,12 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from clues.settings.privacy import DefenceSettings, PrivacyLimits, PrivacySettings
 from clues.settings.sources import Source
 from clues.settings.tables import (
-    ClientSettings,
+    ClientId,
     CollaborationSettings,
     Count,
     DataSettings,
+    EngineSettings,
     EvaluationSettings,
     LoraSettings,
     MergingSettings,
@@ -43,6 +45,15 @@ class SiloSettings(Settings):
         return cls(**{name: getattr(settings, name) for name in names})
 
 
+class ClientSettings(Settings):
+    """One data owner. `labels` (id, quality, kind) is for benchmarks. In a deployment, only its id is known here."""
+
+    id: ClientId
+    data: Source | None = None
+    labels: Source | None = None
+    privacy: PrivacyLimits | None = None
+
+
 class RunSettings(Settings):
     """A collaboration: `clues run CONFIG.toml`."""
 
@@ -60,6 +71,9 @@ class RunSettings(Settings):
     collaboration: CollaborationSettings = CollaborationSettings()
     merging: MergingSettings = MergingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    engine: EngineSettings = EngineSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    defences: DefenceSettings = DefenceSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> RunSettings:
@@ -67,7 +81,16 @@ class RunSettings(Settings):
         wrong: list[str] = []
         if len(set(ids)) != len(ids):
             wrong.append("clients.id: two clients share an id; give each its own.")
-        unlabelled = [client.id for client in self.clients if client.labels is None]
+        if self.engine.quorum and self.engine.quorum > len(ids):
+            wrong.append(f"engine.quorum: is {self.engine.quorum}, of {len(ids)} clients; lower it.")
+        deployed = self.engine.name == "deployment"
+        dataless = [client.id for client in self.clients if client.data is None]
+        if dataless and not deployed:
+            wrong.append(f"clients.data: {', '.join(dataless)} has none; give each client its file.")
+        if deployed and len(dataless) < len(ids):
+            wrong.append("clients.data: in a deployment each client names its own file; give ids only.")
+        wrong += self._guarded()
+        unlabelled = [client.id for client in self.clients if client.labels is None and not deployed]
         if unlabelled and "oracle" in self.evaluation.arms:
             wrong.append(f"evaluation.arms: 'oracle' needs labels of every client; {', '.join(unlabelled)} has none.")
         if unlabelled and self.selection.threshold == "oracle-ratio":
@@ -101,6 +124,27 @@ class RunSettings(Settings):
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
+
+    def _guarded(self) -> list[str]:
+        """What is wrong with privacy and defences."""
+        wrong, privacy, defences = [], self.privacy, self.defences
+        if privacy.masks and len(self.clients) < 2:
+            wrong.append("privacy.masks: one client alone cannot be hidden; use two or more.")
+        if privacy.masks and (defences.updates != "off" or defences.recompute or defences.contributions):
+            wrong.append(
+                "privacy.masks: hide every adapter, so defences.updates, recompute and contributions see none."
+            )
+        averaged = self.collaboration.strategy in ("fedavg", "fedprox") and self.collaboration.aggregation == "separate"
+        if privacy.masks and self.collaboration.mode == "federated" and not averaged:
+            wrong.append("privacy.masks: give sums only; use strategy fedavg or fedprox with separate aggregation.")
+        summed = self.merging.method == "exact" and self.merging.weights in ("equal", "samples")
+        if privacy.masks and self.collaboration.mode == "merging" and not summed:
+            wrong.append("privacy.masks: give sums only; use merging.method exact with weights equal or samples.")
+        if privacy.masks and self.collaboration.wire != "float32":
+            wrong.append("privacy.masks: send integers of 32 bits; use collaboration.wire float32.")
+        if privacy.anchors.release == "none" and not defences.recompute:
+            wrong.append("privacy.anchors.release: none needs defences.recompute, or there is no threshold.")
+        return wrong
 
 
 class VariantSettings(BaseModel):

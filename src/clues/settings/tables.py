@@ -13,6 +13,7 @@ from clues.settings.sources import EMBEDDED, Source
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
+ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]  # also the name of a folder
 
 
 Rule = Literal[
@@ -105,6 +106,7 @@ class TrainingSettings(Settings):
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
     max_grad_norm: Positive = 1.0
     checkpoints: Count = 2
+    report_to: list[Literal["tensorboard", "wandb", "mlflow"]] = []  # who gets losses, in OUT/logs
 
 
 class ScoringSettings(Settings):
@@ -177,20 +179,39 @@ class MergingSettings(Settings):
 class CollaborationSettings(Settings):
     """How the clients train one model together. If `train` is false, they only select."""
 
-    engine: Literal["in-process"] = "in-process"
     train: bool = True
     mode: Literal["merging", "federated"] = "merging"
-    strategy: Literal["fedavg", "fedprox"] = "fedavg"
+    strategy: Literal["fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "median", "trimmed-mean", "krum"] = "fedavg"
     rounds: Count = 3
-    proximal_mu: Annotated[float, Field(ge=0.0)] = 0.1
+    proximal_mu: Annotated[float, Field(ge=0.0)] = 0.1  # fedprox
+    # separate: A and B are averaged; exact: their products are, and factored to the rank of the adapters
+    aggregation: Literal["separate", "exact"] = "separate"
+    server_learning_rate: Positive | None = None  # fedavgm, fedadam, fedyogi
+    server_momentum: Share | None = None  # fedavgm
+    beta_1: Share | None = None  # fedadam, fedyogi
+    beta_2: Share | None = None  # fedadam, fedyogi
+    tau: Positive | None = None  # fedadam, fedyogi
+    trim: Share | None = None  # trimmed-mean: the share of clients left out at either end
+    malicious: Count | None = None  # krum: clients that may lie
+    wire: Literal["float32", "float16"] = "float32"  # of adapters in messages; sums are float32
+
+    @property
+    def strategy_options(self) -> dict[str, float]:
+        """The options of the strategy that are set."""
+        names = ("server_learning_rate", "server_momentum", "beta_1", "beta_2", "tau", "trim", "malicious")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
-class ClientSettings(Settings):
-    """One data owner. `labels` (id, quality, kind) is for benchmarks."""
+class EngineSettings(Settings):
+    """What carries the messages, and how long the coordinator waits for the clients."""
 
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    data: Source
-    labels: Source | None = None
+    name: Literal["in-process", "simulation", "deployment"] = "in-process"
+    quorum: Count | None = None  # go on with so many clients if others fail; default: all
+    attempts: Count = 2  # how often a client that fails is asked before it is left out
+    wait: Positive = 600.0  # seconds until the clients of a deployment are there
+    deadline: Positive = 86400.0  # seconds until a message is answered
+    address: str | None = None  # deployment: host:port of the SuperLink
+    root_certificates: Source | None = None  # deployment: the certificate that signed the SuperLink's
 
 
 class JudgeSettings(Settings):

@@ -65,10 +65,16 @@ class Checked:
 
     def words(self, row: int) -> list[str]:
         """What a reason says of a sample."""
-        if self._names is None:
-            return []
-        names = self._names[row].as_py()
+        names = self.names(row)
         return [CHECKS[name].words if name in CHECKS else f"near-copy of {self._other(row, name)}" for name in names]
+
+    def names(self, row: int) -> list[str]:
+        """The checks that found something in a sample."""
+        return [] if self._names is None else list(self._names[row].as_py())
+
+    def best_copies(self) -> list[str | None]:
+        """The id of the better-scored sample that each is a near-copy of, or None; empty without findings."""
+        return [] if self._duplicate_of is None else list(self._duplicate_of.to_pylist())
 
     def counts(self) -> dict[str, int]:
         """In how many samples each check found something."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from clues.data.samples import Private
 from clues.io.files import json_line, replace_whole
+from clues.io.progress import phase
 from clues.methods.default.features import FEATURES
 from clues.selection.threshold import Threshold
 from clues.silo.checked import Checked
@@ -62,18 +63,31 @@ class Selection:
         """Rule and findings and, of a sample below the threshold, the feature on which it is least like good ones."""
         if row in self.decisions:
             return f"judged {'good' if self.decisions[row] else 'low quality'} by its owner"
-        limit, reached, rule = self.threshold.limit(self.client), bool(self._reached[row]), self.threshold.rule
+        limit, reached, rule = self.threshold.limit(self.client), self.reached(row), self.threshold.rule
         if limit is None:
             score = f"{'among' if reached else 'not among'} the best share ({rule})"
         else:
             score = f"score {'≥' if reached else '<'} {limit:.6g} ({rule})"
         found = self.checked.words(row)
         parts = [*found, f"dropped by selection.drop; {score}"] if self._refused[row] else [score, *found]
-        if not reached and self.features is not None:
-            lowest = int(self.features[row].argmin())
-            value = float(self.features[row, lowest])
-            parts.append(f"lowest: {FEATURES[lowest]}, {value:+.1f} standard deviations of good ones")
+        if not reached and (weakest := self.weakest(row)):
+            parts.append(f"lowest: {weakest[0]}, {weakest[1]:+.1f} standard deviations of good ones")
         return "; ".join(parts)
+
+    def reached(self, row: int) -> bool:
+        """Whether the score of a sample reaches the threshold."""
+        return bool(self._reached[row])
+
+    def decided_by(self, row: int) -> str:
+        """What decided about a sample: owner, check or threshold."""
+        return "owner" if row in self.decisions else "check" if self._refused[row] else "threshold"
+
+    def weakest(self, row: int) -> tuple[str, float] | None:
+        """The feature on which a sample is least like good ones, and its value; None if the score has no features."""
+        if self.features is None:
+            return None
+        lowest = int(self.features[row].argmin())
+        return FEATURES[lowest], float(self.features[row, lowest])
 
     @cached_property
     def features(self) -> Tensor | None:
@@ -93,6 +107,7 @@ class Selection:
         return self.checked.marked(self.drop)
 
 
+@phase("selection")
 def write_selection(private: Private, selection: Selection, folder: Path) -> None:
     """Write kept.jsonl and dropped.jsonl: the original records, each with its score and the reason.
 

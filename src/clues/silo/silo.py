@@ -22,6 +22,7 @@ from clues.data.tokens import Picked, Tokens, TokenTable
 from clues.errors import all_of
 from clues.io.files import write_json
 from clues.io.processes import gathered, once
+from clues.io.progress import phase
 from clues.io.store import Store, export
 from clues.methods.interface import Job
 from clues.methods.registry import checked_method, method, with_rule
@@ -139,7 +140,8 @@ class Silo:
         """The trajectory of an adapter trained on all private samples."""
         if self.job.scoring.walk == "in-run":
             return load_trajectory(self._scored_in_run() / "trajectory", self.job.base)
-        folder = self._trained_on(self.job.private, self._training())
+        with phase("trajectory"):
+            folder = self._trained_on(self.job.private, self._training())
         self._show(folder, "trajectory")
         return load_trajectory(folder, self.job.base)
 
@@ -163,7 +165,9 @@ class Silo:
             folder = self._scored_in_run()
             self._show(folder / "trajectory", "trajectory")
         else:
-            folder = self._scored_at(self._needed(trained))
+            trained = self._needed(trained)
+            with phase("scoring"):
+                folder = self._scored_at(trained)
         for name in (SAMPLES, ANCHORS, COSTS):
             self._show(folder / name, name)
         self._scored = Scored(folder)
@@ -174,7 +178,9 @@ class Silo:
         needed, job = method(self.job.scoring.method).trajectory, self.job
         if needed == "validation":
             training = replace(self._training(), what="training on the validation set")
-            return load_trajectory(self._trained_on(job.public.validation, training), job.base)
+            with phase("trajectory"):
+                folder = self._trained_on(job.public.validation, training)
+            return load_trajectory(folder, job.base)
         return trained or (self.trajectory() if needed == "private" else Trained(job.settings.lora, []))
 
     def select(self, threshold: Threshold | None = None) -> Selection:
@@ -203,7 +209,8 @@ class Silo:
         training = replace(self._training(), initial=initial, in_order=in_order, proximal_mu=proximal_mu, what=what)
         job, tokens = self.job, Picked(self.job.private, rows)
         inputs = [job.base.digest, job.private.digest, torch.tensor(rows), training.facts]
-        return self.store.get("adapters", inputs, compute=lambda: self._fit(tokens, training), codec=TENSORS)
+        with phase("training"):
+            return self.store.get("adapters", inputs, compute=lambda: self._fit(tokens, training), codec=TENSORS)
 
     def _fit(self, tokens: Sequence[Tokens], training: Training, **options: Any) -> AdapterState:
         with at_rest(self.job.base):
@@ -212,7 +219,11 @@ class Silo:
     def _training(self) -> Training:
         settings = self.job.settings
         return Training(
-            lora=settings.lora, settings=settings.training, seed=settings.seed, what="training the trajectory"
+            lora=settings.lora,
+            settings=settings.training,
+            seed=settings.seed,
+            what="training the trajectory",
+            logs=self.folder and self.folder / "logs",
         )
 
     def _show(self, stored: Path, name: str) -> None:
@@ -261,7 +272,8 @@ class Silo:
             shutil.rmtree(part / ".in-run", ignore_errors=True)
 
         inputs = [*self._data_digests(), training.facts, job.scoring]
-        return self.store.folder("in-run", inputs, build=lambda part: once(lambda: build(part)))
+        with phase("scoring"):
+            return self.store.folder("in-run", inputs, build=lambda part: once(lambda: build(part)))
 
     def _data_digests(self) -> list[str]:
         job = self.job

@@ -13,6 +13,8 @@ from clues.io.progress import task
 class ShowProgress(TrainerCallback):
     """Shows the steps of a training as a task, which ends with this context."""
 
+    trainer: Any = None  # its `loss` is shown
+
     def __init__(self, what: str) -> None:
         self._what = what
         self._open = ExitStack()
@@ -21,7 +23,7 @@ class ShowProgress(TrainerCallback):
         self._task = self._open.enter_context(task(self._what, state.max_steps, done=state.global_step))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._task.advance(state.global_step)
+        self._task.advance(state.global_step, loss=self.trainer.loss)
 
     def __enter__(self) -> ShowProgress:
         return self

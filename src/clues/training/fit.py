@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from clues.models.likelihood import sample_losses
 from clues.settings import LoraSettings, TrainingSettings
 from clues.training.callbacks import ShowProgress
 from clues.training.recorder import RecordTrajectory
+from clues.training.reporting import check_reporting, logs_in
 
 Watch = Callable[[Trainer], TrainerCallback]
 
@@ -34,7 +37,8 @@ class Training:
 
     `initial`: the adapter to start from; by default, a seeded one. `in_order`: pass over the samples once, in the given
     order; otherwise they are shuffled in every epoch. `proximal_mu`: the weight μ of FedProx's term
-    μ/2 ‖φ − φ_initial‖² (arXiv 1812.06127). `what`: its name in the progress display.
+    μ/2 ‖φ − φ_initial‖² (arXiv 1812.06127). `what`: its name in the progress display. `logs`: the folder for
+    what `report_to` names; without it, nothing is reported.
     """
 
     lora: LoraSettings
@@ -44,12 +48,23 @@ class Training:
     in_order: bool = False
     proximal_mu: float = 0.0
     what: str = "training"
+    logs: Path | None = None
 
     @property
     def facts(self) -> list[Any]:
         """What identifies this training, for a digest."""
         initial = None if self.initial is None else dict(self.initial)
-        return [self.lora, self.settings, self.seed, initial, self.in_order, self.proximal_mu]
+        settings = self.settings.model_copy(update={"report_to": []})  # it does not change the adapter
+        return [self.lora, settings, self.seed, initial, self.in_order, self.proximal_mu]
+
+    @property
+    def reports(self) -> list[str]:
+        return list(self.settings.report_to) if self.logs else []
+
+    @property
+    def slug(self) -> str:
+        """`what` as the name of a folder."""
+        return re.sub(r"\W+", "-", self.what).strip("-")
 
     @property
     def length(self) -> TrainingSettings:
@@ -72,13 +87,16 @@ def fit(
 
     Raises:
         TrainingError: there are no samples, or the loss is not finite.
+        ConfigError: a package that `report_to` names is not installed.
     """
+    check_reporting(training.reports)
     if not tokens:
         raise TrainingError(f"{training.what}: no samples are left to train on; loosen the threshold.")
     with (
         attached(base, training.lora, training.initial, training.seed) as model,
         tempfile.TemporaryDirectory() as scratch,
         ShowProgress(training.what) as progress,
+        logs_in(training.logs / training.slug) if training.logs and training.reports else nullcontext(),
     ):
         set_seed(training.seed)
         _trainable_adapter(model)
@@ -94,6 +112,7 @@ def fit(
             data_collator=_collate,
             callbacks=callbacks,
         )
+        progress.trainer = trainer
         trainer.proximal_mu, trainer.in_order = training.proximal_mu, training.in_order
         if watch:
             trainer.add_callback(watch(trainer))
@@ -109,6 +128,7 @@ class _LossPerSample(Trainer):
 
     proximal_mu = 0.0
     in_order = False
+    loss: float | None = None  # of the last micro-batch
     loss_counts = "samples"
 
     def __init__(self, **arguments: Any) -> None:
@@ -123,9 +143,10 @@ class _LossPerSample(Trainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], *_: Any, **__: Any) -> Tensor:
         loss = sample_losses(model, inputs["input_ids"], inputs["attention_mask"], inputs["labels"]).mean()
-        if not torch.isfinite(loss):
+        self.loss = loss.item()
+        if not math.isfinite(self.loss):
             raise TrainingError(
-                f"training: the loss is {loss.item()} at step {self.state.global_step + 1}; "
+                f"training: the loss is {self.loss} at step {self.state.global_step + 1}; "
                 "lower training.learning_rate or use model.dtype float32."
             )
         if self.proximal_mu:
@@ -189,8 +210,10 @@ def _arguments(folder: Path, base: Base, *, training: Training, samples: int) ->
         use_cpu=base.device.type == "cpu",
         save_strategy="no",
         save_total_limit=1,
-        logging_strategy="no",
-        report_to=[],
+        logging_strategy="steps" if training.reports else "no",
+        logging_steps=1,
+        report_to=training.reports,
+        run_name=training.what,
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=base.device.type == "cuda",

@@ -55,19 +55,14 @@ def replies(questions: Sequence[Messages], settings: JudgeSettings, store: Store
         EvaluationError: the judge stops answering, which loses no reply; or the estimate is above the budget.
     """
     distinct = list({json.dumps(question): question for question in questions}.values())
-    missing = [question for question in distinct if not _known(question, settings, store)]
+    missing = [question for question in distinct if _known(question, settings, store) is None]
     if missing:
         _ask(missing, settings, store, known=len(distinct) - len(missing))
-    return [
-        store.get("judgements", _inputs(settings, question), compute=str, codec=JSON)
-        if _known(question, settings, store)
-        else ""
-        for question in questions
-    ]
+    return [_known(question, settings, store) or "" for question in questions]
 
 
-def _known(question: Messages, settings: JudgeSettings, store: Store) -> bool:
-    return store.holds("judgements", _inputs(settings, question), codec=JSON)
+def _known(question: Messages, settings: JudgeSettings, store: Store) -> str | None:
+    return store.find("judgements", _inputs(settings, question), codec=JSON)
 
 
 def _ask(missing: Sequence[Messages], settings: JudgeSettings, store: Store, *, known: int) -> None:
@@ -90,7 +85,7 @@ def _ask(missing: Sequence[Messages], settings: JudgeSettings, store: Store, *, 
                     shown.advance(done)
         except CluesError as error:
             pool.shutdown(cancel_futures=True)  # waits for the replies under way, and keeps them
-            kept = known + sum(_known(question, settings, store) for question in missing)
+            kept = known + sum(_known(question, settings, store) is not None for question in missing)
             raise EvaluationError(
                 f"{error}, then run the same command again: {kept} of {total} judgements are kept."
             ) from None

@@ -29,8 +29,8 @@ def score(job: Job, trained: Trained, passes: Passes) -> Scores:
 
     Returns:
         Signals: the features, in standard deviations of the anchors of a sample's domain. By domain: the gradient's
-        cosine with it. Beside: `dot`, `cosine` and `paper` of the gradient method. A note where the samples do not fall
-        into two groups.
+        cosine with it. Beside: `dot`, `cosine`, `paper` and `loss` of the gradient method. A note where the samples do
+        not fall into two groups.
     """
     target = by_domain(job.public.validation, {})
     gradients = agreement(trained, job.scored, target=target, settings=job.scoring, passes=passes)
@@ -43,7 +43,12 @@ def score(job: Job, trained: Trained, passes: Passes) -> Scores:
         by_domain=dict(zip(gradients.groups, gradients.cosine[:, 1:].unbind(1), strict=True)),
         signals=dict(zip(FEATURES, comparable.unbind(1), strict=True)),
         parts=gradients.parts,
-        beside={"dot": gradients.dot[:, 0], "cosine": gradients.cosine[:, 0], "paper": gradients.paper},
+        beside={
+            "dot": gradients.dot[:, 0],
+            "cosine": gradients.cosine[:, 0],
+            "paper": gradients.paper,
+            "loss": gradients.loss,
+        },
         note="" if separated else UNSEPARATED,
     )
 

@@ -1,0 +1,304 @@
+"""The client's side of the protocol: it answers questions about one job, with adapters, anchor scores and counts only.
+
+Every answer is written to the client's ledger before it is sent. Of an error only the type is sent, or, where the owner
+or the protocol refuses a question, the sentence that says so; the text of other errors stays in errors.log.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from clues.checks.findings import check_samples, tell_findings
+from clues.collaboration import protocol
+from clues.collaboration.ledger import Ledger, items_of
+from clues.collaboration.privacy.guard import Guard
+from clues.collaboration.protocol import Content, Failure, parsed, plain
+from clues.data.samples import Private, PublicSamples, Sample, parse_samples, read_private
+from clues.errors import ProtocolError
+from clues.io.digests import value_digest
+from clues.io.files import read_json, replace_whole, write_json
+from clues.io.progress import acting
+from clues.io.store import Store
+from clues.merging.updates import lora_pairs, products
+from clues.models.adapters import TENSORS, AdapterState, adapter_state, attached
+from clues.models.base import load_base
+from clues.models.trajectory import Checkpoint, Trained
+from clues.selection.metrics import read_labels, selection_metrics
+from clues.settings import SiloFile, SiloSettings, Terms
+from clues.silo.checked import Checked
+from clues.silo.job import make_job
+from clues.silo.review import DECISIONS, read_decisions, reviewed
+from clues.silo.selection import Selection, counts, write_selection
+from clues.silo.silo import SAMPLES, Silo
+from clues.silo.tables import ScoreTable
+from clues.training.walk import round_rows
+
+
+@dataclass(frozen=True)
+class Client:
+    """One data owner in one job.
+
+    Args:
+        own: the owner's settings. folder: private results of the job. store: finished work of all jobs.
+    """
+
+    own: SiloFile
+    folder: Path
+    store: Store
+
+    def answer(self, kind: str, facts: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> Content | Failure:
+        """What is sent in answer to a question; it is in the ledger by then."""
+        try:
+            with acting(self.own.id):
+                answer: Content | Failure = self._answered(kind, Content(facts, arrays))
+        except Exception as error:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / "errors.log").open("a", encoding="utf-8") as log:
+                log.write(traceback.format_exc() + "\n")
+            refused = isinstance(error, ProtocolError)
+            answer = Failure(str(error) if refused else f"{type(error).__name__}; its errors.log says more")
+        ledger = Ledger(self.folder / "ledger.jsonl")
+        if isinstance(answer, Failure):
+            ledger.write("error", items_of({"reason": answer.reason}, {}))
+        else:
+            ledger.write(kind, items_of(*answer))
+        return answer
+
+    def _answered(self, kind: str, content: Content) -> Content:
+        limit = self.own.allow.megabytes
+        if content.size > limit * 10**6:
+            raise ProtocolError(f"{kind}: {content.size / 1e6:.0f} MB exceed the {limit} that allow.megabytes sets.")
+        answers = {
+            "prepare": self._prepare,
+            "select": self._select,
+            "judge": self._judge,
+            "weigh": self._weigh,
+            "train": self._train,
+        }
+        if kind not in answers:
+            raise ProtocolError("the question is not one of the protocol.")
+        question = parsed(protocol.QUESTIONS[kind], content.facts, what=kind)
+        answer: Content = answers[kind](question, content.arrays)  # type: ignore[operator]
+        json.dumps(answer.facts)
+        return answer
+
+    def _prepare(self, question: protocol.Prepare, arrays: Mapping[str, Tensor]) -> Content:
+        """Check what is asked for against what the owner allows, and all of it against model and data."""
+        mode = question.terms.collaboration.mode
+        if mode not in self.own.allow.modes:
+            raise ProtocolError(f"prepare: allow.modes does not hold {mode}.")
+        if load_base(self.own.model).digest != question.terms.model.digest:
+            raise ProtocolError(f"prepare: this is not the model {question.terms.model.name} of the terms.")
+        releases = question.terms.collaboration.rounds if mode == "federated" else 1
+        key = self._guard(question.terms).check(releases)
+        write_json(self.folder / "job.json", plain(question))
+        self.__dict__.pop("_work", None)
+        private, kinds = self._work.private, self._work.kinds
+        share = None if kinds is None else sum(not kind for kind in kinds) / len(kinds)
+        counted = protocol.PrepareAnswer(
+            samples=len(private.samples), unusable=len(private.unusable), good_share=share, mask_key=key
+        )
+        return Content(plain(counted), {})
+
+    def _select(self, question: protocol.Select, arrays: Mapping[str, Tensor]) -> Content:
+        """Train or take a trajectory, score and check private samples."""
+        work, known = self._of(question.job), dict.fromkeys(question.rounds)
+        for digest, arrived in protocol.unbundled(arrays, list(known)).items():
+            self._keep(work.accepted(arrived), digest=digest)
+        missing = [digest for digest in known if not self._received(digest).is_file()]
+        if missing:
+            return Content(plain(protocol.SelectAnswer(missing=missing)), {})
+        silo, terms = work.silo(self.store, checked=True), work.terms
+        rate = terms.training.learning_rate
+        points = [Checkpoint(TENSORS.read(self._received(digest)), rate) for digest in question.rounds]
+        trained = Trained(terms.lora, points) if points else silo.trajectory()
+        scored = silo.score(trained)
+        anchors, names = scored.anchors, protocol.AnchorColumn.__args__  # type: ignore[attr-defined]
+        answer = protocol.SelectAnswer.model_validate(
+            {
+                "anchors": self._guard(terms).anchors(
+                    {n: anchors[n] for n in anchors.names if n in names}, question.job
+                ),
+                "checks": Checked(scored.samples).counts(),
+                "weight": self._weight(range(len(work.private.samples)), terms),
+            }
+        )
+        if points or terms.privacy.masks:  # there is no adapter of its own, or none that may be seen alone
+            return Content(plain(answer), {})
+        state = self._guard(terms).adapter(trained.state, work.initial, message=f"{question.job} mixed 0")
+        return Content(plain(answer), protocol.to_wire(state, terms))
+
+    def _judge(self, question: protocol.Judge, arrays: Mapping[str, Tensor]) -> Content:
+        """Apply several thresholds, each to the column it was fitted on. What the chosen one keeps is the selection."""
+        work, table, verdicts = self._of(question.job), ScoreTable(self.folder / SAMPLES), []
+        private, kinds, drop = work.private, work.kinds, work.terms.selection.drop
+        for entry in question.thresholds:
+            selection = Selection(table, entry.threshold, self.own.id, entry.column, drop)
+            if entry.chosen:
+                selection = self._reviewed(selection)
+            verdict = counts(selection)
+            if entry.chosen:
+                write_selection(private, selection, self.folder)
+                found = {"unusable": len(private.unusable), "checks": selection.checked.counts()}
+                write_json(self.folder / "selection.json", {**selection.threshold.as_dict(), **verdict, **found})
+            if kinds is not None:
+                verdict |= selection_metrics(selection.scores.tolist(), selection.kept, kinds)
+            verdicts.append(verdict)
+        return Content(plain(protocol.JudgeAnswer(verdicts=verdicts)), {})
+
+    def _weigh(self, question: protocol.Weigh, arrays: Mapping[str, Tensor]) -> Content:
+        """Count the samples that an arm would train on."""
+        work = self._of(question.job)
+        weight = self._weight(self._rows(work, question), work.terms)
+        return Content(plain(protocol.WeighAnswer(weight=weight)), {})
+
+    def _train(self, question: protocol.Train, arrays: Mapping[str, Tensor]) -> Content:
+        """Train on the part of the data that the arm names: at once, or for a round."""
+        work = self._of(question.job)
+        terms, initial = work.terms, work.accepted(arrays) if arrays else {}
+        if initial:
+            self._keep(initial, digest=value_digest(initial)[:16])
+        rows = self._rows(work, question)
+        count, weight = len(rows), self._weight(rows, terms)
+        if question.round and count:
+            number, rounds = question.round, terms.collaboration.rounds
+            places = round_rows(count, terms.training, seed=terms.seed, number=number, rounds=rounds)
+            rows = [rows[place] for place in places]
+        state = initial
+        if rows:  # else nothing was selected (the answer has weight 0), or too little for every round
+            proximal = terms.collaboration.proximal_mu if terms.collaboration.strategy == "fedprox" else 0.0
+            state = work.silo(self.store).train(
+                rows,
+                initial=initial or None,
+                in_order=bool(question.round),
+                proximal_mu=proximal if question.round else 0.0,
+                what=f"training on {question.arm} ({count} samples)",
+            )
+            message = f"{question.job} {question.arm} {question.round}"
+            state = self._guard(terms).adapter(state, initial or work.initial, message=message)
+        if question.masks is None and not terms.privacy.masks:
+            return Content(plain(protocol.TrainAnswer(weight=weight)), protocol.to_wire(state, terms))
+        return self._masked(question, state or work.initial, weight, work)
+
+    def _masked(self, question: protocol.Train, state: AdapterState, weight: protocol.Weight, work: _Work) -> Content:
+        """The answer to `train` under masks. In merging, products B·A are summed, which is exact."""
+        if question.masks is None:
+            raise ProtocolError("train: the terms promise masks, and the question has none.")
+        plan = question.masks.plan(question.job, question.request)
+        if work.terms.collaboration.mode == "merging":
+            state = products(lora_pairs(state))
+        if plan.weights.get(self.own.id) and not weight.samples:
+            raise ProtocolError("train: the masks give weight to a client without samples.")
+        masked = self._guard(work.terms).masked(state, plan, question.masks.keys)
+        answer = protocol.TrainAnswer(weight=weight, clipped=masked.clipped)
+        return Content(plain(answer), masked.arrays)
+
+    def _guard(self, terms: Terms) -> Guard:
+        return Guard(self.own, Path(self.own.folder), self.folder, self.store, terms.privacy)
+
+    @cached_property
+    def _work(self) -> _Work:
+        """The job in the client's folder, with the model and the tokens that all its questions need."""
+        question = parsed(protocol.Prepare, read_json(self.folder / "job.json"), what="job.json")
+        return _Work(self.own, self.folder, question)
+
+    def _of(self, job: str) -> _Work:
+        """Raises ProtocolError if this client was not prepared for the job."""
+        if not (self.folder / "job.json").is_file() or self._work.question.job != job:
+            raise ProtocolError("the question is about a job that this client was not prepared for.")
+        return self._work
+
+    def _received(self, digest: str) -> Path:
+        return self.folder / "received" / f"{digest}.safetensors"
+
+    def _keep(self, state: AdapterState, *, digest: str) -> None:
+        """Keep a global adapter, so that it need not be sent again as part of the trajectory."""
+        if not self._received(digest).is_file():
+            replace_whole(self._received(digest), lambda part: TENSORS.write(part, state))
+
+    def _weight(self, rows: Sequence[int], terms: Terms) -> protocol.Weight:
+        expected = None
+        if terms.merging.weights == "quality" and terms.collaboration.mode == "merging":
+            expected = float(ScoreTable(self.folder / SAMPLES).score[list(rows)].sigmoid().sum())
+        return protocol.Weight(samples=len(rows), expected_good=expected)
+
+    def _reviewed(self, selection: Selection) -> Selection:
+        """The selection given the owner's decisions, where the client's folder holds any."""
+        file = self.folder / DECISIONS
+        return reviewed(selection, read_decisions(file, selection.table.ids)) if file.is_file() else selection
+
+    def _rows(self, work: _Work, question: protocol.Train | protocol.Weigh) -> Sequence[int]:
+        """The samples that an arm trains on.
+
+        Raises:
+            ProtocolError: the arm needs labels or a threshold, and there are none.
+        """
+        if question.arm == "mixed":
+            return range(len(work.private.samples))
+        if question.arm == "oracle":
+            if work.kinds is None:
+                raise ProtocolError("train: the arm oracle needs labels, and this client has none.")
+            return [row for row, kind in enumerate(work.kinds) if not kind]
+        if question.threshold is None:
+            raise ProtocolError(f"train: the arm {question.arm} needs a threshold.")
+        drop = work.terms.selection.drop
+        selection = Selection(ScoreTable(self.folder / SAMPLES), question.threshold, self.own.id, drop=drop)
+        return [row for row, keep in enumerate(self._reviewed(selection).kept) if keep]
+
+
+class _Work:
+    """What all questions about a job share: private and public samples, model, tokens.
+
+    Raises:
+        CluesError: data or model cannot be used with these terms.
+    """
+
+    def __init__(self, own: SiloFile, folder: Path, question: protocol.Prepare) -> None:
+        self.own, self.folder, self.question, terms = own, folder, question, question.terms
+        self.terms = terms.model_copy(update={"scoring": own.scoring(terms), "data": own.reading(terms)})
+        self.private: Private = read_private(own.data, self.terms.data)
+        rows = {"validation": question.validation, "anchors": question.anchors, "tests": question.tests}
+        parts = {name: parse_samples([row.model_dump() for row in part], name) for name, part in rows.items()}
+        self._public, self._tests = PublicSamples(parts["validation"], parts["anchors"]), parts["tests"]
+        self._job = make_job(
+            load_base(own.model), self.private.samples, self._public, settings=SiloSettings.of(self.terms)
+        )
+        self.kinds = _kinds(own.labels, self.private.samples)
+
+    def silo(self, store: Store, *, checked: bool = False) -> Silo:
+        """The owner at work. `checked`: with findings, which become columns of its scores."""
+        findings = None
+        if checked:
+            findings = check_samples(self.private.samples, self._public, self._tests)
+            tell_findings(findings, self.private.samples, f"client {self.own.id}")
+        return Silo(self._job, findings=findings, store=store, folder=self.folder, name=self.own.id)
+
+    def accepted(self, arrays: Mapping[str, Tensor]) -> AdapterState:
+        """An adapter from a message. Raises ProtocolError if it is not one of these terms."""
+        state = protocol.from_wire(arrays)
+        wrong = protocol.like(self.initial)(state)
+        if wrong:
+            raise ProtocolError(f"{wrong}.")
+        return state
+
+    @cached_property
+    def initial(self) -> AdapterState:
+        """The adapter that every training starts from."""
+        with attached(self._job.base, self.terms.lora, seed=self.terms.seed) as model:
+            return adapter_state(model)
+
+
+def _kinds(labels: str | None, samples: Sequence[Sample]) -> list[str] | None:
+    """The corruption type of each sample, empty for good ones; None without labels."""
+    if not labels:
+        return None
+    known = read_labels(labels, [sample.id for sample in samples])
+    return [known[sample.id] for sample in samples]

@@ -1,0 +1,1 @@
+"""The protocol carried by Flower: simulation on this machine, and deployment between organisations."""

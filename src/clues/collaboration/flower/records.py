@@ -1,0 +1,46 @@
+"""Messages of the protocol as records of Flower, and back."""
+
+from __future__ import annotations
+
+import json
+
+from flwr.app import ArrayRecord, ConfigRecord, Error, Message, RecordDict
+
+from clues.collaboration.protocol import Content, Failure
+
+_FACTS, _ARRAYS = "facts", "arrays"
+_REFUSED = 1000  # our code of an error; lower ones are Flower's
+# What Flower's own codes mean to a coordinator. Its texts may hold a client's, so that they are not shown.
+_CODES = {
+    2: "its process failed; its log says more",
+    3: "it did not answer in time",
+    5: "its node cannot be reached",
+    8: "its process died",
+}
+
+
+def packed(content: Content) -> RecordDict:
+    records = {_FACTS: ConfigRecord({"json": json.dumps(content.facts)})}
+    return RecordDict({**records, _ARRAYS: ArrayRecord(dict(content.arrays))} if content.arrays else records)
+
+
+def unpacked(records: RecordDict) -> Content:
+    """Raises KeyError or ValueError if the records are of another form."""
+    arrays = records[_ARRAYS].to_torch_state_dict() if _ARRAYS in records else {}
+    return Content(json.loads(records[_FACTS]["json"]), dict(arrays))
+
+
+def reply_to(message: Message, answer: Content | Failure) -> Message:
+    if isinstance(answer, Failure):
+        return Message(Error(code=_REFUSED, reason=answer.reason), reply_to=message)
+    return Message(packed(answer), reply_to=message)
+
+
+def answer_of(reply: Message) -> Content | Failure:
+    if reply.has_error():
+        code = reply.error.code
+        return Failure(str(reply.error.reason) if code == _REFUSED else _CODES.get(code, f"Flower's error {code}"))
+    try:
+        return unpacked(reply.content)
+    except (KeyError, ValueError, TypeError):
+        return Failure("its answer is not one of the protocol")

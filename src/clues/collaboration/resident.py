@@ -1,0 +1,44 @@
+"""A data owner that answers the questions of any number of jobs, each in a folder of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from clues.collaboration.client import Client
+from clues.collaboration.protocol import VERSION, Content, Failure, HelloAnswer, plain
+from clues.io.store import Store
+from clues.settings import SiloFile, read_toml, validated
+from clues.version import __version__
+
+_JOB = re.compile(r"[0-9a-f]{16}")
+
+
+class Resident:
+    """Model and data of the latest job stay loaded between its questions."""
+
+    def __init__(self, own: SiloFile) -> None:
+        self.own, self._folder = own, Path(own.folder)
+        self._store = Store(self._folder / "store")
+        self._client: Client | None = None
+
+    def answer(self, kind: str, facts: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> Content | Failure:
+        if kind == "hello":
+            return Content(plain(HelloAnswer(id=self.own.id, protocol=VERSION, version=__version__)), {})
+        job = facts.get("job") if isinstance(facts, Mapping) else None
+        if not isinstance(job, str) or not _JOB.fullmatch(job):  # it names a folder
+            return Failure("the message names no job")
+        folder = self._folder / "jobs" / job if self.own.by_job else self._folder
+        if self._client is None or self._client.folder != folder:
+            self._client = Client(self.own, folder, self._store)
+        return self._client.answer(kind, facts, arrays)
+
+
+def read_silo(file: Path) -> SiloFile:
+    """A data owner's file. `folder` is looked up beside it."""
+    silo = validated(SiloFile, read_toml(file), folder=file.parent)
+    return silo.model_copy(update={"folder": str(Path(file.parent, silo.folder).absolute())})

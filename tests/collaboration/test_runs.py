@@ -1,0 +1,279 @@
+"""Whole runs of tiny clients in one process: faults, masks, noise and defences."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from clues.collaboration import local
+from clues.collaboration.in_process import InProcess
+from clues.collaboration.protocol import Content, Failure
+from clues.errors import ConfigError, ProtocolError
+from clues.settings import RunSettings, validated
+
+Change = Callable[[Content], Content | Failure]
+
+
+@dataclass
+class Network(InProcess):
+    """Carries messages, changes some answers, and remembers what crossed. `faults`: by (client, kind), one a time."""
+
+    clients: Mapping[str, Any]
+    faults: dict[tuple[str, str], list[Change]] = field(default_factory=dict)
+    crossed: list[tuple[str, str, Content]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(self.clients)
+
+    def deliver(self, kind, contents, *, seconds):
+        answers = dict(super().deliver(kind, contents, seconds=seconds))
+        for client, answer in answers.items():
+            changes = self.faults.get((client, kind), [])
+            if isinstance(answer, Content):
+                answers[client] = changes.pop(0)(answer) if changes else answer
+            if isinstance(answers[client], Content):
+                self.crossed.append((client, kind, answers[client]))
+        return answers
+
+
+@pytest.fixture
+def run(tiny_model, write_samples, tmp_path, monkeypatch):
+    """Run with changes of the settings and faults; returns (metrics, network, folder)."""
+    public = {name: [str(write_samples(f"{name}.jsonl", 4, "x"))] for name in ("validation", "anchors")}
+    clients = [{"id": name, "data": str(write_samples(f"{name}.jsonl", 8))} for name in ("a", "b", "c")]
+    values = {
+        **public,
+        "clients": clients,
+        "model": {"id": str(tiny_model)},
+        "lora": {"r": 2},
+        "training": {"epochs": 1.0, "learning_rate": 5e-3, "checkpoints": 1},
+        "scoring": {"method": "clues"},
+        "evaluation": {"arms": []},
+    }
+
+    def call(name: str = "run", faults: Any = None, **changes: Any) -> tuple[dict[str, Any], Network, Path]:
+        networks: list[Network] = []
+
+        def network(clients: Mapping[str, Any]) -> Network:
+            networks.append(Network(clients, {key: list(value) for key, value in (faults or {}).items()}))
+            return networks[0]
+
+        monkeypatch.setattr(local, "InProcess", network)
+        merged = {
+            **values,
+            **{key: {**values.get(key, {}), **v} if isinstance(v, dict) else v for key, v in changes.items()},
+        }
+        out = tmp_path / name
+        return local.collaborate(validated(RunSettings, merged), out), networks[0], out
+
+    return call
+
+
+def adapter(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / "server/global/adapter_model.safetensors")
+
+
+def nan(answer: Content) -> Content:
+    arrays = {name: torch.full_like(tensor, float("nan")) for name, tensor in answer.arrays.items()}
+    return Content(answer.facts, arrays)
+
+
+def no_scores(answer: Content) -> Content:
+    return Content({**answer.facts, "anchors": {"score": [float("nan")] * 4}}, answer.arrays)
+
+
+def misshapen(answer: Content) -> Content:
+    return Content(answer.facts, {name: tensor[:-1] for name, tensor in answer.arrays.items()})
+
+
+def renamed(answer: Content) -> Content:
+    return Content(answer.facts, {f"x.{name}": tensor for name, tensor in answer.arrays.items()})
+
+
+def chatty(answer: Content) -> Content:
+    return Content({**answer.facts, "text": "the private text"}, answer.arrays)
+
+
+def few_anchors(answer: Content) -> Content:
+    return Content({**answer.facts, "anchors": {"score": [1.0]}}, answer.arrays)
+
+
+def empty(answer: Content) -> Content:
+    return Content({}, {})
+
+
+def dead(answer: Content) -> Failure:
+    return Failure("its process died")
+
+
+FAULTS = [
+    ("select", nan, "no number"),
+    ("select", no_scores, "do not follow the protocol"),
+    ("select", misshapen, "has the shape"),
+    ("select", renamed, "other tensors"),
+    ("select", chatty, "text do not follow the protocol"),
+    ("select", few_anchors, "it scored"),
+    ("select", empty, "other tensors|it scored"),
+    ("select", dead, "its process died"),
+    ("prepare", chatty, "text do not follow"),
+    ("prepare", dead, "its process died"),
+    ("judge", empty, "verdicts do not follow"),
+    ("judge", dead, "its process died"),
+    ("train", nan, "no number"),
+    ("train", misshapen, "has the shape"),
+    ("train", dead, "its process died"),
+]
+
+
+@pytest.mark.parametrize(("kind", "fault", "reason"), FAULTS)
+def test_a_client_that_fails_twice_is_left_out_where_a_quorum_remains(run, kind, fault, reason):
+    metrics, _, _ = run(faults={("b", kind): [fault, fault]}, engine={"quorum": 2})
+    assert set(metrics["absent"]) == {"b"}
+    assert metrics["absent"]["b"]["phase"] == kind
+
+    assert re.search(reason, metrics["absent"]["b"]["reason"])
+    assert "b" not in metrics["merge_weights"]["selected"]
+
+
+@pytest.mark.parametrize("kind", ["prepare", "select", "judge", "train"])
+def test_a_client_that_fails_once_changes_nothing(run, kind):
+    _, _, one = run("one")
+    metrics, _, two = run("two", faults={("b", kind): [dead]})
+    assert metrics["absent"] == {}
+    for file in ("server/global/adapter_model.safetensors", "clients/b/kept.jsonl", "metrics.json"):
+        assert (one / file).read_bytes() == (two / file).read_bytes()
+
+
+def test_without_a_quorum_the_run_ends_and_goes_on_where_it_ended(run):
+    with pytest.raises(ProtocolError, match="train: a client failed: b: its process died; 2 of 3 clients are left"):
+        run(faults={("b", "train"): [dead, dead]})
+    metrics, _, out = run()
+    _, _, undisturbed = run("other")
+    assert metrics["absent"] == {}
+    assert (out / "metrics.json").read_bytes() == (undisturbed / "metrics.json").read_bytes()
+
+
+FEDERATED = {"mode": "federated", "rounds": 2}
+
+
+@pytest.mark.parametrize("mode", [FEDERATED, {"mode": "merging"}])
+def test_masks_hide_adapters_and_change_no_result(run, mode):
+    _, _, plain = run("plain", collaboration=mode, merging={"method": "svd", "weights": "samples"})
+    merging = {"method": "exact", "weights": "samples"}
+    metrics, network, masked = run("masked", collaboration=mode, merging=merging, privacy={"masks": True})
+    for client, kind, content in network.crossed:
+        assert all(tensor.dtype == torch.int32 for tensor in content.arrays.values()), (client, kind)
+    assert sum(bool(content.arrays) for *_, content in network.crossed) >= 3
+    left, right = (adapter(out) if mode == FEDERATED else updates(out) for out in (plain, masked))
+    for name in left:
+        torch.testing.assert_close(right[name], left[name], rtol=0, atol=1e-5)
+    assert metrics["absent"] == {}
+
+
+def updates(out: Path) -> dict[str, torch.Tensor]:
+    """ΔW of every module of the merged adapter."""
+    config, state = json.loads((out / "server/global/adapter_config.json").read_text()), adapter(out)
+    scale = config["lora_alpha"] / config["r"]
+    pairs = {name: name.replace("lora_A", "lora_B") for name in state if "lora_A" in name}
+    return {a: scale * state[b] @ state[a] for a, b in pairs.items()}
+
+
+def test_masks_survive_a_lost_client_as_another_sum(run):
+    metrics, network, _ = run(
+        collaboration=FEDERATED, privacy={"masks": True}, engine={"quorum": 2}, faults={("b", "train"): [dead, dead]}
+    )
+    assert set(metrics["absent"]) == {"b"}
+    assert {client for client, kind, _ in network.crossed if kind == "train"} == {"a", "c"}
+
+
+LIMITS = {"max_epsilon": 1000.0, "max_clipping_norm": 1.0, "min_noise_multiplier": 0.5, "anchors": {"release": "exact"}}
+NOISE = {"clipping_norm": 0.1, "noise_multiplier": 1.0}
+
+
+def limited(run_values: list[dict[str, Any]], **changes: Any) -> list[dict[str, Any]]:
+    return [{**client, "privacy": {**LIMITS, **changes}} for client in run_values]
+
+
+@pytest.fixture
+def owners(tmp_path):
+    return [{"id": name, "data": str(tmp_path / f"{name}.jsonl")} for name in ("a", "b", "c")]
+
+
+def test_noise_differs_between_runs_of_one_seed_and_is_paid_for_once(run, owners):
+    options = {"clients": limited(owners), "collaboration": FEDERATED, "privacy": {"noise": NOISE}}
+    _, _, one = run("one", **options)
+    _, _, two = run("two", **options)
+    assert any(not torch.equal(adapter(one)[name], adapter(two)[name]) for name in adapter(one))
+    spent = json.loads((one / "clients/a/privacy.json").read_text())["releases"]
+    assert len(spent) == 4  # two rounds on all samples, two on the selected ones
+    run("one", **options)  # the same questions get the same answers
+    assert json.loads((one / "clients/a/privacy.json").read_text())["releases"] == spent
+
+
+@pytest.mark.parametrize(
+    ("limits", "privacy", "message"),
+    [
+        ({}, {}, "sends noised updates only"),
+        ({"min_noise_multiplier": 2.0}, {"noise": NOISE}, "demands at least 2"),
+        ({"max_clipping_norm": 0.01}, {"noise": NOISE}, "demands at most 0.01"),
+        ({"max_epsilon": 0.1}, {"noise": NOISE}, "above max_epsilon 0.1"),
+        ({"anchors": {"release": "noised"}}, {"noise": NOISE}, "anchors.release is noised"),
+    ],
+)
+def test_an_owners_minimum_is_not_lowered(run, owners, limits, privacy, message):
+    with pytest.raises(ProtocolError, match=message):
+        run(clients=limited(owners, **limits), privacy=privacy)
+
+
+def test_noise_needs_an_owner_who_keeps_account(run):
+    with pytest.raises(ProtocolError, match="has no table privacy"):
+        run(privacy={"noise": NOISE})
+
+
+def test_anchors_can_be_recomputed_by_the_coordinator(run):
+    sent, _, _ = run("sent")
+    metrics, network, _ = run("own", privacy={"anchors": {"release": "none"}}, defences={"recompute": True})
+    assert metrics["threshold"]["value"] == pytest.approx(sent["threshold"]["value"], rel=1e-4)
+    assert all(not content.facts["anchors"] for _, kind, content in network.crossed if kind == "select")
+
+
+def flipped(answer: Content) -> Content:
+    return Content(answer.facts, {n: -100 * t if "lora_B" in n else t for n, t in answer.arrays.items()})
+
+
+def test_a_suspicious_adapter_is_left_out(run, write_samples):
+    """Of five clients, as the median of two others would be half the liar's."""
+    clients = [{"id": name, "data": str(write_samples(f"{name}.jsonl", 8))} for name in "abcde"]
+    metrics, _, _ = run(clients=clients, defences={"updates": "leave-out"}, faults={("b", "train"): [flipped]})
+    assert set(metrics["merge_weights"]["selected"]) == set("acde")
+    assert metrics["defences"]["updates"]["selected"]["b"]["reasons"]
+
+
+@pytest.mark.parametrize("strategy", ["fedavgm", "fedadam", "fedyogi", "median"])
+def test_strategies_by_name(run, strategy):
+    _, _, out = run(collaboration={**FEDERATED, "strategy": strategy})
+    assert all(torch.isfinite(tensor).all() for tensor in adapter(out).values())
+
+
+def test_settings_that_contradict_each_other_are_told_together(run):
+    with pytest.raises(ConfigError) as error:
+        run(privacy={"masks": True}, defences={"updates": "report"}, merging={"method": "ties"})
+    assert str(error.value).count("privacy.masks") == 2
+
+
+def test_the_ledgers_agree_with_what_the_server_received(run):
+    from clues.collaboration.ledger import compare_ledger
+
+    _, _, out = run()
+    for client in ("a", "b", "c"):
+        found = compare_ledger(out / "clients" / client / "ledger.jsonl", out / "server/received.jsonl", client)
+        assert found.received == 4
+        assert not found.lost

@@ -1,0 +1,53 @@
+"""The Trainer's own integrations get the losses, and change nothing else."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from bundles import fit
+from clues.data.prompts import tokenize
+from clues.data.samples import read_samples
+from clues.errors import ConfigError
+from clues.settings import DataSettings, LoraSettings, TrainingSettings
+from clues.training import reporting
+
+LORA, TRAINING = LoraSettings(r=2), TrainingSettings(steps=3)
+REPORTED = TRAINING.model_copy(update={"report_to": ["tensorboard"]})
+
+
+@pytest.fixture
+def tokens(base, write_samples):
+    return tokenize(read_samples(write_samples("train.jsonl", 6)), base, DataSettings())
+
+
+def test_tensorboard_has_every_loss_and_the_adapter_is_the_same(base, tokens, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    silent = fit(base, LORA, tokens, TRAINING, 1)
+    reported = fit(base, LORA, tokens, REPORTED, 1, logs=tmp_path, what="training on 'all' (6)")
+    assert all(reported[name].equal(tensor) for name, tensor in silent.items())
+    events = EventAccumulator(str(tmp_path / "training-on-all-6"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3]
+    assert "TENSORBOARD_LOGGING_DIR" not in os.environ
+
+
+def test_without_a_folder_nothing_is_reported(base, tokens, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fit(base, LORA, tokens, REPORTED, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["train.jsonl"]
+
+
+def test_a_missing_package_is_one_sentence(base, tokens, tmp_path, monkeypatch):
+    monkeypatch.setattr(reporting, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"^training.report_to: needs tensorboard, .* pip install tensorboard"):
+        fit(base, LORA, tokens, REPORTED, 1, logs=tmp_path)
+
+
+def test_the_environment_comes_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_DIR", "elsewhere")
+    with reporting.logs_in(tmp_path):
+        assert os.environ["WANDB_DIR"] == "elsewhere" and os.environ["TENSORBOARD_LOGGING_DIR"] == str(tmp_path)
+    assert os.environ["WANDB_DIR"] == "elsewhere" and "MLFLOW_TRACKING_URI" not in os.environ
