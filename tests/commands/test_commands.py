@@ -524,7 +524,7 @@ def check_ledger(folder):
             if group == "arrays":
                 assert "lora_" in name
             else:
-                counts = {"samples", "unusable", "good_share", "weight", "checks", "missing", "verdicts"}
+                counts = {"samples", "unusable", "good_share", "weight", "checks", "missing", "verdicts", "mask_key", "clipped"}
                 assert (group, name) in {("facts", name) for name in (*counts, "anchors")}
 
 
