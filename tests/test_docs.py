@@ -57,7 +57,7 @@ def test_a_command_that_does_not_exist_is_noticed(line):
 
 def test_the_settings_that_the_tutorials_name_exist(hooks):
     known = {f"{table}.{key}" for table, keys in sections(hooks).items() for key in keys}
-    named = [setting.partition("=")[0] for setting in [*INLINE, *(s for line in COMMANDS for s in parse(line))]]
+    named = [setting.partition("=")[0].strip() for setting in [*INLINE, *(s for line in COMMANDS for s in parse(line))]]
     assert len(named) >= 3
     assert [key for key in named if key not in known] == []
 
