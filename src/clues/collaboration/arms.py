@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from clues.collaboration import protocol
 from clues.collaboration.asking import Answer
 from clues.collaboration.defending import NOTHING, Trained, capped, defended
 from clues.collaboration.masking import masked_sum, shares_of
-from clues.collaboration.protocol import TrainAnswer, WeighAnswer, Weight
-from clues.collaboration.run import Run
+from clues.collaboration.memory import CONTENT
+from clues.collaboration.protocol import Content, TrainAnswer, WeighAnswer, Weight
+from clues.collaboration.run import Rounds, Run
 from clues.collaboration.strategies import aggregator
 from clues.data.prompts import tokenize
 from clues.errors import ProtocolError
@@ -27,7 +28,7 @@ from clues.silo.silo import Silo
 
 def train_arm(
     run: Run, arm: str, *, threshold: Threshold | None
-) -> tuple[Adapter, list[AdapterState], dict[str, float]]:
+) -> tuple[Adapter, Sequence[AdapterState], dict[str, float]]:
     """(The adapter of an arm, the global adapters of its rounds, the weights of merging by client).
 
     Raises:
@@ -47,7 +48,7 @@ def train_arm(
     return merged, [], weights
 
 
-def federate(run: Run, arm: str, *, threshold: Threshold | None) -> list[AdapterState]:
+def federate(run: Run, arm: str, *, threshold: Threshold | None) -> Sequence[AdapterState]:
     """Rounds of local training and aggregation; the epochs or steps of `training` are spread over the rounds.
 
     A round continues where the last one ended in a client's samples (`clues.training.walk`), with the learning rate's
@@ -56,7 +57,7 @@ def federate(run: Run, arm: str, *, threshold: Threshold | None) -> list[Adapter
     Returns:
         The global adapter after each round.
     """
-    chosen, states, current = run.settings.collaboration, [], run.initial
+    chosen, states, current = run.settings.collaboration, Rounds(run.store), run.initial
     aggregate = aggregator(
         chosen.strategy, chosen.strategy_options, clients=len(run.present), aggregation=chosen.aggregation
     )
@@ -64,16 +65,43 @@ def federate(run: Run, arm: str, *, threshold: Threshold | None) -> list[Adapter
     say(f"{chosen.rounds} rounds on '{arm}'.")
     for number in range(1, chosen.rounds + 1):
         question = protocol.Train(job=run.job, arm=arm, threshold=threshold, round=number)  # type: ignore[arg-type]
-        if run.terms.privacy.masks:
+        known = _known_round(run, question)
+        if known:
+            current = known["adapter"]
+            aggregate.restore(known.get("strategy", {}), current)
+        elif run.terms.privacy.masks:
             current = masked_sum(run, question, weights, initial=current)
         else:
             trained = defended(run, _asked(run, question, initial=current), start=current, arm=f"{arm} {number}")
             weighed = capped({client: weight.samples for client, (_, weight) in trained.items()}, run.settings.defences)
-            answers = [(state, weighed[client]) for client, (state, _) in trained.items()]
+            answers = [(state, weighed[client]) for client, (state, _) in trained.items() if state]
             current = aggregate.step(number, current, answers)
+        if not known:
+            _remember_round(run, question, {"adapter": current, "strategy": aggregate.state(current)})
         states.append(current)
         say(f"Round {number} of {chosen.rounds} on '{arm}' is done.")
     return states
+
+
+def _known_round(run: Run, question: protocol.Train) -> dict[str, AdapterState] | None:
+    """What a round of a run that was stopped had come to: the adapter, and what the strategy remembers."""
+    memory = run.clients.memory
+    known = memory.find("ended", [question, run.settings.defences], codec=CONTENT) if memory else None
+    if known is None:
+        return None
+    run.clients.absent.update(known.facts["absent"])
+    run.reports.update(known.facts["reports"])
+    return protocol.unbundled(known.arrays, ["adapter", "strategy"])
+
+
+def _remember_round(run: Run, question: protocol.Train, states: Mapping[str, AdapterState]) -> None:
+    """Keep a round's result in place of the clients' answers, of which there are many."""
+    memory = run.clients.memory
+    if memory:
+        facts = {"absent": run.clients.absent, "reports": run.reports}
+        content, inputs = Content(facts, protocol.bundled(states)), [question, run.settings.defences]
+        memory.get("ended", inputs, compute=lambda: content, codec=CONTENT)
+        memory.drop("answers/train")
 
 
 def _train(run: Run, arm: str, *, threshold: Threshold | None) -> Trained:
