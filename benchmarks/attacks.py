@@ -45,12 +45,14 @@ DEFENCES: dict[str, dict[str, Any]] = {
     "recompute": {"defences": {"recompute": True}},
     "weight_cap 2": {"defences": {"weight_cap": 2.0}},
     "updates leave-out": {"defences": {"updates": "leave-out"}},
+    "contributions": {"defences": {"contributions": True}},  # which only reports
     "strategy median": {"collaboration": {"strategy": "median"}},
     "strategy trimmed-mean": {"collaboration": {"strategy": "trimmed-mean"}},
     "strategy krum": {"collaboration": {"strategy": "krum"}},
 }
+_ELSEWHERE = {"merging": "strategy", "federated": "contributions"}  # defences of the other mode
 _ANCHORS = ["threshold median", "threshold trimmed-mean", "recompute"]
-_ADAPTERS = ["updates leave-out", "strategy median", "strategy trimmed-mean", "strategy krum"]
+_ADAPTERS = ["updates leave-out", "contributions", "strategy median", "strategy trimmed-mean", "strategy krum"]
 AGAINST = {
     HONEST: list(DEFENCES)[1:],  # what each costs where nobody lies
     **dict.fromkeys(("inflate", "deflate", "stretch"), _ANCHORS),
@@ -93,7 +95,7 @@ def measured(arguments: argparse.Namespace, folder: Path, seed: int) -> Results:
     for mode, attack in itertools.product(arguments.modes, arguments.attacks):
         for defence in [NONE, *AGAINST[attack]]:
             name = f"{mode}, {attack}, {defence}"
-            if name in results or (mode == "merging" and defence.startswith("strategy")):
+            if name in results or defence.startswith(_ELSEWHERE[mode]):
                 continue
             started = time.perf_counter()
             settings = _settings(arguments, data, seed=seed, mode=mode, changes=DEFENCES[defence])
@@ -161,6 +163,7 @@ def _run(settings: RunSettings, out: Path, attack: str) -> dict[str, Any]:
         "updates": {arm: {c: r["reasons"] for c, r in by.items()} for arm, by in reports.get("updates", {}).items()},
         "anchors": {c: report["suspicious"] for c, report in reports["anchors"].items()},
         "recomputed": reports.get("recomputed", {}),
+        "contributions": reports.get("contributions", {}).get("selected", {}),
     }
 
 
@@ -220,6 +223,8 @@ def _seen(found: Sequence[dict[str, Any]]) -> str:
             any(r for by in one["updates"].values() for c, r in by.items() if c != LIAR) for one in found
         ),
     }
+    lowest = sum(min(by, key=by.__getitem__) == LIAR for one in found if (by := one.get("contributions")))
+    noticed["liar contributes least"] = lowest
     return "; ".join(f"{what} ({times} of {count})" for what, times in noticed.items() if times)
 
 

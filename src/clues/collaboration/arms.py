@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from clues.collaboration import protocol
 from clues.collaboration.asking import Answer
-from clues.collaboration.defending import NOTHING, Trained, capped, defended
+from clues.collaboration.defences import contributions
+from clues.collaboration.defending import NOTHING, Trained, capped, defended, public_loss
 from clues.collaboration.masking import masked_sum, shares_of
 from clues.collaboration.memory import CONTENT
 from clues.collaboration.protocol import Content, TrainAnswer, WeighAnswer, Weight
@@ -44,7 +45,7 @@ def train_arm(
     if run.terms.privacy.masks:
         state, weights = _masked_merge(run, arm, threshold=threshold)
         return (state, lora), [], weights
-    merged, weights = _merge(run, _train(run, arm, threshold=threshold))
+    merged, weights = _merge(run, _train(run, arm, threshold=threshold), arm)
     return merged, [], weights
 
 
@@ -108,6 +109,8 @@ def _train(run: Run, arm: str, *, threshold: Threshold | None) -> Trained:
     """Every client trains on the part of its data that the arm names; those that have none of it are omitted."""
     if arm == "mixed":  # the last checkpoint of the selection phase is the result of training on all samples
         answers: Trained = {client: (member.adapter, member.weight) for client, member in run.present.items()}
+        for member in run.members.values():
+            member.adapter = {}  # nothing else needs it, and they are many
     else:
         answers = _asked(run, protocol.Train(job=run.job, arm=arm, threshold=threshold))  # type: ignore[arg-type]
     trained = {client: (state, weight) for client, (state, weight) in answers.items() if weight.samples}
@@ -148,13 +151,21 @@ def _weighed(run: Run, arm: str, *, threshold: Threshold | None) -> dict[str, fl
     return capped(counts, run.settings.defences)
 
 
-def _merge(run: Run, trained: Trained) -> tuple[Adapter, dict[str, float]]:
+def _merge(run: Run, trained: Trained, arm: str) -> tuple[Adapter, dict[str, float]]:
     """(The merged adapter, weights by client)."""
-    settings = run.settings
+    settings, clients = run.settings, list(trained)
     adapters: list[Adapter] = [(state, settings.lora) for state, _ in trained.values()]
     weights = _weights(run, adapters, sizes=[weight for _, weight in trained.values()])
-    merged = merge_adapters(run.base, adapters, weights=weights, settings=settings.merging, seed=settings.seed)
-    return merged, {client: weight / sum(weights) for client, weight in zip(trained, weights, strict=True)}
+
+    def merged(some: Sequence[str]) -> Adapter:
+        places = [clients.index(client) for client in some]
+        chosen, shares = [adapters[place] for place in places], [weights[place] for place in places]
+        return merge_adapters(run.base, chosen, weights=shares, settings=settings.merging, seed=settings.seed)
+
+    if settings.defences.contributions:
+        found = contributions(clients, lambda some: public_loss(run, merged(some)))
+        run.reports.setdefault("contributions", {})[arm] = found
+    return merged(clients), {client: weight / sum(weights) for client, weight in zip(clients, weights, strict=True)}
 
 
 def _weights(run: Run, adapters: Sequence[Adapter], *, sizes: Sequence[Weight]) -> Sequence[float]:

@@ -103,7 +103,8 @@ class Client:
         base, template = load_base(self.own.model), question.terms.data.template
         if base.digest != question.terms.model.digest:
             raise ProtocolError("prepare: this client's model is not that of the terms; use one model and revision.")
-        if template and "{" not in template and template not in (base.tokenizer.chat_template or ""):
+        templates = base.tokenizer.chat_template  # by name, if there are several
+        if template and "{" not in template and not (isinstance(templates, Mapping) and template in templates):
             # Whoever asks names no file of this machine.
             raise ProtocolError("prepare: data.template is neither a template nor the name of one of the model's.")
         releases = question.terms.collaboration.rounds if mode == "federated" else 1
