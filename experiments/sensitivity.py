@@ -23,7 +23,7 @@ from torch import Tensor
 from clues.lab.tables import grid
 from clues.methods.default import groups
 from clues.methods.default.features import FEATURES
-from clues.methods.default.score import HIGHEST, LOWEST, WEIGHTS
+from clues.methods.default.score import HIGHEST, LOWEST
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.reviewed import best_limit, updated_log_odds, worth_reviewing
 from clues.settings import RunSettings, read_toml, validated
@@ -88,14 +88,13 @@ def sensitivity(owners: Sequence[Owner]) -> str:
 
 def changes() -> Iterator[tuple[str, Sum, dict[str, float]]]:
     """(what is changed, the sum of features, constants of the two groups)."""
-    yield "nothing", summed(WEIGHTS), {}
-    for place, feature in enumerate(FEATURES):
-        yield f"without {feature}", summed([0 if n == place else w for n, w in enumerate(WEIGHTS)]), {}
-    for place, feature in enumerate(FEATURES):
-        yield f"{feature} alone", summed([1 if n == place else 0 for n in range(len(WEIGHTS))]), {}
-    yield "equal weights", summed([1.0] * len(WEIGHTS)), {}
+    yield "nothing", summed(), {}
+    for name, one, others in (("without {}", 0.0, 1.0), ("{} alone", 1.0, 0.0), ("{} counted twice", 2.0, 1.0)):
+        for place, feature in enumerate(FEATURES):
+            weights = [one if n == place else others for n in range(len(FEATURES))]
+            yield name.format(feature), summed(weights), {}
     for lowest, highest in ((-3.0, 1.5), (-8.0, 1.5), (-4.0, 0.5), (-4.0, 3.0)):
-        yield f"features clamped to {lowest:g} … {highest:g}", summed(WEIGHTS, lowest, highest), {}
+        yield f"features clamped to {lowest:g} … {highest:g}", summed(lowest=lowest, highest=highest), {}
     for constant, values in {
         "DISTANCE": (2.0, 4.0),
         "SPREAD": (1.5, 3.0),
@@ -105,10 +104,10 @@ def changes() -> Iterator[tuple[str, Sum, dict[str, float]]]:
         "LEAST_VARIANCE": (0.1, 1.0),
     }.items():
         for value in values:
-            yield f"{constant} {value:g}", summed(WEIGHTS), {constant: value}
+            yield f"{constant} {value:g}", summed(), {constant: value}
 
 
-def summed(weights: Sequence[float], lowest: float = LOWEST, highest: float = HIGHEST) -> Sum:
+def summed(weights: Sequence[float] = (1.0,) * len(FEATURES), lowest: float = LOWEST, highest: float = HIGHEST) -> Sum:
     return lambda features: features.clamp(lowest, highest) @ torch.tensor(weights, dtype=torch.float64)
 
 
@@ -138,8 +137,8 @@ def reviewing(owners: Sequence[Owner]) -> str:
 
 
 def revealed(owner: Owner, count: int) -> tuple[float, float, float]:
-    total, good = summed(WEIGHTS)(owner.features), owner.good
-    log_odds = groups.judged(total, summed(WEIGHTS)(owner.anchors))[0]
+    total, good = summed()(owner.features), owner.good
+    log_odds = groups.judged(total, summed()(owner.anchors))[0]
     if not count:
         whole = f1(log_odds > 0, good)
         return whole, whole, whole

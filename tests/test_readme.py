@@ -99,6 +99,17 @@ def test_the_settings_it_shows_are_valid_and_all_defaults_are_true(write_samples
             assert str(settings[table][name]) == value.strip("`"), key
 
 
+def test_the_judge_that_the_docs_show_is_valid():
+    import tomllib
+
+    from clues.settings import RunSettings, validated
+
+    (example,) = re.findall(r"```toml\n(.+?)```", (ROOT / "docs/evaluation.md").read_text(encoding="utf-8"), re.S)
+    public = {"validation": ["v"], "anchors": ["a"], "clients": [{"id": "a", "data": "d"}]}
+    evaluation = validated(RunSettings, public | tomllib.loads(example)).evaluation
+    assert (evaluation.judge.scale, evaluation.judge.budget) == (10, 5.0)
+
+
 def test_the_variants_that_the_experiments_show_are_valid():
     import tomllib
 

@@ -16,7 +16,7 @@ from clues.cli_silo import client as client_app
 from clues.cli_silo import ledger as ledger_app
 from clues.cli_silo import server as server_app
 from clues.commands.guard import command as _command
-from clues.commands.options import Anchors, Json, Labels, Model, Owner, Quiet, Seed, Set, Validation, names
+from clues.commands.options import Anchors, Json, Labels, Model, Owner, Quiet, Seed, Set, Validation, given, names
 from clues.errors import ConfigError
 from clues.io.processes import is_main_process
 from clues.io.progress import watched
@@ -295,7 +295,7 @@ def merge(
     print(f"Adapter: {merge_folders(validated(MergeSettings, values, set_ or []), out)}")
 
 
-@app.command(epilog="Example: clues evaluate test.jsonl --adapter runs/demo/server/global")
+@app.command(epilog="Example: clues evaluate test.jsonl --adapter runs/demo/server/global --compare")
 @_command
 def evaluate(
     tests: Annotated[list[str] | None, typer.Argument(help="Files of prompts and good responses.")] = None,
@@ -306,21 +306,45 @@ def evaluate(
         list[str] | None, typer.Option(help="Multiple-choice questions: prompt, choices, answer; repeatable.")
     ] = None,
     generate: Annotated[
-        int, typer.Option(min=0, help="Also generate answers of at most this many tokens, and compute F1 and ROUGE-L.")
+        int,
+        typer.Option(
+            min=0, help="Also generate answers of at most this many tokens: exact match, F1, ROUGE-L, and a judge."
+        ),
     ] = 0,
+    harness: Annotated[
+        str | None, typer.Option(help="Tasks of the LM Evaluation Harness, separated by commas.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first items of each task of --harness.")] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Evaluate the base model, too, and compare the adapter with it.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for evaluation.json and finished work; a judge needs it.")
+    ] = None,
     model: Model = None,
     set_: Set = None,
 ) -> None:
-    """Measure held-out NLL, perplexity and multiple-choice accuracy by domain; optionally also generated answers."""
-    from clues.commands.tables import facts_table, show
+    """Measure held-out NLL and multiple-choice accuracy by domain; optionally generated answers and tasks."""
+    from clues.commands.tables import comparison_tables, evaluation_tables, facts_table, show
     from clues.commands.train import evaluate_file
     from clues.settings import EvaluateSettings, validated
 
-    evaluation = {"generate": generate, "choices": choices or []}
-    values = {"tests": tests or [], "adapter": adapter, "evaluation": evaluation, **_model(model)}
-    settings = validated(EvaluateSettings, values, set_ or [])
-    for domain, figures in evaluate_file(settings).items():
-        show(facts_table(domain, figures))
+    evaluation: dict[str, Any] = {"generate": generate, "choices": choices or []}
+    if harness is not None or limit is not None:
+        evaluation["harness"] = given(tasks=harness, limit=limit)
+    values = {
+        "tests": tests or [],
+        "adapter": adapter,
+        "compare": compare,
+        "evaluation": evaluation,
+        **_model(model),
+    }
+    metrics = evaluate_file(validated(EvaluateSettings, values, set_ or []), out)
+    if compare:
+        show(*evaluation_tables(metrics), *comparison_tables(metrics))
+        return
+    for domain, by_model in metrics["evaluation"].items():
+        show(*(facts_table(domain, figures) for figures in by_model.values()))
 
 
 @models_app.command("fetch")

@@ -26,6 +26,10 @@ class TrainingError(CluesError):
     """Training cannot continue (for example, the loss is not a number)."""
 
 
+class EvaluationError(CluesError):
+    """A model cannot be evaluated, for example because a judge does not answer."""
+
+
 class ScoringError(CluesError):
     """Scores cannot be computed or are not numbers."""
 

@@ -17,6 +17,7 @@ import torch
 from typer.testing import CliRunner
 
 from clues.cli import app
+from judge_server import Server, serving
 
 FAST = ["--set", "training.epochs=2", "--set", "lora.r=2", "--set", "training.batch_size=4"]
 
@@ -187,9 +188,7 @@ def test_train_merge_evaluate(clues, tiny_model, files):
     clues(*merge, files / "other-scaling")
     evaluate = ("evaluate", files / "clean.jsonl", "--adapter", files / "merged", "--model", tiny_model)
     assert "nll" in clues(*evaluate).output
-    assert (
-        "give a file of tests, or a file of multiple-choice questions by --choices" in clues("evaluate", code=2).stderr
-    )
+    assert "a file of multiple-choice questions by --choices, or --harness" in clues("evaluate", code=2).stderr
     quiz = files / "quiz.jsonl"
     quiz.write_text(json.dumps({"prompt": "what is a bone", "choices": ["a bone", "a fixed rate"], "answer": "B"}))
     known = clues("evaluate", "--choices", quiz, "--model", tiny_model).output
@@ -197,8 +196,61 @@ def test_train_merge_evaluate(clues, tiny_model, files):
     assert "nll" not in known
     answered = clues(*evaluate, "--generate", 3, "--set", "evaluation.generate_samples=2").output
     assert re.search(r"answers +│ +2 ", answered)
-    for figure in ("nll", "token_f1", "rouge_l"):
+    for figure in ("nll", "exact_match", "token_f1", "rouge_l"):
         assert figure in answered
+    compared = clues(*evaluate, "--compare", "--out", files / "evaluated").output
+    assert "adapter − base" in compared
+    assert set(json.loads((files / "evaluated/evaluation.json").read_text())["evaluation"]["clean"]) == {
+        "base",
+        "adapter",
+    }
+    assert "holds another run (compare" in clues(*evaluate, "--out", files / "evaluated", code=2).stderr
+
+
+def test_evaluate_with_a_judge_goes_on_where_it_stopped(clues, tiny_model, files):
+    served = Server(lambda messages: "Fine.\nScore: 6", lambda number: 200 if number <= 3 else 503)
+    with serving(served):
+        judge = [f"evaluation.judge.{key}" for key in (f"url={served.url}", "model=tiny", "retries=0", "concurrency=1")]
+        options = [part for setting in judge for part in ("--set", setting)]
+        run = ("evaluate", files / "val.jsonl", "--model", tiny_model, "--generate", 3, *options)
+        assert "judgements are kept in a folder; name one by --out" in clues(*run, code=2).stderr
+        stopped = clues(*run, "--out", files / "judged", code=2).stderr
+        assert "then run the same command again: 2 of 3 judgements are kept" in stopped  # after a greeting
+        assert "Traceback" not in stopped
+        served.failing = lambda number: 200
+        run = (*run, "--set", "evaluation.judge.timeout=30")  # which changes no result
+        assert re.search(r"judge_10 +│ +6\.000 ", clues(*run, "--out", files / "judged").output)
+        assert len({json.dumps(request) for request in served.requests}) == 4
+    again = clues(*run, "--out", files / "judged").output  # the judge is gone
+    assert re.search(r"judged +│ +3 ", again)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--set", "evaluation.judge.model=m"], "evaluation.judge.url: is required; add it."),
+        (["--set", "evaluation.judge={url = 'x/v1', model = 'm'}"], "url: is not the base URL of an endpoint"),
+        (["--set", "evaluation.judge={url = 'http://h/v1', model = 'm', scale = 5}"], "evaluation.judge.scale: input"),
+        (["--set", "evaluation.judge={url = 'http://h/v1', model = 'm', key = 'k'}"], "did you mean 'key_env'?"),
+        (["--set", "evaluation.judge={url = 'http://h/v1', model = 'm', budget = 1}"], "budget: needs input_price"),
+        (["--set", "evaluation.judge={url = 'http://h/v1', model = 'm', request = {n = 2}}"], "request: n cannot be"),
+        (["--set", "evaluation.judge={url = 'http://h/v1', model = 'm'}"], "set evaluation.generate"),
+        (["--limit", 3], "evaluation.harness.tasks: is required; add it."),
+        (["--harness", ","], "evaluation.harness.tasks: list should have at least 1 item"),
+        (["--compare"], "compare: compares an adapter with the base model; give --adapter"),
+    ],
+)
+def test_wrong_settings_of_an_evaluation_are_one_sentence(clues, tiny_model, files, more, message):
+    shown = clues("evaluate", files / "val.jsonl", "--model", tiny_model, *more, code=2).stderr
+    assert message in shown
+    assert shown.count("Error") == 1
+
+
+def test_a_key_in_place_of_its_variable_is_never_shown(clues, tiny_model, files):
+    given = "evaluation.judge={url = 'http://h/v1', model = 'm', key_env = 'sk-abc'}"
+    shown = clues("evaluate", files / "val.jsonl", "--model", tiny_model, "--set", given, code=2).stderr
+    assert "key_env: is not the name of an environment variable" in shown
+    assert "sk-abc" not in shown
 
 
 @pytest.mark.parametrize(
@@ -334,6 +386,27 @@ def test_run_keeps_the_contract_and_repeats_to_the_same_numbers(clues, config, t
     check_folder(tmp_path / "one", base)
 
 
+def test_a_run_is_judged_and_a_repeated_one_needs_no_judge(clues, config, tmp_path):
+    served = Server(lambda messages: "Score: 6" if "Score" in messages[0]["content"] else "Verdict: A")
+    settings = ["collaboration.rounds=1", "training.steps=2", 'evaluation.arms=["base", "selected"]']
+    settings += ["evaluation.generate=3", "evaluation.generate_samples=2", "evaluation.judge.model=tiny"]
+    with serving(served):
+        settings += [f"evaluation.judge.url={served.url}"]
+        options = [part for setting in settings for part in ("--set", setting)]
+        shown = clues("run", config, "--out", tmp_path / "run", *options)
+    assert "Judge's score of generated answers (1 to 10, higher is better)" in " ".join(shown.output.split())
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["evaluation"]["x"]["selected"]["judge_10"] == 6
+    told = {(row["domain"], row["difference"]) for row in metrics["comparisons"] if row["measure"] == "judge_pairs"}
+    assert told == {("x", 0), ("y", 0)}  # a judge that always prefers the first answer
+    assert "judge_pairs" in (tmp_path / "run/report.html").read_text()
+    clues("run", tmp_path / "run/config.toml", "--out", tmp_path / "run")
+    assert json.loads((tmp_path / "run/metrics.json").read_text()) == metrics
+    wrong = ("--set", "evaluation.tests=[]")
+    shown = clues("run", tmp_path / "run/config.toml", "--out", tmp_path / "no", *wrong, code=2).stderr
+    assert "evaluation.judge: judges answers to tests; give evaluation.tests" in shown
+
+
 def test_rounds_train_on_all_of_a_clients_samples(clues, config, tmp_path, monkeypatch):
     import clues.silo.silo as silo
 
@@ -451,8 +524,8 @@ def check_ledger(folder):
             if group == "arrays":
                 assert "lora_" in name
             else:
-                counts = {"samples", "unusable", "good_share", "weight", "checks", "missing", "verdicts"}
-                assert (group, name) in {("facts", name) for name in (*counts, "anchors")}
+                counts = {"samples", "unusable", "good_share", "weight", "checks", "verdicts", "clipped"}
+                assert (group, name) in {("facts", name) for name in (*counts, "anchors", "missing", "mask_key")}
 
 
 def test_a_failing_client_tells_its_kind_of_error_and_no_text(clues, config, tmp_path, monkeypatch):

@@ -34,6 +34,15 @@ def test_the_answer_is_an_index_a_letter_or_the_text_of_an_option(tmp_path, fiel
     assert question.sample.response == question.options[right]
 
 
+def test_options_may_have_a_column_each(tmp_path, capsys):
+    path = tmp_path / "mmlu.csv"
+    path.write_text("question,A,B,C,D,answer\nwhat is a bone,rate,a hard part,,,B\nwhat is a bond,w,x,y,z,D\n")
+    first, second = read_questions([str(path)])
+    assert (first.options, first.right) == (["rate", "a hard part"], 1)
+    assert (second.options, second.right) == (["w", "x", "y", "z"], 3)
+    assert "not used" not in capsys.readouterr().err
+
+
 def test_every_wrong_question_is_told_at_once_with_its_place(tmp_path):
     good = {"prompt": "p", "choices": THREE, "answer": 0}
     wrong = [

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -37,17 +39,22 @@ def test_higher_is_better_for_all_but_nll():
 
 
 @pytest.mark.parametrize(
-    ("differing", "verdict"), [(5, "no difference can be told with 40 questions"), (6, "selected is better than mixed")]
+    ("differing", "verdict"),
+    [
+        (0, "no difference can be told with 40 questions, as the models differ in none of them"),
+        (5, "no difference can be told with 40 questions, as the models differ in 5 of them"),
+        (6, "selected is better than mixed"),
+    ],
 )
 def test_no_verdict_on_fewer_samples_than_chance_puts_on_one_side(differing, verdict):
     row = told("accuracy", [1.0] * 40, [0.0] * differing + [1.0] * (40 - differing))
-    assert row["low"] > 0
+    assert (row["low"] > 0) == (differing > 0)
     assert row["verdict"] == verdict
 
 
 def test_one_sample_alone_decides_nothing():
     row = told("nll", [1.0], [2.0])
-    assert (row["low"], row["high"], row["verdict"]) == (-1.0, -1.0, "no difference can be told with 1 sample")
+    assert (row["low"], row["high"], row["verdict"]) == (-1.0, -1.0, "no difference can be told with 1 test")
 
 
 def test_the_selected_arm_is_compared_with_every_other_in_all_that_was_measured():
@@ -59,3 +66,19 @@ def test_the_selected_arm_is_compared_with_every_other_in_all_that_was_measured(
         for other in ("base", "oracle")
     ]
     assert comparisons({"base": of_arm, "mixed": of_arm}) == []
+
+
+def test_samples_that_a_judge_gave_no_verdict_on_do_not_count():
+    scores = [math.nan, 3.0, *[2.0] * 8]
+    row = told("judge_10", scores, [1.0, math.nan, *[1.0] * 8])
+    assert (row["difference"], row["verdict"]) == (1.0, "selected is better than mixed")
+    alike = told("judge_10", scores, scores)["verdict"]
+    assert alike == "no difference can be told with 9 answers, as the models differ in none of them"
+    none = told("judge_10", [math.nan], [1.0])
+    assert (none["difference"], none["low"]) == (None, None)
+    assert none["verdict"] == "no difference can be told, as no verdict of the judge can be read"
+
+
+def test_a_wide_interval_is_told_by_the_number_of_tests():
+    noise = np.random.default_rng(1).normal(size=40)
+    assert told("nll", 2 + noise, 2 - noise)["verdict"] == "no difference can be told with 40 tests"

@@ -5,8 +5,7 @@ import torch
 
 from clues.data.prompts import tokenize
 from clues.data.samples import read_samples
-from clues.evaluation import generation
-from clues.evaluation.generation import evaluate_answers, generate
+from clues.evaluation.generation import answered_rows, evaluate_answers, generate
 from clues.evaluation.test_set import HeldOut
 from clues.settings import DataSettings, EvaluationSettings
 
@@ -58,13 +57,11 @@ def test_an_answer_ends_at_each_end_that_the_model_names(model, base, tokens, mo
     assert generate(model, base, tokens[:1], settings=settings, what="answers") == [answer]
 
 
-def test_values_are_those_of_the_first_samples_of_each_domain(model, base, samples, tokens, monkeypatch):
-    told = {s.id: s.response if s.id == "x.jsonl-0" else "nothing like it" for s in samples}
-    monkeypatch.setattr(generation, "generate", lambda _m, _b, asked, **_: [told[t.id] for t in asked])
-    found = evaluate_answers(
-        model, HeldOut(base, samples, tokens), EvaluationSettings(generate=4, generate_samples=2), what=""
-    )
-    assert found == {
-        "x": {"token_f1": [1.0, 0.0], "rouge_l": [1.0, 0.0]},
-        "y": {"token_f1": [0.0, 0.0], "rouge_l": [0.0, 0.0]},
-    }
+def test_values_are_those_of_the_first_samples_of_each_domain(base, samples, tokens):
+    rows = answered_rows(HeldOut(base, samples, tokens), 2)
+    answered = [samples[row] for row in rows]
+    assert [sample.id for sample in answered] == ["x.jsonl-0", "x.jsonl-1", "y.jsonl-0", "y.jsonl-1"]
+    found = evaluate_answers([samples[0].response, "nothing like it", "", "it"], answered)
+    names = ("exact_match", "token_f1", "rouge_l")
+    assert found == {"x": {name: [1.0, 0.0] for name in names}, "y": {name: [0.0, 0.0] for name in names}}
+    assert answered_rows(HeldOut(base, samples, tokens), None) == list(range(7))

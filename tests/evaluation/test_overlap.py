@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from clues.errors import ConfigError
-from clues.evaluation.overlap import rouge_l, token_f1
+from clues.evaluation.overlap import exact_match, rouge_l, token_f1
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,20 @@ from clues.evaluation.overlap import rouge_l, token_f1
 )
 def test_token_f1(answer, reference, expected):
     assert token_f1(answer, reference) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "expected"),
+    [
+        ("The Eiffel Tower!", "eiffel tower", 1.0),
+        ("nerve bone", "bone nerve", 0.0),  # order counts
+        ("a bone nerve", "bone", 0.0),
+        ("СЕРДЦЕ.", "сердце", 1.0),
+        ("", "the", 1.0),
+    ],
+)
+def test_exact_match(answer, reference, expected):
+    assert exact_match(answer, reference) == expected
 
 
 @pytest.mark.parametrize(

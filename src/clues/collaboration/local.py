@@ -18,7 +18,7 @@ from clues.data.questions import read_questions
 from clues.data.samples import Sample, overlap, read_many, read_private, read_public
 from clues.data.telling import tell_leaks, tell_overlap
 from clues.errors import ConfigError, all_of
-from clues.evaluation.overlap import rouge_package
+from clues.evaluation.held_out import check_packages
 from clues.evaluation.test_set import tokenize_options
 from clues.io.run_folder import claim_folder, refuse_other_run, write_provenance
 from clues.io.store import Store
@@ -104,7 +104,7 @@ def check(settings: RunSettings) -> None:
         tell_leaks(overlap(samples, tests), f"client {client.id}")
     domains = sorted({sample.domain for sample in validation})
     all_of(
-        lambda: rouge_package() if settings.evaluation.generate else None,
+        lambda: check_packages(settings.evaluation),
         lambda: check_reporting(settings.training.report_to),
         lambda: _refuse_leaks([*validation, *anchors], tests, key="tests"),
         lambda: _refuse_leaks([*validation, *anchors], [question.sample for question in questions], key="choices"),

@@ -17,9 +17,9 @@ from clues.collaboration.run import Member, Run
 from clues.collaboration.selecting import anchors_of, good_shares, judge, select
 from clues.data.questions import read_questions
 from clues.data.samples import Sample, as_rows, read_many, read_public
-from clues.evaluation.comparison import comparisons
-from clues.evaluation.figures import Values, figures_of_arms
-from clues.evaluation.held_out import evaluate_tests
+from clues.evaluation.figures import Values
+from clues.evaluation.held_out import Evaluation, evaluate_models
+from clues.evaluation.judge.endpoint import greet_judge
 from clues.evaluation.likelihood import evaluate
 from clues.evaluation.test_set import HeldOut
 from clues.io.digests import value_digest
@@ -45,6 +45,8 @@ def coordinate(
     Raises:
         ProtocolError: clients failed, and those that are left are fewer than the quorum; names them and their reasons.
     """
+    if settings.evaluation.judge:
+        greet_judge(settings.evaluation.judge, store)
     server = out / "server"
     say(f"{len(settings.clients)} clients, {settings.collaboration.mode}; results go to {out}")
     clients = Clients(
@@ -86,7 +88,7 @@ def coordinate(
     for name, (state, lora) in models.items():
         folder = server / "global" if name == "selected" else server / "adapters" / name
         replace_whole(folder, lambda part: save_adapter(state, lora, run.base, part))  # noqa: B023
-    values = _evaluate(run, tests, models)
+    evaluation = _evaluate(run, tests, models)
     metrics = {
         "version": __version__,
         "clients": {
@@ -104,9 +106,8 @@ def coordinate(
         "threshold": threshold.as_dict(),
         "variants": variants,
         "merge_weights": weights,
-        "evaluation": figures_of_arms(values),
         "rounds": {domain: {arm: curve[domain]["nll"] for arm, curve in curves.items()} for domain in _domains(curves)},
-        "comparisons": comparisons(values),
+        **evaluation.as_metrics(),
     }
     write_json(out / "metrics.json", metrics)
     return metrics
@@ -161,22 +162,11 @@ def _domains(curves: Mapping[str, Values]) -> list[str]:
     return sorted({domain for curve in curves.values() for domain in curve})
 
 
-def _evaluate(run: Run, tests: HeldOut, models: Mapping[str, Adapter]) -> dict[str, Values]:
-    """By arm, its measures on the held-out tests and questions."""
-    settings, base, questions = run.settings, run.base, tests.questions
-    options = settings.evaluation.model_dump(include={"generate", "generate_samples"})
-    answers = [[sample.response for sample in tests.samples], [(q.options, q.right) for q in questions]]
-    inputs = [base.digest, tests.tokens.digest, tests.options.digest, answers, options]
-    result: dict[str, Values] = {}
-    for arm in settings.evaluation.arms:
-        state, lora = models.get(arm, (None, settings.lora))
-
-        def measure() -> Values:
-            with attached(base, lora, state, settings.seed) as model:  # a fresh adapter changes nothing: B = 0  # noqa: B023
-                return evaluate_tests(model, tests, settings.evaluation, what=arm)  # noqa: B023
-
-        result[arm] = run.store.get("evaluation", [*inputs, state, lora], compute=measure, codec=JSON)
-    return result
+def _evaluate(run: Run, tests: HeldOut, models: Mapping[str, Adapter]) -> Evaluation:
+    """All arms on the held-out tests and questions, and *selected* compared with every other."""
+    arms: list[str] = list(run.settings.evaluation.arms)
+    compared = {arm: None if arm == "base" else models[arm] for arm in arms}
+    return evaluate_models(tests, compared, run.settings.evaluation, store=run.store, arm="selected")
 
 
 def _write_anchors(run: Run, path: Path) -> None:

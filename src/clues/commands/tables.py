@@ -11,9 +11,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from clues.evaluation.figures import measure, measured_in
 from clues.io.progress import reports_json
 from clues.methods.registry import Method
-from clues.report.pages import EVALUATED, compared
+from clues.report.pages import compared
 
 
 def show(*tables: Table) -> None:
@@ -89,10 +90,8 @@ def evaluation_tables(metrics: Mapping[str, Any]) -> list[Table]:
     domains = metrics["evaluation"]
     arms = list(dict.fromkeys(arm for figures in domains.values() for arm in figures))
     tables = []
-    for key, title in EVALUATED.items():
-        if not any(key in figures[arm] for figures in domains.values() for arm in arms):
-            continue
-        table = _table(title, ["domain", *arms])
+    for key in measured_in(domains):
+        table = _table(measure(key).heading, ["domain", *arms])
         for domain, figures in domains.items():
             if any(key in figures[arm] for arm in arms):
                 table.add_row(domain, *[_number(figures[arm].get(key)) for arm in arms])

@@ -9,16 +9,16 @@ from clues.data.prompts import tokenize
 from clues.data.questions import read_questions
 from clues.data.samples import read_many, read_private
 from clues.errors import ConfigError, OutputError, all_of
-from clues.evaluation.figures import figures
-from clues.evaluation.held_out import evaluate_tests
-from clues.evaluation.overlap import rouge_package
+from clues.evaluation.held_out import check_packages, evaluate_models
+from clues.evaluation.judge.endpoint import greet_judge
 from clues.evaluation.test_set import HeldOut
-from clues.io.files import replace_whole
-from clues.io.run_folder import claim_folder, provenance, write_provenance
-from clues.merging.merging import merge_adapters
+from clues.io.files import replace_whole, write_json
+from clues.io.run_folder import claim_folder, provenance, refuse_other_run, write_provenance
+from clues.io.store import Store
+from clues.merging.merging import Adapter, merge_adapters
 from clues.merging.weights import learn_weights
 from clues.methods.interface import Job, Public
-from clues.models.adapters import attached, load_adapter, save_adapter
+from clues.models.adapters import load_adapter, save_adapter
 from clues.models.base import load_base
 from clues.report.card import Card, write_card
 from clues.settings import EvaluateSettings, MergeSettings, SiloSettings, TrainSettings
@@ -73,22 +73,38 @@ def merge_folders(settings: MergeSettings, out: Path) -> Path:
     return out
 
 
-def evaluate_file(settings: EvaluateSettings) -> dict[str, Any]:
-    """By domain of the tests and questions: NLL, perplexity, number of samples, and what `evaluation` asks for.
+def evaluate_file(settings: EvaluateSettings, out: Path | None = None) -> dict[str, Any]:
+    """Figures of the model by domain, and with `compare` those of the base model, too, and the differences.
+
+    Args:
+        out: a folder for evaluation.json and finished work; a judge needs it, so that no judgement is lost.
+
+    Returns:
+        `evaluation` and `comparisons`, as in the metrics.json of a run.
 
     Raises:
-        CluesError: a file or the adapter cannot be used, or answers need a package that is missing.
+        CluesError: a file or the adapter cannot be used, a package is missing, or a judge or a task fails.
     """
-    if settings.evaluation.generate:
-        rouge_package()
-    samples, questions = all_of(
+    if settings.evaluation.judge and out is None:
+        raise ConfigError("evaluation.judge: judgements are kept in a folder; name one by --out.")
+    if out:
+        refuse_other_run(out, settings.model_dump(mode="json"))
+    _, samples, questions = all_of(
+        lambda: check_packages(settings.evaluation),
         lambda: read_many(settings.tests, settings.data),
         lambda: read_questions(settings.evaluation.choices, settings.data),
     )
     base = load_base(settings.model)
     tests = HeldOut.of(base, samples, settings.data, questions=questions)
-    if settings.adapter is None:
-        return figures(evaluate_tests(base.model, tests, settings.evaluation))
-    state, lora = load_adapter(Path(settings.adapter), base)
-    with attached(base, lora, state) as adapted:
-        return figures(evaluate_tests(adapted, tests, settings.evaluation))
+    models: dict[str, Adapter | None] = {"base": None} if settings.compare or settings.adapter is None else {}
+    if settings.adapter:
+        models["adapter"] = load_adapter(Path(settings.adapter), base)
+    if out:
+        claim_folder(out, settings.model_dump(mode="json"))
+    store = Store(out / "store") if out else Store.temporary()
+    if settings.evaluation.judge:
+        greet_judge(settings.evaluation.judge, store)
+    metrics = evaluate_models(tests, models, settings.evaluation, store=store, arm="adapter").as_metrics()
+    if out:
+        write_json(out / "evaluation.json", metrics)
+    return metrics

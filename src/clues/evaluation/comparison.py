@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from clues.evaluation.figures import MEASURED, Values
+from clues.evaluation.figures import Values, measure, measured
 
 _RESAMPLES, _AT_ONCE, _COVERAGE = 5000, 100, 0.95
 # With fewer samples that differ at all, chance puts all of them on one side in more than 5 % of cases (2 / 2⁵).
@@ -18,21 +18,33 @@ def comparisons(arms: Mapping[str, Values], arm: str = "selected") -> list[dict[
     """`arm` against every other arm, by domain and measure.
 
     Returns:
-        Rows of domain, measure, arm, other, difference (arm − other, mean over samples), low, high (its interval) and
-        verdict, in words; empty where `arm` is not among the arms.
+        Rows as of `compared`; empty where `arm` is not among the arms.
     """
     rows = []
     for domain, measures in arms.get(arm, {}).items():
-        for measure in [name for name in MEASURED if name in measures]:
+        for name in measured(measures):
             for other, values in arms.items():
                 if other == arm:
                     continue
-                differences = np.subtract(measures[measure], values[domain][measure])
-                low, high = interval(differences)
-                names = {"domain": domain, "measure": measure, "arm": arm, "other": other}
-                row = {**names, "difference": float(differences.mean()), "low": low, "high": high}
-                rows.append(row | {"verdict": _verdict(row, differences)})
+                differences = np.subtract(measures[name], values[domain][name])
+                rows.append(compared({"domain": domain, "measure": name, "arm": arm, "other": other}, differences))
     return rows
+
+
+def compared(names: Mapping[str, str], differences: np.ndarray) -> dict[str, Any]:
+    """A row of domain, measure, arm, other, difference (mean), low, high (its interval) and verdict, in words.
+
+    Args:
+        names: the first four of them.
+        differences: arm − other, one per sample; those that are nan do not count.
+    """
+    known = differences[~np.isnan(differences)]
+    if not len(known):
+        unknown = dict.fromkeys(("difference", "low", "high"))
+        return {**names, **unknown, "verdict": "no difference can be told, as no verdict of the judge can be read"}
+    low, high = interval(known)
+    row = {**names, "difference": float(known.mean()), "low": low, "high": high}
+    return row | {"verdict": _verdict(row, known)}
 
 
 def interval(differences: np.ndarray) -> tuple[float, float]:
@@ -51,8 +63,12 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
 
 
 def _verdict(row: Mapping[str, Any], differences: np.ndarray) -> str:
-    if row["low"] <= 0 <= row["high"] or np.count_nonzero(differences) < _FEWEST:
-        unit = MEASURED[row["measure"]]
-        return f"no difference can be told with {len(differences)} {unit if len(differences) > 1 else unit[:-1]}"
-    better = (row["difference"] < 0) == (row["measure"] == "nll")  # of all others, higher is better
+    count, differing = len(differences), int(np.count_nonzero(differences))
+    judged = measure(row["measure"])
+    if row["low"] <= 0 <= row["high"] or differing < _FEWEST:
+        unit = "answers" if judged.unit == "judged" else judged.unit
+        words = f"no difference can be told with {count} {unit if count > 1 else unit[:-1]}"
+        few = differing < _FEWEST <= count
+        return f"{words}, as the models differ in {differing or 'none'} of them" if few else words
+    better = (row["difference"] < 0) == judged.lower_is_better
     return f"{row['arm']} is {'better' if better else 'worse'} than {row['other']}"

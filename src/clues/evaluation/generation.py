@@ -10,30 +10,30 @@ import torch
 
 from clues.data.batches import batches
 from clues.data.cutting import cut_prompt
+from clues.data.samples import Sample
 from clues.data.tokens import Tokens
 from clues.evaluation.figures import Values, by_domain
-from clues.evaluation.overlap import rouge_l, token_f1
+from clues.evaluation.overlap import exact_match, rouge_l, token_f1
 from clues.evaluation.test_set import HeldOut
 from clues.models.base import Base
 from clues.settings import EvaluationSettings
 
 
-def evaluate_answers(model: Any, tests: HeldOut, settings: EvaluationSettings, *, what: str) -> Values:
-    """`token_f1` and `rouge_l` of each generated answer, 0 to 1.
+def evaluate_answers(answers: Sequence[str], answered: Sequence[Sample]) -> Values:
+    """`exact_match`, `token_f1` and `rouge_l` of each answer, 0 to 1.
 
     Args:
-        settings: `generate` is the maximum tokens of an answer; of each domain the first `generate_samples` are used.
+        answered: the test of each answer.
 
     Raises:
         ConfigError: the package rouge-score is not installed.
     """
-    rows = _first_of_each(tests.tokens, settings.generate_samples)
-    selected = [tests.tokens[row] for row in rows]
-    answers = generate(model, tests.base, selected, settings=settings, what=what)
-    answered = [tests.samples[row] for row in rows]
     pairs = [(answer, sample.response) for answer, sample in zip(answers, answered, strict=True)]
-    measures = {"token_f1": [token_f1(*pair) for pair in pairs], "rouge_l": [rouge_l(*pair) for pair in pairs]}
-    return by_domain((sample.domain for sample in answered), measures)
+    measures = {"exact_match": exact_match, "token_f1": token_f1, "rouge_l": rouge_l}
+    return by_domain(
+        (sample.domain for sample in answered),
+        {name: [agreement(*pair) for pair in pairs] for name, agreement in measures.items()},
+    )
 
 
 def generate(model: Any, base: Base, tokens: Sequence[Tokens], *, settings: EvaluationSettings, what: str) -> list[str]:
@@ -97,12 +97,12 @@ def _end_tokens(model: Any, base: Base) -> list[int]:
     return list(dict.fromkeys(token for token in (base.tokenizer.eos_token_id, *configured) if token is not None))
 
 
-def _first_of_each(tokens: Sequence[Tokens], count: int | None) -> list[int]:
-    """Rows of the first `count` samples of each domain, or of all samples if it is None."""
+def answered_rows(tests: HeldOut, count: int | None) -> list[int]:
+    """Which tests are answered: rows of the first `count` samples of each domain, or of all samples if it is None."""
     seen: Counter[str] = Counter()
     rows = []
-    for row, item in enumerate(tokens):
-        seen[item.domain] += 1
-        if count is None or seen[item.domain] <= count:
+    for row, sample in enumerate(tests.samples):
+        seen[sample.domain] += 1
+        if count is None or seen[sample.domain] <= count:
             rows.append(row)
     return rows

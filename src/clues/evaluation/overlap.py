@@ -1,4 +1,4 @@
-"""Overlap of an answer with a reference text: token F1 and ROUGE-L, in any script."""
+"""Agreement of an answer with a reference text: exact match, token F1 and ROUGE-L, in any script."""
 
 from __future__ import annotations
 
@@ -12,16 +12,23 @@ from clues.errors import ConfigError
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 
-def token_f1(answer: str, reference: str) -> float:
-    """F1 of the tokens that two texts share, 0 to 1, after SQuAD's normalisation (arXiv 1606.05250).
+def exact_match(answer: str, reference: str) -> float:
+    """1 if two texts have the same tokens in the same order after SQuAD's normalisation, else 0."""
+    return float(_tokens(answer) == _tokens(reference))
 
-    Case, punctuation (both as in Unicode) and English articles are ignored.
-    """
-    given, wanted = (split(_ARTICLES.sub(" ", normalised(text, punctuation=""))) for text in (answer, reference))
+
+def token_f1(answer: str, reference: str) -> float:
+    """F1 of the tokens that two texts share, 0 to 1, after SQuAD's normalisation."""
+    given, wanted = _tokens(answer), _tokens(reference)
     shared = (Counter(given) & Counter(wanted)).total()
     if not given or not wanted:
         return float(given == wanted)
     return 2 * shared / (len(given) + len(wanted))
+
+
+def _tokens(text: str) -> list[str]:
+    """SQuAD's normalisation (arXiv 1606.05250): case, punctuation (both as in Unicode) and English articles removed."""
+    return split(_ARTICLES.sub(" ", normalised(text, punctuation="")))
 
 
 def rouge_l(answer: str, reference: str) -> float:

@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from clues.errors import OutputError
-from clues.io.digests import value_digest
 from clues.io.files import without_none, write_json, write_toml
 from clues.io.progress import claimed
 from clues.version import __version__
+
+# Settings that change no result: a run continues with others.
+_INCIDENTAL = {
+    f"evaluation.judge.{key}"
+    for key in ("key_env", "timeout", "retries", "concurrency", "input_price", "output_price", "budget")
+}
 
 
 def claim_folder(folder: Path, config: Mapping[str, Any]) -> None:
@@ -37,10 +42,11 @@ def refuse_other_run(folder: Path, config: Mapping[str, Any]) -> None:
             held = tomllib.loads(existing.read_text(encoding="utf-8"))
         except ValueError:
             raise OutputError(f"{existing}: is broken; choose another --out or remove the folder.") from None
-        if value_digest(held) != value_digest(wanted):
-            different = ", ".join(_differences(held, wanted))
+        different = [name for name in _differences(held, wanted) if name not in _INCIDENTAL]
+        if different:
             raise OutputError(
-                f"{folder}: holds another run ({different} differ); choose another --out or remove the folder."
+                f"{folder}: holds another run ({', '.join(different)} differ); choose another --out or remove the "
+                "folder."
             )
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -8,7 +8,17 @@ from typing import Any
 Row = dict[str, Any]
 LEAST_GAIN = 0.01  # nats; no shares of smaller gains of the oracle are computed
 ALL = "all clients"
-_FIGURES = ("nll", "perplexity", "token_f1", "rouge_l", "accuracy", "accuracy_norm")
+_FIGURES = (
+    "nll",
+    "perplexity",
+    "exact_match",
+    "token_f1",
+    "rouge_l",
+    "judge_10",
+    "judge_1",
+    "accuracy",
+    "accuracy_norm",
+)
 
 
 def selection_rows(metrics: Mapping[str, Any], labels: Mapping[str, Any]) -> list[Row]:

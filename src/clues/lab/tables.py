@@ -20,8 +20,11 @@ _MODEL_NOTE = (
     f"than two standard errors, or than {LEAST_GAIN} nats."
 )
 _OTHER_FIGURES = {
+    "exact match": "exact_match",
     "token F1": "token_f1",
     "ROUGE-L": "rouge_l",
+    "judge (1–10)": "judge_10",
+    "judge (0–1)": "judge_1",
     "accuracy": "accuracy",
     "accuracy by character": "accuracy_norm",
 }

@@ -13,10 +13,10 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader
 
+from clues.evaluation.figures import measure, measured_in
 from clues.io.files import read_json, replace_whole
 from clues.methods.registry import method
 from clues.models.embedded import NAME, PUBLISHED
-from clues.report.pages import EVALUATED
 
 _PAPER = "[CLUES](https://arxiv.org/abs/2507.03004)"
 _TABLES = ("lora", "data", "training", "scoring", "selection", "merging", "collaboration", "privacy", "defences")
@@ -107,10 +107,16 @@ def _of_arm(arm: str, metrics: Mapping[str, Any], settings: Mapping[str, Any]) -
         for name, client in metrics["clients"].items()
     ]
     evaluation = [
-        {"domain": domain, "measure": key, "title": title, "value": by_arm[arm][key], "base": _base(by_arm, key)}
+        {
+            "domain": domain,
+            "measure": key,
+            "title": measure(key).heading,
+            "value": by_arm[arm][key],
+            "base": _base(by_arm, key),
+        }
         for domain, by_arm in metrics["evaluation"].items()
-        for key, title in EVALUATED.items()
-        if key in by_arm.get(arm, {})
+        for key in measured_in(metrics["evaluation"])
+        if by_arm.get(arm, {}).get(key) is not None
     ]
     compared = [row for row in metrics["comparisons"] if arm == "selected"]
     return Card(

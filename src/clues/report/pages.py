@@ -15,14 +15,6 @@ from clues.report.drawing import number
 from clues.report.sent import size
 from clues.version import __version__
 
-# The metrics of a model on held-out tests: key in metrics.json, and title.
-EVALUATED = {
-    "nll": "Held-out NLL (nats a token, lower is better)",
-    "token_f1": "Token F1 of generated answers (higher is better)",
-    "rouge_l": "ROUGE-L of generated answers (higher is better)",
-    "accuracy": "Multiple-choice accuracy, by likelihood (higher is better)",
-    "accuracy_norm": "Multiple-choice accuracy, by likelihood per character (higher is better)",
-}
 COMPARED_NOTE = (
     "Means of paired differences on the same samples, with bootstrap intervals over samples; they do not cover how "
     "models differ from seed to seed."
@@ -60,9 +52,9 @@ def compared(comparisons: Sequence[Mapping[str, Any]]) -> list[Table]:
     """A table of the differences between models and their verdicts, from metrics.json, unless there are none."""
     lines = []
     for row in comparisons:
-        low, high = f"{row['low']:+.3f}", f"{row['high']:+.3f}"
-        measured = [f"{row['difference']:+.3f}", f"{low} to {high}", row["verdict"]]
-        lines.append([row["domain"], row["measure"], f"{row['arm']} − {row['other']}", *measured])
+        figures = ["–" if row[key] is None else f"{row[key]:+.3f}" for key in ("difference", "low", "high")]
+        told = [figures[0], " to ".join(figures[1:]), row["verdict"]]
+        lines.append([row["domain"], row["measure"], f"{row['arm']} − {row['other']}", *told])
     columns = ["domain", "measure", "models", "difference", "95 % interval", "verdict"]
     return [Table("Differences between models", 3, columns, lines, COMPARED_NOTE)] if lines else []
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from clues.evaluation.figures import measure, measured_in
 from clues.io.files import read_json
 from clues.report.drawing import Axis, curves, interval, strip
-from clues.report.pages import EVALUATED, compared, rule_in_words, write_page
+from clues.report.pages import compared, rule_in_words, write_page
 from clues.selection.threshold import Threshold
 from clues.silo.tables import ScoreTable
 
@@ -101,22 +102,25 @@ def _rules(metrics: Mapping[str, Any], chosen: str) -> Iterator[dict[str, Any]]:
 def _models(evaluation: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """A table for each measure: domains and arms."""
     arms = list(dict.fromkeys(arm for figures in evaluation.values() for arm in figures))
-    for key, title in EVALUATED.items():
+    for key in measured_in(evaluation):
         rows = {
             domain: [figures.get(arm, {}).get(key) for arm in arms]
             for domain, figures in evaluation.items()
             if any(key in of_arm for of_arm in figures.values())
         }
         if rows:
-            yield {"title": title, "arms": arms, "rows": rows}
+            yield {"title": measure(key).heading, "arms": arms, "rows": rows}
 
 
 def _differences(comparisons: Sequence[Mapping[str, Any]]) -> Iterator[Markup]:
     """The interval of each comparison, drawn along one axis for each measure."""
     ranges: dict[str, list[float]] = {}
     for row in comparisons:
-        ranges.setdefault(row["measure"], [0.0]).extend((row["low"], row["high"]))
+        ranges.setdefault(row["measure"], [0.0]).extend((row["low"] or 0.0, row["high"] or 0.0))
     for row in comparisons:
+        if row["difference"] is None:  # no verdict of a judge could be read
+            yield Markup("–")
+            continue
         said = f"{row['difference']:+.3f}, from {row['low']:+.3f} to {row['high']:+.3f}"
         yield interval(said, row["low"], row["difference"], row["high"], Axis.over(ranges[row["measure"]]))
 

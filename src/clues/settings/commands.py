@@ -111,6 +111,8 @@ class RunSettings(Settings):
                 f"evaluation.arms: {', '.join(trained)} are trained models; leave them out, or set "
                 "collaboration.train to true."
             )
+        if self.evaluation.judge and not self.evaluation.tests:
+            wrong.append("evaluation.judge: judges answers to tests; give evaluation.tests.")
         if self.merging.weights == "quality" and self.scoring.method != "auto":
             wrong.append(
                 "merging.weights: quality needs scores that are log-odds, those of scoring.method auto; use samples."
@@ -268,14 +270,22 @@ class EvaluateSettings(Settings):
 
     tests: list[Source] = []
     adapter: Source | None = None
+    compare: bool = False  # evaluate the base model, too, and compare the two
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> EvaluateSettings:
-        if not self.tests and not self.evaluation.choices:
-            raise ValueError("tests: give a file of tests, or a file of multiple-choice questions by --choices.")
+        wrong: list[str] = []
+        if not (self.tests or self.evaluation.choices or self.evaluation.harness):
+            wrong.append("tests: give a file of tests, a file of multiple-choice questions by --choices, or --harness.")
+        elif self.evaluation.judge and not self.tests:
+            wrong.append("evaluation.judge: judges answers to tests; give a file of tests.")
+        if self.compare and self.adapter is None:
+            wrong.append("compare: compares an adapter with the base model; give --adapter.")
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return self
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -213,6 +214,68 @@ class EngineSettings(Settings):
     root_certificates: Source | None = None  # deployment: the certificate that signed the SuperLink's
 
 
+class JudgeSettings(Settings):
+    """A language model behind an OpenAI-compatible endpoint that judges generated answers.
+
+    The tests and the answers are sent there. Prices are per million tokens, in any currency.
+    """
+
+    url: str  # the base URL, up to /v1
+    model: Annotated[str, Field(min_length=1)]
+    key_env: str | None = None  # the environment variable that holds the API key
+    scale: Literal[1, 10] = 10  # scores are 0 to 1, or 1 to 10
+    pairs: bool = True  # also ask which of two models' answers is better, in both orders
+    # Other fields of each request. Some models refuse these and want others, such as max_completion_tokens.
+    request: dict[str, Any] = {"temperature": 0.0, "max_tokens": 512}
+    concurrency: Count = 4
+    timeout: Positive = 60.0  # seconds
+    retries: Annotated[int, Field(ge=0)] = 5  # the wait doubles from one to the next
+    input_price: Annotated[float, Field(ge=0.0)] | None = None
+    output_price: Annotated[float, Field(ge=0.0)] | None = None
+    budget: Positive | None = None  # ask nothing if the estimate is above it
+
+    @property
+    def most_tokens(self) -> int | None:
+        """The greatest length of a reply, where the request limits it."""
+        limits = (self.request.get(name) for name in ("max_tokens", "max_completion_tokens"))
+        return next((limit for limit in limits if isinstance(limit, int)), None)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> JudgeSettings:
+        wrong: list[str] = []
+        if not re.fullmatch(r"https?://[^\s/@?#]+[^\s@?#]*", self.url):
+            wrong.append(
+                "evaluation.judge.url: is not the base URL of an endpoint, such as https://api.openai.com/v1; give one "
+                "without user name, password or query."
+            )
+        if self.key_env is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", self.key_env):
+            # The value may be the key itself, so it is not shown.
+            wrong.append(
+                "evaluation.judge.key_env: is not the name of an environment variable in capitals; put the API key "
+                "into one, such as OPENAI_API_KEY, and give its name, never the key."
+            )
+        own = sorted({"model", "messages", "n", "stream"} & set(self.request))
+        if own:
+            wrong.append(f"evaluation.judge.request: {', '.join(own)} cannot be set there; leave it out.")
+        if self.budget is not None and None in (self.input_price, self.output_price, self.most_tokens):
+            wrong.append(
+                "evaluation.judge.budget: needs input_price, output_price, and max_tokens in request; give all three."
+            )
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return self
+
+
+class HarnessSettings(Settings):
+    """Tasks of the LM Evaluation Harness. Their data come from the Hugging Face Hub, unless a task has its own."""
+
+    tasks: Annotated[list[str], Field(min_length=1)]
+    limit: Count | None = None  # only the first items of each task
+    folder: Source | None = None  # a folder of further tasks, as YAML files
+    few_shot: Annotated[int, Field(ge=0)] | None = None  # examples in the prompt; default: each task's own
+    chat_template: bool = False  # whether to render prompts with the model's chat template
+
+
 class EvaluationSettings(Settings):
     """Held-out clean test files, files of multiple-choice questions, and the models compared on them."""
 
@@ -223,3 +286,11 @@ class EvaluationSettings(Settings):
     batch_tokens: Count = 4096
     generate: Annotated[int, Field(ge=0)] = 0  # maximum tokens of a generated answer; 0: generate none
     generate_samples: Count | None = None  # answer only the first tests of each domain; default: all
+    judge: JudgeSettings | None = None
+    harness: HarnessSettings | None = None
+
+    @model_validator(mode="after")
+    def _judged(self) -> EvaluationSettings:
+        if self.judge and not self.generate:
+            raise ValueError("evaluation.judge: judges generated answers; set evaluation.generate.")
+        return self

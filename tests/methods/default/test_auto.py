@@ -9,7 +9,7 @@ import torch
 
 import clues.methods.default.features as measured
 from bundles import job, scores, table
-from clues.methods.default.score import UNSEPARATED, WEIGHTS, standardised
+from clues.methods.default.score import UNSEPARATED, standardised
 from clues.models.trajectory import Trained
 from clues.passes.hidden import decoder_layers, hidden_states
 from families import FAMILIES, family_base
@@ -29,9 +29,9 @@ def test_auto_is_the_same_for_any_batch_size_and_scores_anchors_too(base):
         assert torch.allclose(columns[0][name], columns[1][name], rtol=1e-4, atol=1e-4), name
 
 
-def test_the_order_is_that_of_the_weighted_sum_of_features(base):
+def test_the_order_is_that_of_the_sum_of_features(base):
     found = auto(base)
-    total = sum(w * f.clamp(-4, 1.5) for w, f in zip(WEIGHTS, found.signals.values(), strict=True))
+    total = sum(feature.clamp(-4, 1.5) for feature in found.signals.values())
     assert list(found.signals) == list(measured.FEATURES)
     assert found.score[:7].argsort().tolist() == total[:7].argsort().tolist()
 
@@ -41,15 +41,18 @@ def test_hidden_states_are_compared_as_written_out(base):
         with torch.no_grad():
             layers = base.model(input_ids=torch.tensor([sample.input_ids]), output_hidden_states=True).hidden_states
         state = layers[round(2 / 3 * (len(layers) - 1))][0]  # the first entry is the embeddings
-        end = len(state) - 1 if sample.ends and len(sample.response) > 1 else len(state)
-        return state[sample.response_start : end].mean(0), state[-1]
+        start, end = sample.response_start, len(state) - (sample.ends and len(sample.response) > 1)
+        return state[start:end].mean(0), state[-1], state[:start].mean(0)
 
     private, anchors, validation = PARTS
     found = auto(base)
+    prompts = torch.stack([states(s)[2] for s in [*private, *validation]])
+    variance, directions = torch.linalg.eigh(torch.cov(prompts.T))
+    less = directions / (1 + variance / variance.mean())
     for place, name in ((0, "likeness"), (1, "ending")):
         scored, shown = (torch.stack([states(s)[place] for s in part]) for part in ([*private, *anchors], validation))
         centre = torch.cat([scored[:7], shown]).mean(0)
-        cosines = torch.cosine_similarity(scored - centre, (shown.mean(0) - centre)[None])
+        cosines = torch.cosine_similarity((scored - centre) @ less, (shown.mean(0) - centre)[None] @ less)
         wanted = standardised(cosines[:, None], torch.zeros(11, dtype=torch.long), private=7)[:, 0]
         assert torch.allclose(found.signals[name], wanted, atol=1e-3), name
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import takewhile
 from string import ascii_uppercase
 from typing import Any
 
 from clues.data.layouts.dialects import DIALECTS, Dialect, FieldError, Pair
 from clues.data.layouts.turns import text_of
+from clues.data.records.values import blank
 
 _OPTIONS = ("choices", "options")
+_COLUMNS = ascii_uppercase[:10]
 
 
 def options_of(record: Mapping[str, Any]) -> tuple[list[str], int]:
     """(texts of the options, index of the right one). Raises FieldError."""
     field = next((name for name in _OPTIONS if name in record), _OPTIONS[0])
     value = record.get(field)
+    if field not in record and "A" in record:  # a column for each, as in the CSV files of MMLU
+        value = [record[letter] for letter in takewhile(lambda name: not blank(record.get(name)), _COLUMNS)]
     if not isinstance(value, list) or len(value) < 2:
         raise FieldError(field, "is missing or not a list of at least two texts; write the options to choose from")
     options = [text_of({name: option}, name) for name, option in ((f"{field}[{n}]", o) for n, o in enumerate(value))]
@@ -51,7 +56,7 @@ def _read(record: Mapping[str, Any]) -> Pair:
 CHOICES = Dialect(
     name="choices",
     fields=("prompt", "choices", "answer"),
-    also=("question", "options", *DIALECTS["question-answer"].also),
+    also=("question", "options", *_COLUMNS, *DIALECTS["question-answer"].also),
     read=_read,
     write=lambda record, text: {**record, "answer": text},
 )

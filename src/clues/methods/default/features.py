@@ -4,18 +4,20 @@
 - likeness: the cosine of hidden states, averaged over the response, with those of the domain's validation samples. It
   is low for refusals, page residue and other text that is unlike good answers.
 - ending: the same at the token that closes the response. It is low where a response breaks off.
-- relevance: how much the prompt lowers the response's loss (IRA, FedDQC, arXiv 2410.11540). It is low for an answer to
-  something else.
+- relevance: the share of the response's loss that the prompt takes away (1 − IFD, arXiv 2308.12032). It is low for an
+  answer to something else.
 
 Hidden states are those of a layer at two thirds of the model's depth, less their mean over private and validation
-samples: what all samples share, such as the template, would dominate the cosine.
+samples: what all samples share, such as the template, would dominate the cosine. The more the states of prompts vary in
+a direction, the less it counts: what a sample is about is no matter of quality, and a client may hold one part of a
+field.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -33,7 +35,9 @@ from clues.passes.passes import Columns, Passes
 
 FEATURES = ("agreement", "likeness", "ending", "relevance")
 DEPTH = 2 / 3  # of the layer whose hidden states are compared
-REFERENCE = 512  # private samples that the mean of hidden states is taken over
+REFERENCE = 512  # private samples whose hidden states are the reference for all
+# What hidden states are compared with: their centre, what each direction counts, and the means of the domains.
+_Target = tuple[Tensor, Tensor, Tensor]  # width; width × width; domains × width
 
 
 def features(job: Job, gradients: Agreement[str], *, passes: Passes) -> tuple[Tensor, Tensor]:
@@ -46,7 +50,7 @@ def features(job: Job, gradients: Agreement[str], *, passes: Passes) -> tuple[Te
     cosines = gradients.cosine[:, 1:]
     domains = nearest_domains(job.scored, gradients.groups, cosines=cosines)
     likeness, ending, loss = _states(job, gradients.groups, passes=passes)
-    relevance = response_losses(without_prompts(job), passes) - loss
+    relevance = 1 - loss / response_losses(without_prompts(job), passes)
     ends = torch.from_numpy(job.scored.ends)
     agreement, like, end = (part.gather(1, domains[:, None])[:, 0] for part in (cosines, likeness, ending))
     # The last token says nothing where we cut the response, or where there is no end token.
@@ -66,46 +70,45 @@ def nearest_domains(samples: Joined, known: Sequence[str], *, cosines: Tensor) -
     return torch.tensor(nearest)[codes]
 
 
-@dataclass(frozen=True)
-class _Target:
-    """What hidden states are compared with: each domain's mean less `centre`, domains × width."""
+def _states(job: Job, domains: Sequence[str], *, passes: Passes) -> Iterator[Tensor]:
+    """Likeness and ending, samples × domains, and mean response loss, samples; of private samples and anchors.
 
-    centre: Tensor
-    means: Tensor
-
-    def cosines(self, states: Tensor) -> Tensor:
-        """samples × width → samples × domains."""
-        return normalize(states - self.centre, dim=1) @ normalize(self.means - self.centre, dim=1).T
-
-
-def _states(job: Job, domains: Sequence[str], *, passes: Passes) -> tuple[Tensor, Tensor, Tensor]:
-    """(likeness, ending: samples × domains; mean response loss: samples), of private samples and anchors.
-
-    The hidden states of at most `REFERENCE` private samples are in memory at once. Of larger clients, the others' are
-    compared batch by batch.
+    The hidden states of at most `REFERENCE` private samples are in memory at once. Of larger clients, all samples are
+    then compared batch by batch.
     """
-    private, validation = job.private, job.public.validation
-    few = len(private) <= REFERENCE
-    rows = random.Random(0).sample(range(len(private)), min(len(private), REFERENCE))
-    reference = private if few else Picked(private, sorted(rows))
-    measured = Joined(reference, job.public.anchors, validation)
-    states = _over(measured, passes, targets={}, what="hidden states")
+    private, anchors, validation = job.private, job.public.anchors, job.public.validation
+    rows = sorted(random.Random(0).sample(range(len(private)), min(len(private), REFERENCE)))
+    columns = _over(Joined(Picked(private, rows), anchors, validation), passes, targets={}, what="hidden states")
+    seen = torch.tensor([True] * len(rows) + [False] * len(anchors) + [True] * len(validation))
+    counts = _inverse_of_variance(columns["prompt"][seen])
     of_domain = [torch.tensor([sample.domain == domain for sample in validation]) for domain in domains]
     targets = {}
     for name in ("mean", "last"):
-        private_states, shown = states[name][: len(reference)], states[name][-len(validation) :]
-        means = torch.stack([shown[inside].mean(0) for inside in of_domain])
-        targets[name] = _Target(torch.cat([private_states, shown]).mean(0), means)
-    if few:
-        columns = {name: target.cosines(states[name]) for name, target in targets.items()} | {"loss": states["loss"]}
+        means = torch.stack([columns[name][-len(validation) :][inside].mean(0) for inside in of_domain])
+        targets[name] = (columns[name][seen].mean(0), counts, means)
+    if len(rows) == len(private):
+        columns |= {name: _cosines(columns[name], target) for name, target in targets.items()}
     else:
         columns = _over(job.scored, passes, targets=targets, what="hidden states of all samples")
-    likeness, ending, loss = (columns[name][: len(job.scored)] for name in ("mean", "last", "loss"))
-    return likeness, ending, loss
+    return (columns[name][: len(job.scored)] for name in ("mean", "last", "loss"))
+
+
+def _inverse_of_variance(prompts: Tensor) -> Tensor:
+    """(I + C / the mean variance of a direction)⁻¹, where C is the covariance of prompts: width × width."""
+    covariance = torch.cov(prompts.T)
+    mean = covariance.diag().mean().clamp(min=torch.finfo(torch.float32).tiny)
+    return torch.linalg.inv(torch.eye(len(covariance)) + covariance / mean)
+
+
+def _cosines(states: Tensor, target: _Target) -> Tensor:
+    """samples × width → samples × domains."""
+    centre, counts, means = target
+    compared, means = (normalize((part - centre) @ counts, dim=1) for part in (states, means))
+    return compared @ means.T
 
 
 def _over(samples: Joined, passes: Passes, *, targets: Mapping[str, _Target], what: str) -> Columns:
-    """`mean` and `last` hidden state of each response, or their cosines with `targets`, and its `loss`."""
+    """The states of `_summary`, or their cosines with `targets`, and the `loss` of each response."""
     base = passes.base
     layer = round(DEPTH * len(decoder_layers(base.model))) - 1
 
@@ -114,18 +117,16 @@ def _over(samples: Joined, passes: Passes, *, targets: Mapping[str, _Target], wh
         on_device = pad(tokens, batch.rows).to(base.device)
         with hidden_states(base.model, layer) as collected:
             losses = sample_losses(base.model, on_device.input_ids, on_device.attention_mask, on_device.labels)
-        pairs = [_summary(state, sample) for state, sample in zip(collected[0], tokens, strict=True)]
-        mean, last = (torch.stack(part).float().cpu() for part in zip(*pairs, strict=True))
-        states = {"mean": mean, "last": last}
-        return {name: targets[name].cosines(s) if targets else s for name, s in states.items()} | {"loss": losses}
+        summaries = [_summary(state, sample) for state, sample in zip(collected[0], tokens, strict=True)]
+        states = {name: torch.stack([one[name] for one in summaries]).float().cpu() for name in summaries[0]}
+        return ({name: _cosines(states[name], t) for name, t in targets.items()} or states) | {"loss": losses}
 
-    facts = [[target.centre, target.means] for target in targets.values()]
     with torch.no_grad():
-        return passes.over(samples, compute, inputs=["states", layer, *facts], what=what)
+        return passes.over(samples, compute, inputs=["hidden states", layer, *targets.values()], what=what)
 
 
-def _summary(state: Tensor, sample: Tokens) -> tuple[Tensor, Tensor]:
-    """The mean over the response without its end token, and the last token's state. `state`: tokens × width, padded."""
-    length = len(sample.input_ids)
-    body = length - 1 if sample.ends and length - sample.response_start > 1 else length
-    return state[sample.response_start : body].mean(0), state[length - 1]
+def _summary(state: Tensor, sample: Tokens) -> Columns:
+    """Means over the prompt and the response, without its end token, and the last token. `state`: tokens × width."""
+    start, length = sample.response_start, len(sample.input_ids)
+    body = length - 1 if sample.ends and length - start > 1 else length
+    return {"prompt": state[: max(start, 1)].mean(0), "mean": state[start:body].mean(0), "last": state[length - 1]}

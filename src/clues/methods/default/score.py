@@ -19,7 +19,6 @@ from clues.passes.agreement import agreement
 from clues.passes.directions import by_domain
 from clues.passes.passes import Passes
 
-WEIGHTS = (1.0, 2.0, 1.0, 2.0)  # of `FEATURES` in the sum
 LOWEST, HIGHEST = -4.0, 1.5  # no feature counts further, in standard deviations of the anchors
 UNSEPARATED = "these scores do not separate good from low-quality samples of this client"
 
@@ -36,7 +35,7 @@ def score(job: Job, trained: Trained, passes: Passes) -> Scores:
     gradients = agreement(trained, job.scored, target=target, settings=job.scoring, passes=passes)
     measured, domains = features(job, gradients, passes=passes)
     comparable = standardised(measured, domains, private=len(job.private))
-    total = comparable.clamp(LOWEST, HIGHEST) @ torch.tensor(WEIGHTS, dtype=torch.float64)
+    total = comparable.clamp(LOWEST, HIGHEST).sum(1)
     *log_odds, separated = judged(total[: len(job.private)], total[len(job.private) :])
     return Scores(
         score=torch.cat(log_odds),

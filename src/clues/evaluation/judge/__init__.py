@@ -1,0 +1,1 @@
+"""Judging answers by a language model behind an OpenAI-compatible endpoint."""

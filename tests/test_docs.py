@@ -1,0 +1,107 @@
+"""The tutorials name commands and settings that exist; the site builds, and its settings are all there."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+
+from clues.cli import app
+from clues.settings import CompareSettings, RunSettings, SiloFile, validated
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs/tutorials").glob("*.md"))
+TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+COMMANDS = [line for text in TEXTS.values() for line in re.findall(r"^\$ (clues .+)$", text, re.M)]
+INLINE = [line.replace("\n", " ") for text in TEXTS.values() for line in re.findall(r"`--set\s([^`]+)`", text)]
+
+
+@pytest.fixture(scope="module")
+def hooks():
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs/hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def parse(line: str) -> list[str]:
+    """The settings that a command line names. Raises a usage error if click cannot make sense of it."""
+    _, *words = shlex.split(line)
+    command = typer.main.get_command(app)
+    context = command.make_context("clues", list(words))
+    while hasattr(command, "resolve_command"):
+        name, command, words = command.resolve_command(context, words)
+        context = command.make_context(name, list(words), parent=context)
+    return context.params.get("set_") or []
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_the_commands_of_the_tutorials_exist(line):
+    parse(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["clues scores a.jsonl", "clues select runs/mine --treshold ratio", "clues server add"]
+)
+def test_a_command_that_does_not_exist_is_noticed(line):
+    with pytest.raises(Exception, match="No such"):
+        parse(line)
+
+
+def test_the_settings_that_the_tutorials_name_exist(hooks):
+    known = {f"{table}.{key}" for table, keys in sections(hooks).items() for key in keys}
+    named = [setting.partition("=")[0] for setting in [*INLINE, *(s for line in COMMANDS for s in parse(line))]]
+    assert len(named) >= 3
+    assert [key for key in named if key not in known] == []
+
+
+def test_the_settings_files_of_the_tutorials_are_valid():
+    run, deployed = blocks("coordinator.md")
+    assert validated(RunSettings, run).clients[0].id == "hospital"
+    assert validated(RunSettings, deployed).engine.name == "deployment"
+    (silo,) = blocks("data-owner.md")
+    assert validated(SiloFile, silo).allow.modes == ["merging"]
+    (experiment,) = blocks("researcher.md")
+    assert len(validated(CompareSettings, experiment["compare"]).variants) == 2
+
+
+def blocks(page: str) -> list[dict]:
+    return [tomllib.loads(text) for text in re.findall(r"```toml\n(.+?)```", TEXTS[page], re.S)]
+
+
+def sections(hooks) -> dict[str, list[str]]:
+    """The keys of each table of the settings page."""
+    parts = re.split(r"^## (.+)$", hooks.settings_page(), flags=re.M)[1:]
+    names = [name.strip("[").partition("]")[0] for name in parts[::2]]
+    return {name: re.findall(r"^\| `(\w+)`", text, re.M) for name, text in zip(names, parts[1::2], strict=True)}
+
+
+def test_the_settings_page_has_every_table_with_defaults_and_comments(hooks):
+    found = sections(hooks)
+    for name, field in RunSettings.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            assert found[name] == list(field.annotation.model_fields)
+    assert {"privacy.anchors", "evaluation.judge", "clients", "masks", "compare"} <= set(found)
+    page = hooks.settings_page()
+    assert "| `checkpoints` | integer ≥ 1 | `2` |  |" in page
+    assert "| `trim` | number ≥ 0, ≤ 1 | `0.2` |  |" in page
+    assert "| `quorum` | integer ≥ 1 or none | none | go on with so many clients if others fail; default: all |" in page
+    assert '`learned` | `"equal"` | samples: how many an adapter was trained on; quality:' in page  # a comment above
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    for module in ("mkdocs", "material", "mkdocstrings_handlers.python"):
+        pytest.importorskip(module)
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    api = (tmp_path / "site/reference/api.html").read_text(encoding="utf-8")
+    assert 'id="clues.select_records"' in api
+    assert 'href="concepts.html"' in (tmp_path / "site/index.html").read_text(encoding="utf-8")
