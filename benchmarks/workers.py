@@ -88,10 +88,10 @@ def _serve(name: str, setting: Setting, folder: Path, pipe: Any) -> None:
         os.dup2(log.fileno(), 2)
     try:
         with way_of(name)(prepare(setting), folder) as run:
-            inputs, collecting = _size(folder), _clock_collector()
+            inputs, collecting = size_of(folder), _clock_collector()
             pipe.send({"ready": True})
             while pipe.recv() == "run":
-                _forget_peak()
+                forget_peak()
                 collecting[0] = 0.0
                 started = time.perf_counter()
                 scores = run()
@@ -100,8 +100,8 @@ def _serve(name: str, setting: Setting, folder: Path, pipe: Any) -> None:
                     {
                         "seconds": seconds,
                         "collecting": collecting[0],
-                        "peak": _peak(),
-                        "disk": _size(folder) - inputs,
+                        "peak": peak(),
+                        "disk": size_of(folder) - inputs,
                         "scores": scores.numpy().copy(),
                     }
                 )
@@ -125,7 +125,7 @@ def _clock_collector() -> list[float]:
     return total
 
 
-def _peak() -> int:
+def peak() -> int:
     """Of resident memory. Not getrusage: there a process inherits the peak of the one that started it."""
     if not _STATUS.exists():  # not Linux: not measured
         return 0
@@ -133,11 +133,11 @@ def _peak() -> int:
     return int(sizes["VmHWM"].split()[0]) * 1024
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     """Loading a model may take more than scoring with it; Linux forgets the peak on this."""
     with contextlib.suppress(OSError):  # where that is not allowed, the peak of loading counts too
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _size(folder: Path) -> int:
+def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

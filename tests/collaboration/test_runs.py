@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -106,6 +107,26 @@ def few_anchors(answer: Content) -> Content:
     return Content({**answer.facts, "anchors": {"score": [1.0]}}, answer.arrays)
 
 
+def no_facts(answer: Content) -> Content:
+    return Content([], answer.arrays)
+
+
+def boundless(answer: Content) -> Content:
+    return Content({**answer.facts, "weight": {"samples": 10**400}}, answer.arrays)
+
+
+def overflowing(answer: Content) -> Content:
+    return Content({**answer.facts, "anchors": {"score": [1e300] * 4}}, answer.arrays)
+
+
+def boastful(answer: Content) -> Content:
+    return Content({"verdicts": [{**verdict, "f1": "great"} for verdict in answer.facts["verdicts"]]}, {})
+
+
+def forgetful(answer: Content) -> Content:
+    return Content({"missing": [f"{0:016x}"]}, {})
+
+
 def empty(answer: Content) -> Content:
     return Content({}, {})
 
@@ -123,9 +144,14 @@ FAULTS = [
     ("select", few_anchors, "it scored"),
     ("select", empty, "other tensors|it scored"),
     ("select", dead, "its process died"),
+    ("select", no_facts, "not one of the protocol"),
+    ("select", boundless, "weight.samples do not follow"),
+    ("select", overflowing, "anchors.* do not follow"),
+    ("select", forgetful, "adapters of another job"),
     ("prepare", chatty, "text do not follow"),
     ("prepare", dead, "its process died"),
     ("judge", empty, "verdicts do not follow"),
+    ("judge", boastful, "verdicts.*f1.* do not follow"),
     ("judge", dead, "its process died"),
     ("train", nan, "no number"),
     ("train", misshapen, "has the shape"),
@@ -162,6 +188,44 @@ def test_without_a_quorum_the_run_ends_and_goes_on_where_it_ended(run):
 
 
 FEDERATED = {"mode": "federated", "rounds": 2}
+
+
+def test_a_stopped_federation_goes_on_after_its_last_round(run, monkeypatch):
+    monkeypatch.setattr(local, "coordinate", functools.partial(local.coordinate, remember=True))
+    honest: Change = lambda answer: answer  # noqa: E731
+    options = {"collaboration": {**FEDERATED, "strategy": "fedavgm"}}
+    with pytest.raises(ProtocolError, match="train: a client failed: b"):  # in the second round on all samples
+        run(faults={("b", "train"): [honest, dead, dead]}, **options)
+    _, network, out = run(**options)
+    _, whole, undisturbed = run("other", **options)
+    for file in ("server/global/adapter_model.safetensors", "metrics.json"):
+        assert (out / file).read_bytes() == (undisturbed / file).read_bytes()
+    asked = [[client for client, kind, _ in one.crossed if kind == "train"] for one in (network, whole)]
+    assert [len(clients) for clients in asked] == [7, 12]  # b's second round, then both rounds on the selected
+    assert not list((out / "server/store").glob("answers/train/*"))
+
+
+def test_a_trajectory_is_sent_once_whatever_the_wire(run):
+    _, network, _ = run(collaboration={**FEDERATED, "wire": "float16"})
+    answers = [content.facts for _, kind, content in network.crossed if kind == "select"]
+    assert [facts["missing"] for facts in answers] == [[]] * 3
+
+
+def test_a_client_that_asks_for_adapters_again_and_again_is_left_out(run):
+    def ask(answer: Content) -> Content:
+        return Content({"missing": network_rounds}, {})
+
+    network_rounds: list[str] = []
+    _, network, _ = run("one", collaboration=FEDERATED)
+    network_rounds += sorted(path.stem for path in (network.clients["b"].folder / "received").iterdir())[:1]
+    metrics, _, _ = run("two", faults={("b", "select"): [ask] * 4}, collaboration=FEDERATED, engine={"quorum": 2})
+    assert metrics["absent"]["b"]["phase"] == "select"
+
+
+def test_a_client_without_samples_of_a_round_stops_nobody(run):
+    nothing: Change = lambda answer: Content({"weight": {"samples": 0}}, {})  # noqa: E731
+    metrics, _, out = run(faults={("b", "train"): [nothing] * 4}, collaboration=FEDERATED)
+    assert metrics["absent"] == {} and adapter(out)
 
 
 @pytest.mark.parametrize("mode", [FEDERATED, {"mode": "merging"}])

@@ -104,6 +104,10 @@ def test_anchor_scores_that_lie_are_suspicious_and_honest_ones_are_not():
         reports = check_anchors(anchors(attacked(attack)))
         assert [client for client, report in reports.items() if report.suspicious] == ["e"], attack
     assert check_anchors(anchors(attacked("stretch")))["e"].spread == pytest.approx(100, rel=0.2)
+    one_adapter = dict.fromkeys(CLIENTS, anchors(HONEST)["a"])  # as in a federation
+    assert not any(report.suspicious for report in check_anchors(one_adapter).values())
+    liar = check_anchors({**one_adapter, "e": one_adapter["e"] + 1})
+    assert [client for client, report in liar.items() if report.suspicious] == ["e"]
     made_up = {**anchors(HONEST), "e": torch.full((20,), 0.3, dtype=torch.float64)}
     assert check_anchors(made_up)["e"].suspicious
     assert check_anchors({client: scores for client, scores in made_up.items() if client in "ab"}) == {}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from clues.collaboration import protocol
 from clues.collaboration.asking import Answer
-from clues.collaboration.defending import NOTHING, Trained, capped, defended
+from clues.collaboration.defences import contributions
+from clues.collaboration.defending import NOTHING, Trained, capped, defended, public_loss
 from clues.collaboration.masking import masked_sum, shares_of
-from clues.collaboration.protocol import TrainAnswer, WeighAnswer, Weight
-from clues.collaboration.run import Run
+from clues.collaboration.memory import CONTENT
+from clues.collaboration.protocol import Content, TrainAnswer, WeighAnswer, Weight
+from clues.collaboration.run import Rounds, Run
 from clues.collaboration.strategies import aggregator
 from clues.data.prompts import tokenize
 from clues.errors import ProtocolError
@@ -27,7 +29,7 @@ from clues.silo.silo import Silo
 
 def train_arm(
     run: Run, arm: str, *, threshold: Threshold | None
-) -> tuple[Adapter, list[AdapterState], dict[str, float]]:
+) -> tuple[Adapter, Sequence[AdapterState], dict[str, float]]:
     """(The adapter of an arm, the global adapters of its rounds, the weights of merging by client).
 
     Raises:
@@ -43,11 +45,11 @@ def train_arm(
     if run.terms.privacy.masks:
         state, weights = _masked_merge(run, arm, threshold=threshold)
         return (state, lora), [], weights
-    merged, weights = _merge(run, _train(run, arm, threshold=threshold))
+    merged, weights = _merge(run, _train(run, arm, threshold=threshold), arm)
     return merged, [], weights
 
 
-def federate(run: Run, arm: str, *, threshold: Threshold | None) -> list[AdapterState]:
+def federate(run: Run, arm: str, *, threshold: Threshold | None) -> Sequence[AdapterState]:
     """Rounds of local training and aggregation; the epochs or steps of `training` are spread over the rounds.
 
     A round continues where the last one ended in a client's samples (`clues.training.walk`), with the learning rate's
@@ -56,7 +58,7 @@ def federate(run: Run, arm: str, *, threshold: Threshold | None) -> list[Adapter
     Returns:
         The global adapter after each round.
     """
-    chosen, states, current = run.settings.collaboration, [], run.initial
+    chosen, states, current = run.settings.collaboration, Rounds(run.store), run.initial
     aggregate = aggregator(
         chosen.strategy, chosen.strategy_options, clients=len(run.present), aggregation=chosen.aggregation
     )
@@ -64,22 +66,51 @@ def federate(run: Run, arm: str, *, threshold: Threshold | None) -> list[Adapter
     say(f"{chosen.rounds} rounds on '{arm}'.")
     for number in range(1, chosen.rounds + 1):
         question = protocol.Train(job=run.job, arm=arm, threshold=threshold, round=number)  # type: ignore[arg-type]
-        if run.terms.privacy.masks:
+        known = _known_round(run, question)
+        if known:
+            current = known["adapter"]
+            aggregate.restore(known.get("strategy", {}), current)
+        elif run.terms.privacy.masks:
             current = masked_sum(run, question, weights, initial=current)
         else:
             trained = defended(run, _asked(run, question, initial=current), start=current, arm=f"{arm} {number}")
             weighed = capped({client: weight.samples for client, (_, weight) in trained.items()}, run.settings.defences)
-            answers = [(state, weighed[client]) for client, (state, _) in trained.items()]
+            answers = [(state, weighed[client]) for client, (state, _) in trained.items() if state]
             current = aggregate.step(number, current, answers)
+        if not known:
+            _remember_round(run, question, {"adapter": current, "strategy": aggregate.state(current)})
         states.append(current)
         say(f"Round {number} of {chosen.rounds} on '{arm}' is done.")
     return states
+
+
+def _known_round(run: Run, question: protocol.Train) -> dict[str, AdapterState] | None:
+    """What a round of a run that was stopped had come to: the adapter, and what the strategy remembers."""
+    memory = run.clients.memory
+    known = memory.find("ended", [question, run.settings.defences], codec=CONTENT) if memory else None
+    if known is None:
+        return None
+    run.clients.absent.update(known.facts["absent"])
+    run.reports.update(known.facts["reports"])
+    return protocol.unbundled(known.arrays, ["adapter", "strategy"])
+
+
+def _remember_round(run: Run, question: protocol.Train, states: Mapping[str, AdapterState]) -> None:
+    """Keep a round's result in place of the clients' answers, of which there are many."""
+    memory = run.clients.memory
+    if memory:
+        facts = {"absent": run.clients.absent, "reports": run.reports}
+        content, inputs = Content(facts, protocol.bundled(states)), [question, run.settings.defences]
+        memory.get("ended", inputs, compute=lambda: content, codec=CONTENT)
+        memory.drop("answers/train")
 
 
 def _train(run: Run, arm: str, *, threshold: Threshold | None) -> Trained:
     """Every client trains on the part of its data that the arm names; those that have none of it are omitted."""
     if arm == "mixed":  # the last checkpoint of the selection phase is the result of training on all samples
         answers: Trained = {client: (member.adapter, member.weight) for client, member in run.present.items()}
+        for member in run.members.values():
+            member.adapter = {}  # nothing else needs it, and they are many
     else:
         answers = _asked(run, protocol.Train(job=run.job, arm=arm, threshold=threshold))  # type: ignore[arg-type]
     trained = {client: (state, weight) for client, (state, weight) in answers.items() if weight.samples}
@@ -120,13 +151,21 @@ def _weighed(run: Run, arm: str, *, threshold: Threshold | None) -> dict[str, fl
     return capped(counts, run.settings.defences)
 
 
-def _merge(run: Run, trained: Trained) -> tuple[Adapter, dict[str, float]]:
+def _merge(run: Run, trained: Trained, arm: str) -> tuple[Adapter, dict[str, float]]:
     """(The merged adapter, weights by client)."""
-    settings = run.settings
+    settings, clients = run.settings, list(trained)
     adapters: list[Adapter] = [(state, settings.lora) for state, _ in trained.values()]
     weights = _weights(run, adapters, sizes=[weight for _, weight in trained.values()])
-    merged = merge_adapters(run.base, adapters, weights=weights, settings=settings.merging, seed=settings.seed)
-    return merged, {client: weight / sum(weights) for client, weight in zip(trained, weights, strict=True)}
+
+    def merged(some: Sequence[str]) -> Adapter:
+        places = [clients.index(client) for client in some]
+        chosen, shares = [adapters[place] for place in places], [weights[place] for place in places]
+        return merge_adapters(run.base, chosen, weights=shares, settings=settings.merging, seed=settings.seed)
+
+    if settings.defences.contributions:
+        found = contributions(clients, lambda some: public_loss(run, merged(some)))
+        run.reports.setdefault("contributions", {})[arm] = found
+    return merged(clients), {client: weight / sum(weights) for client, weight in zip(clients, weights, strict=True)}
 
 
 def _weights(run: Run, adapters: Sequence[Adapter], *, sizes: Sequence[Weight]) -> Sequence[float]:

@@ -98,7 +98,7 @@ class Clients:
         inputs = self._inputs(kind, contents)
         answers: dict[str, Answer[A]] = {}
         for client, key in inputs.items():
-            known = self.memory.find("answers", key, codec=CONTENT) if self.memory else None
+            known = self.memory.find(f"answers/{kind}", key, codec=CONTENT) if self.memory else None
             if known:
                 answers[client] = Answer(parsed(answer, known.facts, what="a kept answer"), known.arrays)
         failed: dict[str, str] = {}
@@ -110,13 +110,15 @@ class Clients:
             failed = {}
             for client in asked:
                 reply = replies.get(client, Failure("no answer"))
+                if isinstance(reply, Content) and not isinstance(reply.facts, Mapping):
+                    reply = Failure("its answer is not one of the protocol")
                 if self.received and isinstance(reply, Content):
                     self.received.write(client, kind, items_of(*reply))
                 result = _accepted(reply, answer, check=check, what=kind)
                 if isinstance(result, Answer):
                     answers[client] = result
                     if client in inputs and self.memory:
-                        self.memory.get("answers", inputs[client], compute=lambda: reply, codec=CONTENT)  # type: ignore[arg-type,return-value]  # noqa: B023
+                        self.memory.get(f"answers/{kind}", inputs[client], compute=lambda: reply, codec=CONTENT)  # type: ignore[arg-type,return-value]  # noqa: B023
                 else:
                     failed[client] = result.reason
         self._leave_out(kind, failed)

@@ -63,7 +63,7 @@ class Client:
                 answer: Content | Failure = self._answered(kind, Content(facts, arrays))
         except Exception as error:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / "errors.log").open("a", encoding="utf-8") as log:
+            with (self.folder / "errors.log").open("a", encoding="utf-8", errors="backslashreplace") as log:
                 log.write(traceback.format_exc() + "\n")
             refused = isinstance(error, ProtocolError)
             answer = Failure(str(error) if refused else f"{type(error).__name__}; its errors.log says more")
@@ -75,9 +75,6 @@ class Client:
         return answer
 
     def _answered(self, kind: str, content: Content) -> Content:
-        limit = self.own.allow.megabytes
-        if content.size > limit * 10**6:
-            raise ProtocolError(f"{kind}: {content.size / 1e6:.0f} MB exceed the {limit} that allow.megabytes sets.")
         answers = {
             "prepare": self._prepare,
             "select": self._select,
@@ -87,6 +84,9 @@ class Client:
         }
         if kind not in answers:
             raise ProtocolError("the question is not one of the protocol.")
+        limit = self.own.allow.megabytes
+        if content.size > limit * 10**6:
+            raise ProtocolError(f"{kind}: {content.size / 1e6:.0f} MB exceed the {limit} that allow.megabytes sets.")
         question = parsed(protocol.QUESTIONS[kind], content.facts, what=kind)
         answer: Content = answers[kind](question, content.arrays)  # type: ignore[operator]
         json.dumps(answer.facts)
@@ -97,8 +97,16 @@ class Client:
         mode = question.terms.collaboration.mode
         if mode not in self.own.allow.modes:
             raise ProtocolError(f"prepare: allow.modes does not hold {mode}.")
-        if load_base(self.own.model).digest != question.terms.model.digest:
-            raise ProtocolError(f"prepare: this is not the model {question.terms.model.name} of the terms.")
+        elsewhere = {*question.terms.training.report_to} - {"tensorboard", *self.own.allow.report_to}
+        if elsewhere:
+            raise ProtocolError(f"prepare: losses would go to {', '.join(sorted(elsewhere))}; see allow.report_to.")
+        base, template = load_base(self.own.model), question.terms.data.template
+        if base.digest != question.terms.model.digest:
+            raise ProtocolError("prepare: this client's model is not that of the terms; use one model and revision.")
+        templates = base.tokenizer.chat_template  # by name, if there are several
+        if template and "{" not in template and not (isinstance(templates, Mapping) and template in templates):
+            # Whoever asks names no file of this machine.
+            raise ProtocolError("prepare: data.template is neither a template nor the name of one of the model's.")
         releases = question.terms.collaboration.rounds if mode == "federated" else 1
         key = self._guard(question.terms).check(releases)
         write_json(self.folder / JOB, plain(question))
@@ -130,7 +138,8 @@ class Client:
                 "anchors": self._guard(terms).anchors(
                     {n: anchors[n] for n in anchors.names if n in names}, question.job
                 ),
-                "checks": Checked(scored.samples).counts(),
+                # They tell whether a public text is among the private ones, which no noise hides.
+                "checks": {} if self.own.privacy else Checked(scored.samples).counts(),
                 "weight": self._weight(range(len(work.private.samples)), terms),
             }
         )
@@ -156,7 +165,8 @@ class Client:
             if kinds is not None:
                 verdict |= selection_metrics(selection.scores.tolist(), selection.kept, kinds)
             verdicts.append(verdict)
-        return Content(plain(protocol.JudgeAnswer(verdicts=verdicts)), {})
+        answer = protocol.JudgeAnswer.model_validate({"verdicts": verdicts})
+        return Content(answer.model_dump(mode="json", exclude_unset=True), {})
 
     def _weigh(self, question: protocol.Weigh, arrays: Mapping[str, Tensor]) -> Content:
         """Count the samples that an arm would train on."""
@@ -168,10 +178,12 @@ class Client:
         """Train on the part of the data that the arm names: at once, or for a round."""
         work = self._of(question.job)
         terms, initial = work.terms, work.accepted(arrays) if arrays else {}
-        if initial:
+        if initial and question.arm == "mixed":  # its rounds are the trajectory
             self._keep(initial, digest=value_digest(initial)[:16])
         rows = self._rows(work, question)
         count, weight = len(rows), self._weight(rows, terms)
+        if 0 < count < self.own.allow.samples:
+            raise ProtocolError(f"train: {question.arm} has fewer samples than allow.samples.")
         if question.round and count:
             number, rounds = question.round, terms.collaboration.rounds
             places = round_rows(count, terms.training, seed=terms.seed, number=number, rounds=rounds)
@@ -287,11 +299,10 @@ class _Work:
 
     def accepted(self, arrays: Mapping[str, Tensor]) -> AdapterState:
         """An adapter from a message. Raises ProtocolError if it is not one of these terms."""
-        state = protocol.from_wire(arrays)
-        wrong = protocol.like(self.initial)(state)
+        wrong = protocol.like(self.initial)(dict(arrays))
         if wrong:
             raise ProtocolError(f"{wrong}.")
-        return state
+        return protocol.from_wire(arrays)
 
     @cached_property
     def initial(self) -> AdapterState:

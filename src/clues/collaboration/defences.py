@@ -24,6 +24,7 @@ Statistic = Literal["mean", "median", "trimmed-mean"]
 SUSPICIOUS = 3.5  # the absolute robust z that Iglewicz and Hoaglin (1993) call an outlier
 _FITTED = ("anchor-mean", "anchor-quantile", "anchor-deviation", "anchor-normalised")  # on the values of scores
 _CONSISTENT = 1.4826  # makes the median absolute deviation of normal numbers their standard deviation
+_EQUAL = 1e-3  # of the spread: clients that score with one adapter differ by rounding, which is no deviation
 _COPY = 0.999  # the cosine of two updates from which one is a copy of the other
 
 
@@ -98,12 +99,13 @@ def _against(values: Tensor, others: Tensor) -> AnchorReport:
     """`values`: anchors; `others`: clients × anchors."""
     centre, count = others.quantile(0.5, dim=0), len(others)
     # The centre is fitted to the others, and has an error itself.
-    deviation = (others - centre).abs().median() * _CONSISTENT * math.sqrt((count + 1) / (count - 1))
+    deviation = float((others - centre).abs().median()) * _CONSISTENT * math.sqrt((count + 1) / (count - 1))
     shift = float((values - centre).median())
-    ranges = others.quantile(0.75, dim=1) - others.quantile(0.25, dim=1)
-    width = float((values.quantile(0.75) - values.quantile(0.25)) / ranges.median())
+    usual = float((others.quantile(0.75, dim=1) - others.quantile(0.25, dim=1)).median())
+    usual = max(usual, torch.finfo(torch.float64).tiny)
+    width = float(values.quantile(0.75) - values.quantile(0.25)) / usual
     correlation = float(torch.corrcoef(torch.stack([values, centre]))[0, 1])
-    return AnchorReport(z=shift / float(deviation) if shift else 0.0, spread=width, correlation=correlation)
+    return AnchorReport(z=shift / max(deviation, _EQUAL * usual), spread=width, correlation=correlation)
 
 
 @dataclass(frozen=True)

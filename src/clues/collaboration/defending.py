@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict
+from statistics import fmean
 from typing import TypeVar
 
 from clues.collaboration.defences import capped_weights, check_anchors, check_updates, robust_threshold
 from clues.collaboration.protocol import Weight
 from clues.collaboration.recomputed import disagreement, recomputed_anchors
 from clues.collaboration.run import Run
+from clues.data.prompts import tokenize
 from clues.errors import ProtocolError
+from clues.evaluation.likelihood import evaluate
 from clues.io.progress import say
-from clues.models.adapters import AdapterState
+from clues.merging.merging import Adapter
+from clues.models.adapters import AdapterState, attached
 from clues.models.base import at_rest
 from clues.models.trajectory import Checkpoint
 from clues.models.trajectory import Trained as Trajectory
@@ -89,6 +93,17 @@ def recompute_anchors(run: Run, rounds: list[AdapterState]) -> None:
         reports[client] = {name: asdict(disagreement(sent[name], own[name])) for name in own if name in sent}
         member.anchors = {**sent, **own}
     run.reports["recomputed"] = reports
+
+
+def public_loss(run: Run, adapter: Adapter) -> float:
+    """The mean NLL of the public samples, in nats per token."""
+    state, lora = adapter
+    tokens = tokenize([*run.public.validation, *run.public.anchors], run.base, run.settings.data)
+    with attached(run.base, lora, state, run.settings.seed) as model:
+        losses = evaluate(
+            model, tokens, batch_tokens=run.settings.evaluation.batch_tokens, what="what clients contribute"
+        )
+    return fmean(loss for measures in losses.values() for loss in measures["nll"])
 
 
 def report_anchors(run: Run) -> None:

@@ -62,8 +62,13 @@ def _silo(client: ClientSettings, settings: RunSettings, out: Path) -> SiloFile:
     folder = (out / "clients" / client.id).absolute()
     return SiloFile(
         **client.model_dump(), by_job=False, folder=str(folder), dialect=settings.data.dialect, model=settings.model,
-        allow=AllowSettings(megabytes=10**6),
+        allow=AllowSettings(megabytes=10**6, report_to=_others(settings)),
     )  # fmt: skip
+
+
+def _others(settings: RunSettings) -> list[Any]:
+    """What losses are reported to, beyond files."""
+    return [name for name in settings.training.report_to if name != "tensorboard"]
 
 
 def _with_masks(silos: list[SiloFile], settings: RunSettings) -> list[SiloFile]:

@@ -14,6 +14,7 @@ to another. Nothing here knows what carries the messages.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
@@ -32,6 +33,8 @@ VERSION = 1
 Arm = Literal["mixed", "selected", "oracle", "ratio"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # of a job or an adapter
 AnchorColumn = Literal["score", "paper", "dot", "cosine"]  # what a client sends for each anchor
+LARGEST = 1e12  # of a count or score: one beyond it would overflow what is computed of all clients'
+Number = Annotated[int, Field(ge=0, le=int(LARGEST))]
 _WIRE = {"float32": torch.float32, "float16": torch.float16}
 
 
@@ -96,7 +99,7 @@ class Entry(_Facts):
 
 class Judge(_Facts):
     job: Digest
-    thresholds: list[Entry]
+    thresholds: Annotated[list[Entry], Field(max_length=32)]  # every one tells how private scores are distributed
 
 
 class Weigh(_Facts):
@@ -110,7 +113,7 @@ class Weigh(_Facts):
 class Masks(_Facts):
     """A sum of masked adapters (`clues.collaboration.privacy.masks`), with the public key of each of its clients."""
 
-    round: str
+    round: Annotated[str, Field(pattern=r"^[a-z0-9 ]{1,64}$")]
     weights: dict[ClientId, Annotated[float, Field(ge=0)]]
     limit: Annotated[float, Field(gt=0)]
     keys: dict[ClientId, str]
@@ -141,8 +144,8 @@ class HelloAnswer(_Facts):
 
 
 class PrepareAnswer(_Facts):
-    samples: Annotated[int, Field(ge=1)]
-    unusable: Annotated[int, Field(ge=0)]
+    samples: Annotated[Number, Field(ge=1)]
+    unusable: Number
     good_share: Annotated[float, Field(ge=0, le=1)] | None
     mask_key: str | None = None
 
@@ -150,21 +153,39 @@ class PrepareAnswer(_Facts):
 class Weight(_Facts):
     """What an adapter may be weighted by: the number of its samples, and how many are expected to be good."""
 
-    samples: Annotated[int, Field(ge=0)]
-    expected_good: Annotated[float, Field(ge=0)] | None = None
+    samples: Number
+    expected_good: Annotated[float, Field(ge=0, le=LARGEST)] | None = None
 
 
 class SelectAnswer(_Facts):
     """`missing`: adapters of rounds that the client does not hold; then there is nothing else."""
 
-    anchors: dict[AnchorColumn, list[float]] = {}
-    checks: dict[CheckName, int] = {}
+    anchors: dict[AnchorColumn, list[Annotated[float, Field(ge=-LARGEST, le=LARGEST)]]] = {}
+    checks: dict[CheckName, Number] = {}
     weight: Weight = Weight(samples=0)
     missing: list[Digest] = []
 
 
+class Verdict(_Facts):
+    """What a threshold keeps of a client; given labels, also how well (`clues.selection.metrics`)."""
+
+    kept: Number
+    dropped: Number
+    reviewed: Number = 0
+    note: Annotated[str, Field(max_length=200)] = ""
+    precision: float = 0.0
+    recall: float = 0.0
+    f1: float = 0.0
+    accuracy: float = 0.0
+    auroc: float | None = None
+    auroc_by_kind: dict[str, float | None] = {}
+    low_by_kind: dict[str, Number] = {}
+    good: Number = 0
+    kept_good: Number = 0
+
+
 class JudgeAnswer(_Facts):
-    verdicts: list[dict[str, Any]]
+    verdicts: list[Verdict]
 
 
 class WeighAnswer(_Facts):
@@ -175,7 +196,7 @@ class TrainAnswer(_Facts):
     """`clipped`: numbers of the adapter that were beyond the limit of masks."""
 
     weight: Weight
-    clipped: Annotated[int, Field(ge=0)] = 0
+    clipped: Number = 0
 
 
 QUESTIONS: dict[str, type[_Facts]] = {
@@ -198,8 +219,13 @@ def parsed(kind: type[F], facts: Any, *, what: str) -> F:
     try:
         return kind.model_validate_json(json.dumps(facts))
     except (ValidationError, TypeError, ValueError) as error:
-        places = [".".join(map(str, e["loc"])) or "facts" for e in getattr(error, "errors", list)()]
+        places = [".".join(map(_place, e["loc"])) or "facts" for e in getattr(error, "errors", list)()]
         raise ProtocolError(f"{what}: {', '.join(places[:5]) or 'facts'} do not follow the protocol.") from None
+
+
+def _place(key: str | int) -> str:
+    """Part of a place in a message; a key that is no name may be anything."""
+    return str(key) if re.fullmatch(r"[\w-]{1,40}", str(key), re.ASCII) else "?"
 
 
 def plain(facts: BaseModel) -> dict[str, Any]:

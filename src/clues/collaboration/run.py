@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,9 @@ from torch import Tensor
 from clues.collaboration.asking import Clients
 from clues.collaboration.protocol import Weight
 from clues.data.samples import PublicSamples
+from clues.io.digests import value_digest
 from clues.io.store import Store
-from clues.models.adapters import AdapterState
+from clues.models.adapters import TENSORS, AdapterState
 from clues.models.base import Base
 from clues.settings import RunSettings, Terms
 
@@ -32,6 +33,25 @@ class Member:
     checks: Mapping[str, int] = field(default_factory=dict)
     weight: Weight = field(default_factory=lambda: Weight(samples=0))
     adapter: AdapterState = field(default_factory=dict)
+
+
+class Rounds(Sequence[AdapterState]):
+    """The global adapter after each round: in the store, as many rounds of a large adapter exceed memory."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._digests = store, list[str]()
+
+    def append(self, state: AdapterState) -> None:
+        self._digests.append(value_digest(state))
+        self._store.get("rounds", self._digests[-1], compute=lambda: state, codec=TENSORS)
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        return self._store.find("rounds", self._digests[place], codec=TENSORS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,18 +28,22 @@ def select(run: Run, rounds: Sequence[AdapterState]) -> None:
         rounds: the global adapter of every round, which are the trajectory; none where each client trains its own. A
             client has received all but the last one in earlier rounds, so that only this one is sent.
     """
-    states = {value_digest(state)[:16]: state for state in rounds}
-    question = protocol.Select(job=run.job, rounds=list(states))
-    last = list(states)[-1:]
+    # By the digest of what arrives, which float16 rounds.
+    places = {value_digest(protocol.from_wire(protocol.to_wire(s, run.terms)))[:16]: n for n, s in enumerate(rounds)}
+    question = protocol.Select(job=run.job, rounds=list(places))
+    last = list(places)[-1:]
 
     def content(digests: Sequence[str]) -> Content:
-        arrays = {digest: protocol.to_wire(states[digest], run.terms) for digest in digests}
+        arrays = {digest: protocol.to_wire(rounds[places[digest]], run.terms) for digest in digests}
         return Content(plain(question), protocol.bundled(arrays))
 
     def wrong(answer: Answer[SelectAnswer]) -> str | None:
-        lengths = {len(scores) for scores in answer.facts.anchors.values()}
         if answer.facts.missing:
-            return None if set(answer.facts.missing) <= states.keys() else "it asks for adapters of another job"
+            return None if set(answer.facts.missing) <= places.keys() else "it asks for adapters of another job"
+        return wrong_scores(answer)
+
+    def wrong_scores(answer: Answer[SelectAnswer]) -> str | None:
+        lengths = {len(scores) for scores in answer.facts.anchors.values()}
         hidden = run.terms.privacy.anchors.release == "none"
         if not hidden and (lengths != {len(run.public.anchors)} or "score" not in answer.facts.anchors):
             return f"it scored {sorted(lengths)} anchors, not {len(run.public.anchors)}"
@@ -50,7 +54,7 @@ def select(run: Run, rounds: Sequence[AdapterState]) -> None:
         "select", dict.fromkeys(run.clients.present, content(last)), SelectAnswer, check=wrong
     )
     again = {client: content(answer.facts.missing) for client, answer in answers.items() if answer.facts.missing}
-    answers |= run.clients.ask_each("select", again, SelectAnswer, check=wrong)
+    answers |= run.clients.ask_each("select", again, SelectAnswer, check=wrong_scores)
     for client, answer in answers.items():
         member, facts = run.members[client], answer.facts
         member.anchors = {name: torch.tensor(scores, dtype=torch.float64) for name, scores in facts.anchors.items()}
@@ -78,7 +82,10 @@ def judge(run: Run, threshold: Threshold) -> tuple[dict[str, Any], dict[str, Any
 
     answers = run.clients.ask("judge", protocol.Judge(job=run.job, thresholds=asked), JudgeAnswer, check=wrong)
     verdicts = {
-        client: dict(zip([name for name, _, _ in entries], answer.facts.verdicts, strict=True))
+        client: {
+            name: verdict.model_dump(exclude_unset=True)
+            for (name, _, _), verdict in zip(entries, answer.facts.verdicts, strict=True)
+        }
         for client, answer in answers.items()
     }
     selection = {client: by_rule.pop("chosen") for client, by_rule in verdicts.items()}

@@ -61,7 +61,7 @@ def coordinate(
     models: dict[str, Adapter] = {}
     weights: dict[str, dict[str, float]] = {}
     curves: dict[str, Values] = {}
-    rounds: list[AdapterState] = []
+    rounds: Sequence[AdapterState] = []
     tests = _held_out(run)
     if settings.collaboration.mode == "federated":
         say("Phase 1: rounds on all data; the global model of every round is a checkpoint of the trajectory.")
@@ -172,6 +172,6 @@ def _evaluate(run: Run, tests: HeldOut, models: Mapping[str, Adapter]) -> Evalua
 def _write_anchors(run: Run, path: Path) -> None:
     anchors = {client: member.anchors for client, member in run.members.items() if member.anchors}
     rows = [(client, number) for client, columns in anchors.items() for number in range(len(columns["score"]))]
-    names = next(iter(anchors.values()))
+    names = [name for name in next(iter(anchors.values())) if all(name in columns for columns in anchors.values())]
     columns = {name: [float(anchors[client][name][number]) for client, number in rows] for name in names}
     write_parquet(path, {"client": [client for client, _ in rows], "anchor": [number for _, number in rows], **columns})

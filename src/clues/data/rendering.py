@@ -111,7 +111,7 @@ def renderer(tokenizer: Tokenizer, data: DataSettings) -> Renderer:
         ConfigError: the file that `data.template` names is not text.
     """
     template = data.template
-    if template and Path(template).is_file():
+    if template and "{" not in template and Path(template).is_file():  # else it is the text of one
         try:
             template = Path(template).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -53,7 +53,7 @@ def scaled_adapter(factor: float) -> Change:
 
 def claimed_samples(factor: float) -> Change:
     """Claim so many times the number of samples."""
-    return lambda facts, arrays: (_changed(facts, COUNTS, lambda count: type(count)(factor * count)), arrays)
+    return lambda facts, arrays: (_changed(facts, COUNTS, lambda count: count and type(count)(factor * count)), arrays)
 
 
 def copied_adapter(other: Arrays) -> Change:

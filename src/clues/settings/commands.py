@@ -134,6 +134,8 @@ class RunSettings(Settings):
             wrong.append(
                 "privacy.masks: hide every adapter, so defences.updates, recompute and contributions see none."
             )
+        if defences.contributions and self.collaboration.mode == "federated":
+            wrong.append("defences.contributions: leaves clients out of a merge; use collaboration.mode merging.")
         averaged = self.collaboration.strategy in ("fedavg", "fedprox") and self.collaboration.aggregation == "separate"
         if privacy.masks and self.collaboration.mode == "federated" and not averaged:
             wrong.append("privacy.masks: give sums only; use strategy fedavg or fedprox with separate aggregation.")

@@ -72,6 +72,8 @@ class AllowSettings(Settings):
 
     modes: list[Literal["merging", "federated"]] = ["merging", "federated"]
     megabytes: Count = 512  # of a message
+    samples: Count = 1  # the fewest that an adapter is trained on: one of few shows much of them
+    report_to: list[Literal["wandb", "mlflow"]] = []  # where a run may have losses sent from here
 
 
 class ServerSettings(Settings):

@@ -111,4 +111,4 @@ class DefenceSettings(Settings):
     updates: Literal["off", "report", "leave-out"] = "off"  # compare every adapter with the others'
     norm_factor: Annotated[float, Field(gt=1.0)] = 3.0
     recompute: bool = False  # compute anchor scores from adapters, instead of trusting those that are sent
-    contributions: bool = False  # loss on the public samples without each client
+    contributions: bool = False  # of merging: report the loss on the public samples without each client
