@@ -13,7 +13,7 @@ from clues.settings.commands import (
     TrainSettings,
     VariantSettings,
 )
-from clues.settings.parties import AllowSettings, ModelTerms, ServerSettings, SiloFile, Terms
+from clues.settings.parties import AllowSettings, ModelTerms, ServerSettings, SiloFile, Terms, read_silo
 from clues.settings.reading import read_toml, validated
 from clues.settings.tables import (
     CheckName,
@@ -71,6 +71,7 @@ __all__ = [
     "TrainSettings",
     "TrainingSettings",
     "VariantSettings",
+    "read_silo",
     "read_toml",
     "validated",
 ]
