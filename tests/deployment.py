@@ -25,11 +25,11 @@ IDS = ("a", "b", "c")
 SECRET = "zebrafish"  # stands in every private sample, and in no public one
 WORDS = ["bone", "nerve", "heart", "rate", "price", "bond", "option", "trade", "fixed", "increased", "abnormal"]
 PARTS = {
-    "node": "flower-supernode",
+    "SuperNode": "flower-supernode",
     "worker": "clues.collaboration.flower.worker",
     "SuperLink": "flower-superlink",
     "SuperExec": "flower-superexec",
-    "coordinator": "flwr-serverapp",
+    "ServerApp": "flwr-serverapp",
 }
 
 
@@ -58,6 +58,26 @@ def write_samples(path: Path, count: int, word: str = "") -> Path:
     return path
 
 
+_ASKED_AFTER = {"select": "prepare", "train": "judge"}  # what a client has answered before
+_ANSWERS_AFTER = {"select": 1, "train": 3}  # of a client, that the coordinator keeps once the phase is over
+
+
+def _kinds(job: Path) -> list[str]:
+    """Of what a client has answered in a job."""
+    ledger = job / "ledger.jsonl"
+    return [json.loads(line)["kind"] for line in ledger.read_text().splitlines()] if ledger.is_file() else []
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """`seconds`: from the kill until the coordinator has the answers of the phase. `code`: the run's."""
+
+    name: str
+    seconds: float
+    code: int
+    log: str
+
+
 @dataclass
 class Deployment:
     """`proxied`: clients reach the server through a proxy that keeps what passes, decrypted."""
@@ -69,7 +89,7 @@ class Deployment:
     proxy: Proxy | None = None
 
     def __post_init__(self) -> None:
-        self.server, self.port = self.folder / "server", _free_port()
+        self.server, self.port = self.folder / "server", free_port()
         for name, count in (("validation", 4), ("anchors", 4), ("tests", 3)):
             write_samples(self.folder / f"{name}.jsonl", count)
 
@@ -88,7 +108,7 @@ class Deployment:
     def start_server(self) -> None:
         command = ["server", "start", "--folder", str(self.server), "--port", str(self.port)]
         self.processes["server"] = self.spawn(command, self.folder / "server.log")
-        wait_for(lambda: _listening(self.port), "the SuperLink", seconds=120)
+        wait_for(lambda: listening(self.port), "the SuperLink", seconds=120)
         if self.proxied and self.proxy is None:
             self.proxy = Proxy(self.server, self.port)
 
@@ -115,9 +135,9 @@ class Deployment:
 
         return "\n".join(doctor(self.server))
 
-    def config(self, name: str, engine: str = "deployment", **tables: Any) -> Path:
-        """The settings of a run by any engine: the same but for what carries the messages."""
-        deployed = engine == "deployment"
+    def config(self, name: str, by: str = "deployment", **tables: Any) -> Path:
+        """The settings of a run by an engine: the same but for what carries the messages."""
+        deployed = by == "deployment"
         address = {"address": f"127.0.0.1:{self.port}", "root_certificates": str(self.server / "ca.crt"), "wait": 150.0}
         data = {} if deployed else {client: str(self.silo(client) / "data.jsonl") for client in IDS}
         tree: dict[str, Any] = {
@@ -131,15 +151,19 @@ class Deployment:
         }
         for table, values in tables.items():
             tree[table] = {**tree.get(table, {}), **values} if isinstance(values, dict) else values
-        tree["engine"] = {"name": engine, **(address if deployed else {}), **tables.get("engine", {})}
+        tree["engine"] = {"name": by, **(address if deployed else {}), **tables.get("engine", {})}
         file = self.folder / f"{name}.toml"
         file.write_text(tomli_w.dumps(tree))
         return file
 
-    def run(self, name: str, engine: str = "deployment", *, seconds: float = 600, **tables: Any) -> Any:
-        """A finished `clues run` into the folder of that name."""
-        file = self.config(name, engine, **tables)
-        return self.clues("run", file, "--out", self.folder / name, seconds=seconds)
+    def run(self, name: str, by: str = "deployment", **tables: Any) -> dict[str, Any]:
+        """What `clues run` does, into the folder of that name; returns the metrics."""
+        from clues.collaboration.local import collaborate
+        from clues.settings import RunSettings, read_toml, validated
+
+        out = self.folder / name
+        settings = validated(RunSettings, {**read_toml(self.config(name, by, **tables)), "out": str(out)})
+        return collaborate(settings, out)
 
     def clues(self, *arguments: object, seconds: float = 120) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "clues", *map(str, arguments)]
@@ -160,16 +184,57 @@ class Deployment:
                         return process
         return None
 
-    def kill(self, of: str, name: str) -> float:
-        """Kill a part with -9; returns the time."""
-        process = wait_for(lambda: self.part(of, name), f"{name} of {of}", seconds=60)
-        process.kill()
-        return time.monotonic()
-
     def latest(self, client: str) -> Path:
         """The private folder of the job that a client was asked about last."""
-        folders = self.silo(client).glob("clues-*/jobs/*")
-        return max(folders, key=lambda folder: (folder / "ledger.jsonl").stat().st_mtime)
+        return max(self.jobs(client), key=lambda folder: (folder / "ledger.jsonl").stat().st_mtime)
+
+    def jobs(self, client: str) -> set[Path]:
+        return set(self.silo(client).glob("clues-*/jobs/*"))
+
+    def equal(self, name: str, reference: str) -> bool:
+        """Whether the latest run, in the folder `name`, gave what an in-process run gave in the folder `reference`."""
+        here, there = self.folder / name, self.folder / reference
+        return results(here, {client: self.latest(client) for client in IDS}) == results(
+            there, {client: there / "clients" / client for client in IDS}
+        )
+
+    def killed_in(self, phase: str, of: str, part: str, **tables: Any) -> Recovery:
+        """A run of which a part is killed with -9 while clients work in a phase; what a person would, is started again.
+
+        Args:
+            of: "server", "run" or a client. part: of it; "all" is the command that a person started.
+            tables: settings; they make a job that no client knows.
+        """
+        name, before = f"{phase}-{of}-{part}", {client: self.jobs(client) for client in IDS}
+        command = ["run", str(self.config(name, **tables)), "--out", str(self.folder / name)]
+        self.processes["run"] = self.spawn(command, self.folder / f"{name}.log")
+
+        def asked() -> bool:
+            new = [self.jobs(client) - before[client] for client in IDS]
+            return all(job and _ASKED_AFTER[phase] in _kinds(*job) for job in new)
+
+        wait_for(asked, f"the phase {phase}", seconds=300)
+        worker = wait_for(lambda: self.part("a", "worker"), "the worker", seconds=60)
+        used = sum(worker.cpu_times()[:2])
+        wait_for(lambda: sum(worker.cpu_times()[:2]) > used + 0.5, "work", seconds=60)
+        started = time.monotonic()
+        if part == "all":
+            self.processes[of].kill()
+            self.processes[of].wait()
+            if of == "run":
+                self.processes["run"] = self.spawn(command, self.folder / f"{name}.log")
+            elif of == "server":
+                self.start_server()
+            else:
+                self.start_client(of)
+        elif part != "none":
+            wait_for(lambda: self.part(of, part), part, seconds=60).kill()
+        answers, run = self.folder / name / "server" / "store" / "answers", self.processes["run"]
+        enough = _ANSWERS_AFTER[phase] * len(IDS)
+        wait_for(lambda: run.poll() is not None or len([*answers.glob("*.safetensors")]) >= enough, phase, seconds=400)
+        seconds = time.monotonic() - started
+        code = run.wait(400)
+        return Recovery(name, seconds, code, (self.folder / f"{name}.log").read_text())
 
     def close(self) -> None:
         """Stop every process by its own id, the server's last."""
@@ -241,13 +306,13 @@ def results(out: Path, silos: dict[str, Path]) -> dict[str, bytes]:
     return {name: file.read_bytes() for name, file in files.items()}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
 
 
-def _listening(port: int) -> bool:
+def listening(port: int) -> bool:
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 

@@ -22,7 +22,7 @@ from clues.settings import RunSettings
 FAILED = "failed.json"  # in the run's folder: why the coordinator's side ended
 _RUN = "flower-run.json"  # in server/: the number of the run on the SuperLink
 _PENDING = 120.0  # seconds that a run may wait for a process of the server
-_POLL = 1.0  # seconds
+_POLL = 2.0  # seconds
 _APP: dict[str, Any] = {
     "project": {
         "name": "clues-app",
@@ -59,7 +59,9 @@ def submit(settings: RunSettings, out: Path, *, control: Control, silos: Sequenc
         ProtocolError: the run failed, was stopped, or was never started; says why as far as it is known.
     """
     for attempt in range(settings.engine.attempts):
-        run = _going_on(control, out) or _started(settings, out, control=control, silos=silos)
+        run = _going_on(control, out)
+        if run is None:
+            run = _started(settings, out, control=control, silos=silos)
         try:
             status, details = _watch(run, control)
         except KeyboardInterrupt:
