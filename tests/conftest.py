@@ -42,8 +42,11 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a random Llama of two layers, and its byte-level tokenizer with a chat template."""
-    folder = tmp_path_factory.mktemp("tiny-llama")
+    return make_tiny_model(tmp_path_factory.mktemp("tiny-llama"))
+
+
+def make_tiny_model(folder: Path) -> Path:
+    """Fill a folder with a random Llama of two layers, and its byte-level tokenizer with a chat template."""
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()

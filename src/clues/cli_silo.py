@@ -21,12 +21,12 @@ Folder = Annotated[Path, typer.Option(help="The server's folder: certificates, c
 def client_start(file: Annotated[Path, typer.Argument(help="The owner's settings, SILO.toml.")]) -> None:
     """Take part in the runs of a server, until stopped. Data stay on this machine."""
     from clues.collaboration.flower.silo import start
-    from clues.collaboration.resident import read_silo
-    from clues.commands.silo import preflight
+    from clues.commands.silo import reached
+    from clues.settings import read_silo
 
-    for line in preflight(file):
-        say(line)
-    start(read_silo(file), file.absolute())
+    own = read_silo(file)
+    say(reached(own))
+    start(own, file.absolute())
 
 
 @client.command("check", epilog="Example: clues client check hospital.toml")

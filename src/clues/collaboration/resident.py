@@ -11,8 +11,12 @@ from torch import Tensor
 
 from clues.collaboration.client import Client
 from clues.collaboration.protocol import VERSION, Content, Failure, HelloAnswer, plain
+from clues.data.samples import read_private
+from clues.errors import all_of
 from clues.io.store import Store
-from clues.settings import SiloFile, read_toml, validated
+from clues.models.base import load_base
+from clues.selection.metrics import read_labels
+from clues.settings import DataSettings, SiloFile
 from clues.version import __version__
 
 _JOB = re.compile(r"[0-9a-f]{16}")
@@ -38,7 +42,17 @@ class Resident:
         return self._client.answer(kind, facts, arrays)
 
 
-def read_silo(file: Path) -> SiloFile:
-    """A data owner's file. `folder` is looked up beside it."""
-    silo = validated(SiloFile, read_toml(file), folder=file.parent)
-    return silo.model_copy(update={"folder": str(Path(file.parent, silo.folder).absolute())})
+def examined(own: SiloFile) -> list[str]:
+    """A line for data and model each. Raises CluesError if they cannot be used; lists all reasons."""
+    return all_of(lambda: _data(own), lambda: _model(own))
+
+
+def _data(own: SiloFile) -> str:
+    private = read_private(own.data, DataSettings(dialect=own.dialect))
+    if own.labels:
+        read_labels(own.labels, [sample.id for sample in private.samples])
+    return f"data: {len(private.samples)} samples, {len(private.unusable)} unusable records"
+
+
+def _model(own: SiloFile) -> str:
+    return f"model: {own.model.id}, digest {load_base(own.model).digest[:16]}"

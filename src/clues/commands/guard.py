@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -17,6 +18,8 @@ from clues.errors import CluesError, ConfigError
 from clues.io.processes import process_count
 from clues.io.progress import Mode, heartbeat, reporting, say, task
 
+_SERVING = ("client start", "server start")  # they say what happens, not that time passes
+
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Report errors on stderr in one sentence: of users with exit code 2, our own with a log and exit code 1."""
@@ -28,7 +31,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         try:
             if process_count() > 1 and name != "score":
                 raise ConfigError(f"clues {name}: runs in one process; start it without a launcher.")
-            with reporting(_mode(**options)), heartbeat(), task(f"clues {name}"):
+            heard = contextlib.nullcontext() if name in _SERVING else heartbeat()
+            with reporting(_mode(**options)), heard, task(f"clues {name}"):
                 function(*arguments, **options)
         except CluesError as error:
             print(f"Error: {error}", file=sys.stderr)  # not `say`, which prints in the main process only

@@ -9,12 +9,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from clues.collaboration.resident import read_silo
-from clues.data.samples import read_private
 from clues.errors import ConfigError, all_of
-from clues.models.base import load_base
-from clues.selection.metrics import read_labels
-from clues.settings import ClientId, DataSettings, ServerSettings, SiloFile
+from clues.settings import ClientId, ServerSettings, SiloFile, read_silo
 
 
 def preflight(file: Path) -> list[str]:
@@ -23,8 +19,11 @@ def preflight(file: Path) -> list[str]:
     Raises:
         CluesError: lists what is not.
     """
-    silo = read_silo(file)
-    return [line for line in all_of(lambda: _data(silo), lambda: _model(silo), lambda: _server(silo)) if line]
+    from clues.collaboration.resident import examined
+
+    own = read_silo(file)
+    lines, server = all_of(lambda: examined(own), lambda: reached(own))
+    return [*lines, server]
 
 
 def checked_id(client: str) -> str:
@@ -37,18 +36,8 @@ def checked_id(client: str) -> str:
         ) from None
 
 
-def _data(silo: SiloFile) -> str:
-    private = read_private(silo.data, DataSettings(dialect=silo.dialect))
-    if silo.labels:
-        read_labels(silo.labels, [sample.id for sample in private.samples])
-    return f"data: {len(private.samples)} samples, {len(private.unusable)} unusable records"
-
-
-def _model(silo: SiloFile) -> str:
-    return f"model: {silo.model.id}, digest {load_base(silo.model).digest[:16]}"
-
-
-def _server(silo: SiloFile) -> str:
+def reached(silo: SiloFile) -> str:
+    """That the server is there and its certificate good. Raises ConfigError if not."""
     if silo.server is None:
         return "server: none is named"
     host, _, port = silo.server.address.rpartition(":")
@@ -69,8 +58,21 @@ def _encrypted(server: ServerSettings, sock: socket.socket, host: str) -> str:
     """Raises SSLError if the server's certificate is not as it should be."""
     given = server.root_certificates
     if given is None:
-        return ", and nothing is encrypted"
+        return _unencrypted(sock)
     is_text = given.startswith("-----BEGIN")
     context = ssl.create_default_context(cadata=given if is_text else None, cafile=None if is_text else given)
     with contextlib.closing(context.wrap_socket(sock, server_hostname=host)):
         return ", and its certificate is good"
+
+
+def _unencrypted(sock: socket.socket) -> str:
+    """Raises ConfigError if the server speaks TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        context.wrap_socket(sock).close()
+    except OSError:  # that of TLS is one
+        return ", and nothing is encrypted"
+    raise ConfigError(
+        "server.root_certificates: is missing, but the server encrypts; name what signed its certificate."
+    )

@@ -14,7 +14,7 @@ from clues.settings.commands import (
     TrainSettings,
     VariantSettings,
 )
-from clues.settings.parties import AllowSettings, ModelTerms, ServerSettings, SiloFile, Terms
+from clues.settings.parties import AllowSettings, ModelTerms, ServerSettings, SiloFile, Terms, read_silo
 from clues.settings.privacy import (
     AnchorNoise,
     DefenceSettings,
@@ -89,6 +89,7 @@ __all__ = [
     "TrainSettings",
     "TrainingSettings",
     "VariantSettings",
+    "read_silo",
     "read_toml",
     "validated",
 ]

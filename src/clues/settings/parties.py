@@ -9,6 +9,7 @@ from pydantic import Field
 
 from clues.settings.commands import RunSettings
 from clues.settings.privacy import MaskSettings, PrivacyLimits, PrivacySettings
+from clues.settings.reading import read_toml, validated
 from clues.settings.sources import EMBEDDED, Source
 from clues.settings.tables import (
     ClientId,
@@ -109,3 +110,9 @@ class SiloFile(Settings):
     def reading(self, terms: Terms) -> DataSettings:
         """How this owner reads its file, and renders it as agreed."""
         return terms.data.model_copy(update={"dialect": self.dialect})
+
+
+def read_silo(file: Path) -> SiloFile:
+    """A data owner's file. `folder` is looked up beside it. Raises ConfigError if it is wrong."""
+    silo = validated(SiloFile, read_toml(file), folder=file.parent)
+    return silo.model_copy(update={"folder": str(Path(file.parent, silo.folder).absolute())})

@@ -13,16 +13,16 @@ from flwr.serverapp import Grid, ServerApp
 
 from clues.collaboration.flower.channel import FlowerChannel
 from clues.collaboration.flower.records import reply_to, unpacked
+from clues.collaboration.flower.submitting import FAILED
 from clues.collaboration.protocol import QUESTIONS, Content, Failure
-from clues.collaboration.resident import Resident, read_silo
+from clues.collaboration.resident import Resident
 from clues.collaboration.server import coordinate
 from clues.errors import CluesError
 from clues.io.files import read_json, write_json
 from clues.io.progress import heartbeat
 from clues.io.store import Store
-from clues.settings import RunSettings
+from clues.settings import RunSettings, read_silo
 
-FAILED = "failed.json"  # in the run's folder, why it ended
 server = ServerApp()
 client = ClientApp()
 

@@ -17,6 +17,7 @@ from clues.io.progress import say
 from clues.settings import EngineSettings
 
 _POLL = 0.5  # seconds
+_NOT_TAKEN = Failure("the SuperLink did not take the message to it")
 _HELLO = 120.0  # seconds that a node has to say who it is; the first message may start a process there
 
 
@@ -90,8 +91,11 @@ class FlowerChannel:
             Message(packed(content), message_type=f"query.{kind}", dst_node_id=node, ttl=seconds)
             for node, content in contents.items()
         ]
-        waiting = dict(zip(self._grid.push_messages(messages), contents, strict=True))
-        answers: dict[int, Content | Failure] = {}
+        sent = list(self._grid.push_messages(messages)) or [None] * len(messages)  # nothing if they are too large
+        answers: dict[int, Content | Failure] = {
+            node: _NOT_TAKEN for number, node in zip(sent, contents, strict=True) if number is None
+        }
+        waiting = {number: node for number, node in zip(sent, contents, strict=True) if number is not None}
         end = time.monotonic() + seconds
         while waiting and time.monotonic() < end:
             for reply in self._grid.pull_messages(list(waiting)):

@@ -52,11 +52,11 @@ def write_certificates(folder: Path, names: Sequence[str]) -> Path:
     return authority
 
 
-def new_client_key() -> tuple[str, str]:
-    """(private key, public key) of a client, in the formats of OpenSSH, which Flower reads."""
+def new_client_key() -> tuple[str, bytes]:
+    """(private key in OpenSSH's format, public key in PEM) of a client, as a SuperNode and a SuperLink read them."""
     key = ec.generate_private_key(ec.SECP384R1())
-    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    return _private(key, serialization.PrivateFormat.OpenSSH).decode(), public.decode()
+    public = key.public_key().public_bytes(_PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return _private(key, serialization.PrivateFormat.OpenSSH).decode(), public
 
 
 def write_private(path: Path, content: bytes) -> Path:

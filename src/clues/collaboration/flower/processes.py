@@ -18,8 +18,12 @@ from clues.collaboration.flower.keys import write_private
 from clues.errors import ProtocolError
 from clues.io.progress import say
 
-# No telemetry, no look for updates, no package that a bundle asks for.
+# No telemetry, no look for updates, no package that a bundle asks for, no warnings of libraries for developers.
 QUIET = {
+    "PYTHONWARNINGS": "ignore",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TQDM_DISABLE": "1",
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
@@ -28,9 +32,22 @@ QUIET = {
 _PATIENCE = 10.0  # seconds that a child has to end
 
 
+# Runs what follows, and has Linux end it with the process that started it, even if that was killed.
+_BOUND = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+_TOOLS = sysconfig.get_path("scripts")
+
+
 def tool(name: str) -> str:
     """The path of a command that is installed beside this Python."""
-    return str(Path(sysconfig.get_path("scripts"), name))
+    return str(Path(_TOOLS, name))
 
 
 def free_port() -> int:
@@ -68,16 +85,21 @@ class Child:
     ended: int = 0
     _again: float = 0.0
     _started: float = 0.0
+    _read: int = 0  # bytes of the log, from earlier starts
 
     def start(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._read = self.log.stat().st_size if self.log.is_file() else 0
+        path = {
+            "PATH": os.pathsep.join([_TOOLS, os.environ.get("PATH", "")])
+        }  # Flower's tools start each other by name
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command,
+                [sys.executable, "-c", _BOUND, str(os.getpid()), *self.command],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **QUIET, **self.environment},
+                env={**os.environ, **QUIET, **path, **self.environment},
                 start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops its children in order
             )
         self._started = time.monotonic()
@@ -105,8 +127,8 @@ class Child:
         say(f"{self.name} ended (code {code}); it is started again in {wait:.0f} s. Its log: {self.log}")
 
     def tail(self, size: int = 8000) -> str:
-        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.is_file() else ""
-        return text[-size:]
+        """The end of what it has printed since its start."""
+        return self.log.read_bytes()[self._read :][-size:].decode(errors="replace") if self.log.is_file() else ""
 
     def stop(self) -> None:
         if self.process is None or self.process.poll() is not None:

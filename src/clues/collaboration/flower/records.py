@@ -42,5 +42,5 @@ def answer_of(reply: Message) -> Content | Failure:
         return Failure(str(reply.error.reason) if code == _REFUSED else _CODES.get(code, f"Flower's error {code}"))
     try:
         return unpacked(reply.content)
-    except (KeyError, ValueError, TypeError):
+    except Exception:  # whatever arrived
         return Failure("its answer is not one of the protocol")

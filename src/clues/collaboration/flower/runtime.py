@@ -1,24 +1,34 @@
-"""The resident worker: it takes the tasks of a SuperNode that was started with `--isolation process`.
+"""Flower's internals, all that this package stands on: the resident worker, and a SuperLink's Control API.
 
 A SuperNode on its own starts a new process for every message, which loads model and data again and runs whatever code
-the run's bundle brings. This worker answers in one process, by the installed package; the bundle is never unpacked.
+the run's bundle brings. The worker takes the tasks of a SuperNode that was started with `--isolation process` and
+answers them in one process, by the installed package; the bundle is never unpacked. The Control API is what Flower's
+own command line speaks, which takes seconds to start.
 
-Everything of Flower's internals that this package stands on is in this file (`flwr.supercore`, `flwr.supernode`; the
-same in 1.41 and 1.42). A test runs tasks through a real SuperNode.
+Nothing else imports from `flwr.cli`, `flwr.proto`, `flwr.supercore` or `flwr.supernode`. The same in 1.41 and 1.42; a
+test runs both through a real SuperLink and SuperNode.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 from flwr.app import Error, Message
+from flwr.cli.build import build_fab_from_disk
 from flwr.common.constant import SubStatus
+from flwr.proto import control_pb2 as control
+from flwr.proto.fab_pb2 import Fab
+from flwr.proto.federation_config_pb2 import SimulationConfig
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.proto.transport_pb2 import Scalar
 from flwr.supercore.auth import load_superexec_auth_secret
+from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
@@ -26,8 +36,11 @@ from flwr.supercore.interceptors import (
     SuperExecAuthHttpInterceptor,
 )
 from flwr.supercore.retry import make_simple_http_retry_invoker
+from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
+
+from clues.errors import ProtocolError
 
 _TASK = "flwr-clientapp"
 _PROTECTED = frozenset({"/flwr.proto.Runtime/AcquireTask"})  # what the node asks the secret for
@@ -40,18 +53,26 @@ def serve(address: str, secret: Path, answer: Answer, *, log: Callable[[str], ob
 
     Args:
         address: of the node's Runtime API, on this machine. secret: the file of the secret that the node asks for.
+
+    Raises:
+        ProtocolError: it is not the node's secret.
     """
     master = load_superexec_auth_secret(secret_file=str(secret))
     guard = SuperExecAuthHttpInterceptor(master_secret=master, protected_methods=_PROTECTED)
     client = _connected(address, guard)
     while True:
-        task = client.AcquireTask(AcquireTaskRequest(supported_task_types=[_TASK]))
+        try:
+            task = client.AcquireTask(AcquireTaskRequest(supported_task_types=[_TASK]))
+        except KeyboardInterrupt:  # so Flower takes a 401
+            raise ProtocolError(
+                "the node does not accept the worker's secret; start both by `clues client start`."
+            ) from None
         if not (task.HasField("task") and task.token):
             time.sleep(_POLL)
             continue
         try:
             log(_one_task(_connected(address, RuntimeTokenHttpInterceptor(task.token)), answer))
-        except (KeyboardInterrupt, httpx.HTTPError) as error:  # Flower interrupts where a run was stopped
+        except (KeyboardInterrupt, RunNotRunningException, httpx.HTTPError) as error:  # the run, or the node, has ended
             log(f"a task was given up: {type(error).__name__}")
 
 
@@ -81,6 +102,92 @@ def _one_task(client: RuntimeHttpClient, answer: Answer) -> str:
         status, details = SubStatus.COMPLETED, ""
         return f"{message.metadata.message_type} took {time.monotonic() - started:.1f} s"
     finally:
-        push_task_output(client, context, status, details)
-        beat.stop()
-        client.close()
+        try:
+            push_task_output(client, context, status, details)
+        finally:
+            beat.stop()
+            client.close()
+
+
+class Control:
+    """What a coordinator asks of its SuperLink: to register clients, to start, watch and stop runs.
+
+    Every method raises ProtocolError if the SuperLink refuses or cannot be reached.
+
+    Args:
+        address: host:port. certificate: the file of what signed the SuperLink's; without it, nothing is encrypted.
+    """
+
+    def __init__(self, address: str, certificate: str | None) -> None:
+        self._address = address
+        self._client = ControlHttpClient.from_server_address(
+            server_address=address,
+            insecure=certificate is None,
+            root_certificates=Path(certificate).read_bytes() if certificate else None,
+            interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr CLI")],
+        )
+
+    def register(self, public: bytes, name: str) -> None:
+        """Let the node with this key connect, under a name. `public`: in PEM."""
+        self._ask(self._client.RegisterNode, control.RegisterNodeRequest(public_key=public, name=name))
+
+    def nodes(self) -> dict[str, str]:
+        """The status of every registered node, by name: registered, online or offline."""
+        nodes = self._ask(self._client.ListNodes, control.ListNodesRequest()).nodes_info
+        known = sorted(nodes, key=lambda node: node.status == "online")  # a name may stand for an older key too
+        return {node.name or str(node.node_id): node.status for node in known if node.status != "unregistered"}
+
+    def start(self, app: Path, config: Mapping[str, str], *, simulated: int = 0) -> int:
+        """Start a run of the app in a folder; returns its number. `simulated`: how many nodes a simulation has."""
+        bundle = build_fab_from_disk(app)
+        nodes = SimulationConfig(num_supernodes=simulated, client_resources_num_cpus=1) if simulated else None
+        request = control.StartRunRequest(
+            fab=Fab(hash_str=hashlib.sha256(bundle).hexdigest(), content=bundle),
+            override_config={key: Scalar(string=value) for key, value in config.items()},
+            override_federation_config=nodes,
+        )
+        return int(self._ask(self._client.StartRun, request).run_id)
+
+    def status(self, run: int) -> tuple[str, str]:
+        """(status, details), such as ("running", "") and ("finished:failed", "...")."""
+        found = self._ask(self._client.ListRuns, control.ListRunsRequest(run_id=run)).run_dict[run].status
+        return ":".join(filter(None, (found.status, found.sub_status))), found.details
+
+    def stop(self, run: int) -> None:
+        self._ask(self._client.StopRun, control.StopRunRequest(run_id=run))
+
+    def log(self, run: int, after: float) -> Iterator[tuple[str, float]]:
+        """What the coordinator's side of a run has printed after a time, and the time of it, until the run ends."""
+        with self._speaking():
+            for part in self._client.StreamLogs(control.StreamLogsRequest(run_id=run, after_timestamp=after)):
+                yield part.log_output, part.latest_timestamp
+
+    def _ask(self, method: Callable[[Any], Any], request: Any) -> Any:
+        with self._speaking():
+            return method(request)
+
+    @contextlib.contextmanager
+    def _speaking(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.HTTPStatusError as error:
+            code = error.response.status_code
+            raise ProtocolError(
+                f"engine: the SuperLink at {self._address} refuses ({code} {_reason(error)})."
+            ) from None
+        except httpx.HTTPError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise ProtocolError(
+                    f"engine.root_certificates: did not sign the certificate that {self._address} shows."
+                ) from None
+            raise ProtocolError(
+                f"engine.address: no SuperLink answers at {self._address} ({type(error).__name__}); start it by "
+                "`clues server start`, and name its certificate if it has one."
+            ) from None
+
+
+def _reason(error: httpx.HTTPStatusError) -> str:
+    try:
+        return str(error.response.json()["detail"]).rstrip(".")
+    except (ValueError, LookupError, TypeError):
+        return error.response.reason_phrase

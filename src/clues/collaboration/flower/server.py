@@ -9,7 +9,7 @@ import tomli_w
 
 from clues.collaboration.flower.keys import new_client_key, write_certificates, write_private
 from clues.collaboration.flower.processes import Child, listening, supervise, tool, write_secret
-from clues.collaboration.flower.submitting import SUPERLINK, flwr, registered, write_home
+from clues.collaboration.flower.runtime import Control
 from clues.errors import OutputError, ProtocolError
 from clues.io.files import read_json, write_json
 from clues.io.progress import say
@@ -32,7 +32,6 @@ def start(folder: Path, *, host: str, port: int, names: Sequence[str]) -> None:
     known = dict.fromkeys([*names, "localhost", "127.0.0.1"])
     write_certificates(folder, list(known))
     local = f"127.0.0.1:{port}" if host == "0.0.0.0" else f"{host}:{port}"
-    write_home(folder / "flower", address=local, certificate=str(folder / "ca.crt"))
     write_json(folder / _FACTS, {"address": f"{names[0] if names else host}:{port}", "local": local})
     say(f"Serving at {local}. Register clients by `clues server add-client ID --folder {folder}`; Ctrl-C ends.")
     supervise(children(folder, host=host, port=port, local=local))
@@ -78,10 +77,7 @@ def add_client(folder: Path, client: str, *, address: str | None = None) -> Path
     if file.is_file():
         raise OutputError(f"{file}: exists; {client} is registered. Remove the file to give it a new key.")
     private, public = new_client_key()
-    key = folder / "clients" / f"{client}.pub"
-    key.parent.mkdir(parents=True, exist_ok=True)
-    key.write_text(public, encoding="utf-8")
-    flwr("supernode", "register", str(key), SUPERLINK, "--name", client, home=folder / "flower")
+    _control(folder).register(public, client)
     text = {
         "id": client,
         "data": "data.jsonl",
@@ -109,7 +105,7 @@ def doctor(folder: Path) -> list[str]:
     if not listening(int(port), host):
         return [f"nobody listens at {facts['local']}; run `clues server start --folder {folder}`."]
     try:
-        nodes = registered(folder / "flower")
+        nodes = _control(folder).nodes()
     except ProtocolError as error:
         return [str(error)]
     known = {path.stem for path in (folder / "clients").glob("*.toml")}
@@ -119,6 +115,10 @@ def doctor(folder: Path) -> list[str]:
     for client in sorted(nodes.keys() - online):
         wrong.append(f"{client}: is registered but {nodes[client]}; start it there by `clues client start`.")
     return wrong
+
+
+def _control(folder: Path) -> Control:
+    return Control(server_facts(folder)["local"], str(folder / "ca.crt"))
 
 
 def server_facts(folder: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ from clues.settings import SiloFile
 
 # A SuperNode that was killed counts as online for up to a minute, and a second one with its key is refused until then.
 _NOT_ACTIVATED, _MINUTE = "code: 2004", 65.0
+WRONG = "clues: "  # in front of what is wrong with the owner's data or model
 _REASONS = {
     "CERTIFICATE_VERIFY_FAILED": "server.root_certificates did not sign the server's certificate; name the right file.",
     "Name or service not known": "server.address is not a known host; correct it.",
@@ -40,7 +41,13 @@ def start(own: SiloFile, file: Path) -> None:
 def worker(file: Path, port: int, secret: Path, logs: Path) -> Child:
     """The resident worker as a process, so that the supervisor survives what kills it."""
     command = [sys.executable, "-m", "clues.collaboration.flower.worker", str(file), f"127.0.0.1:{port}", str(secret)]
-    return Child("the worker", command, logs / "worker.log")
+    return Child("the worker", command, logs / "worker.log", explain=_wrong)
+
+
+def _wrong(text: str, ended: int) -> str | None:
+    """What the owner has to correct, which the worker has printed last."""
+    _, found, sentence = text.rpartition(WRONG)
+    return sentence.strip() if found else None
 
 
 def _node(own: SiloFile, port: int, secret: Path) -> Child:

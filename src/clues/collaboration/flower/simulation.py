@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from clues.collaboration.flower.processes import Child, free_port, listening, tool
-from clues.collaboration.flower.submitting import submit, write_home
+from clues.collaboration.flower.runtime import Control
+from clues.collaboration.flower.submitting import submit
 from clues.errors import ConfigError, ProtocolError
 from clues.io.files import write_toml
 from clues.settings import RunSettings, SiloFile
@@ -30,15 +31,13 @@ def simulate(settings: RunSettings, out: Path, *, silos: Sequence[SiloFile]) -> 
         files.append(Path(silo.folder, "silo.toml").absolute())
         write_toml(files[-1], silo.model_dump(mode="json"))
     port, home = free_port(), (out / "server" / "flower").absolute()
-    write_home(home, address=f"127.0.0.1:{port}", certificate=None)
     address = ["--insecure", "--host", "127.0.0.1", "--port", str(port)]
     command = [tool("flower-superlink"), "--simulation", *address, "--disable-runtime-dependency-installation"]
     link = Child("the SuperLink", command, out / "server" / "superlink.log", environment={"FLWR_HOME": str(home)})
     link.start()
     try:
         await_port(link, port)
-        nodes = f"num-supernodes={len(silos)} client-resources-num-cpus=1"
-        return submit(settings, out, home=home, options=["--federation-config", nodes], silos=files)
+        return submit(settings, out, control=Control(f"127.0.0.1:{port}", None), silos=files)
     finally:
         link.stop()
 

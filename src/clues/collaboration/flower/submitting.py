@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-import subprocess
+import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from clues.collaboration.flower.apps import FAILED
-from clues.collaboration.flower.processes import QUIET, tool
+from clues.collaboration.flower.runtime import Control
 from clues.errors import ConfigError, ProtocolError
 from clues.io.files import read_json, write_json
+from clues.io.progress import say
 from clues.settings import RunSettings
 
+FAILED = "failed.json"  # in the run's folder: why the coordinator's side ended
+_RUN = "flower-run.json"  # in server/: the number of the run on the SuperLink
 _PENDING = 120.0  # seconds that a run may wait for a process of the server
 _POLL = 2.0  # seconds
 _APP: dict[str, Any] = {
@@ -43,29 +46,37 @@ _APP: dict[str, Any] = {
 }
 
 
-def submit(
-    settings: RunSettings, out: Path, *, home: Path, options: Sequence[str] = (), silos: Sequence[Path] = ()
-) -> dict[str, Any]:
+def submit(settings: RunSettings, out: Path, *, control: Control, silos: Sequence[Path] = ()) -> dict[str, Any]:
     """Run on a SuperLink and return the content of metrics.json.
 
+    A run that an earlier call started and that still goes on is watched, not started again. One whose process died
+    is started again, as often as a client is asked again, and goes on with what clients have answered.
+
     Args:
-        home: Flower's folder with the SuperLink's address. options: of `flwr run`.
         silos: the files of a simulation's clients.
 
     Raises:
         ProtocolError: the run failed, was stopped, or was never started; says why as far as it is known.
     """
-    (out / FAILED).unlink(missing_ok=True)
-    write_json(out / "server" / "settings.json", settings.model_dump(mode="json"))
-    app, config = out / "server" / "app", out / "server" / "run.toml"
-    app.mkdir(parents=True, exist_ok=True)
-    (app / "pyproject.toml").write_text(tomli_w.dumps(_APP), encoding="utf-8")
-    facts = {"out": str(out.absolute()), "silos": json.dumps([str(file) for file in silos])}
-    config.write_text(tomli_w.dumps(facts), encoding="utf-8")
-    given = flwr("run", str(app), SUPERLINK, "--run-config", str(config), "--format", "json", *options, home=home)
-    _watch(str(_json(given)["run-id"]), out, home=home)
-    metrics: dict[str, Any] = read_json(out / "metrics.json")
-    return metrics
+    for attempt in range(settings.engine.attempts):
+        run = _going_on(control, out)
+        if run is None:
+            run = _started(settings, out, control=control, silos=silos)
+        try:
+            status, details = _watch(run, control)
+        except KeyboardInterrupt:
+            control.stop(run)
+            raise
+        if status == "finished:completed":
+            metrics: dict[str, Any] = read_json(out / "metrics.json")
+            return metrics
+        if (out / FAILED).is_file():
+            raise ProtocolError(str(read_json(out / FAILED)["error"]))
+        ended = f"the run ended as {status.removeprefix('finished:')} ({details or 'no details'})"
+        if status == "finished:stopped" or attempt + 1 == settings.engine.attempts:
+            break
+        say(f"{ended}; it is started again and goes on with what clients have answered.")
+    raise ProtocolError(f"{ended}; run again to go on.")
 
 
 def deploy(settings: RunSettings, out: Path) -> dict[str, Any]:
@@ -73,88 +84,67 @@ def deploy(settings: RunSettings, out: Path) -> dict[str, Any]:
     engine = settings.engine
     if engine.address is None:
         raise ConfigError("engine.address: deployment needs host:port of the server; it says so when it starts.")
-    home = write_home(out / "server" / "flower", address=engine.address, certificate=engine.root_certificates)
-    return submit(settings, out, home=home)
+    return submit(settings, out, control=Control(engine.address, engine.root_certificates))
 
 
-SUPERLINK = "clues"  # the name of the connection in Flower's configuration
+def _started(settings: RunSettings, out: Path, *, control: Control, silos: Sequence[Path]) -> int:
+    """The app, whose folder `flwr run` takes too, is one file; settings are in another."""
+    (out / FAILED).unlink(missing_ok=True)
+    write_json(out / "server" / "settings.json", settings.model_dump(mode="json"))
+    app = out / "server" / "app"
+    app.mkdir(parents=True, exist_ok=True)
+    (app / "pyproject.toml").write_text(tomli_w.dumps(_APP), encoding="utf-8")
+    facts = {"out": str(out.absolute()), "silos": json.dumps([str(file) for file in silos])}
+    (out / "server" / "run.toml").write_text(tomli_w.dumps(facts), encoding="utf-8")
+    run = control.start(app, facts, simulated=len(silos))
+    write_json(out / "server" / _RUN, {"run": run})
+    return run
 
 
-def write_home(home: Path, *, address: str, certificate: str | None) -> Path:
-    """Flower's folder, which names the SuperLink."""
-    trust = {"root-certificates": certificate} if certificate else {"insecure": True}
-    home.mkdir(parents=True, exist_ok=True)
-    tree = {"superlink": {"default": SUPERLINK, SUPERLINK: {"address": address, **trust}}}
-    (home / "config.toml").write_text(tomli_w.dumps(tree), encoding="utf-8")
-    return home
-
-
-def _watch(run: str, out: Path, *, home: Path) -> None:
-    """Follow the run's log until the run has ended. `flwr run` itself exits with 0 whatever happens."""
-    pending = time.monotonic() + _PENDING
-    with _following(run, home):
-        while True:
-            status, details = _status(run, home)
-            if status.startswith("finished"):
-                break
-            if status == "pending" and time.monotonic() > pending:
-                flwr("stop", run, SUPERLINK, home=home)
-                raise ProtocolError(
-                    f"the server took the run but did not start it within {_PENDING:.0f} s; "
-                    "see whether its SuperExec runs, with `clues server doctor`."
-                )
-            time.sleep(_POLL)
-    if (out / FAILED).is_file():
-        raise ProtocolError(str(read_json(out / FAILED)["error"]))
-    if status != "finished:completed":
-        raise ProtocolError(f"the run ended as {status.removeprefix('finished:')} ({details}); run again to go on.")
-
-
-def _status(run: str, home: Path) -> tuple[str, str]:
-    """(status, details); a server that cannot be asked just now counts as running."""
+def _going_on(control: Control, out: Path) -> int | None:
+    """A run of this folder that was started before, if it has not ended."""
+    file = out / "server" / _RUN
+    if not file.is_file():
+        return None
+    run = int(read_json(file)["run"])
     try:
-        row = _json(flwr("list", SUPERLINK, "--run-id", run, "--format", "json", home=home))["runs"][0]
-    except (ProtocolError, LookupError):
-        return "unknown", ""
-    return str(row["status"]), str(row.get("status-details") or "no details")
+        ended = control.status(run)[0].startswith("finished")
+    except ProtocolError:  # it is not known there
+        return None
+    return None if ended else run
 
 
-class _following:
-    """`flwr log` as a child process that writes to our stderr."""
-
-    def __init__(self, run: str, home: Path) -> None:
-        self._command, self._home = [tool("flwr"), "log", run, SUPERLINK, "--stream"], home
-
-    def __enter__(self) -> None:
-        self._child = subprocess.Popen(
-            self._command, stdout=2, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, env=_environment(self._home)
-        )
-
-    def __exit__(self, *_: object) -> None:
-        self._child.terminate()
-        self._child.wait()
-
-
-def flwr(*arguments: str, home: Path) -> str:
-    """What a command of Flower prints. Raises ProtocolError if it fails."""
-    done = subprocess.run(
-        [tool("flwr"), *arguments], capture_output=True, text=True, env=_environment(home), timeout=120, check=False
-    )
-    if done.returncode:
-        lines = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-        raise ProtocolError(f"engine: the SuperLink refuses `flwr {arguments[0]}` ({lines[-1].strip()}).")
-    return done.stdout
+def _watch(run: int, control: Control) -> tuple[str, str]:
+    """(status, details) of a run when it has ended. Its log is shown; Flower's own command reports no failure."""
+    log = threading.Thread(target=_show_log, args=(run, control), daemon=True)
+    log.start()
+    pending = time.monotonic() + _PENDING
+    while True:
+        try:
+            status, details = control.status(run)
+        except ProtocolError:
+            status = "unknown"  # the SuperLink may come back
+        if status.startswith("finished"):
+            log.join(5)
+            return status, details
+        if status != "pending":
+            pending = time.monotonic() + _PENDING
+        elif time.monotonic() > pending:
+            control.stop(run)
+            raise ProtocolError(
+                f"the server took the run but did not start it within {_PENDING:.0f} s; "
+                "see whether its SuperExec runs, with `clues server doctor`."
+            )
+        time.sleep(_POLL)
 
 
-def registered(home: Path) -> dict[str, str]:
-    """The status of every registered client, by name."""
-    nodes = _json(flwr("supernode", "list", SUPERLINK, "--format", "json", home=home))["nodes"]
-    return {str(node.get("name") or node["node-id"]): str(node["status"]) for node in nodes}
-
-
-def _json(text: str) -> Any:
-    return json.loads(text[text.index("{") :])
-
-
-def _environment(home: Path) -> Mapping[str, str]:
-    return {**os.environ, **QUIET, "FLWR_HOME": str(home.absolute())}
+def _show_log(run: int, control: Control) -> None:
+    after, ended = 0.0, False
+    while not ended:
+        with contextlib.suppress(ProtocolError):
+            for text, time_of in control.log(run, after):
+                after = time_of
+                sys.stderr.write(text)
+                sys.stderr.flush()
+            ended = True
+        time.sleep(_POLL)

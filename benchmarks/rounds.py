@@ -1,0 +1,111 @@
+"""What a message round of a deployment costs: seconds from answer to answer, and the memory of each process.
+
+    python benchmarks/rounds.py [--model FOLDER] [--plain]
+
+Three clients on loopback addresses over TLS, two rounds of federated learning an arm. The model is a random one of two
+layers, or that in FOLDER. `--plain` starts SuperNodes as Flower does, with a process for every message, in place of
+resident workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import threading
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+
+import psutil
+import tomli_w
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from clues.collaboration.flower.processes import Child, tool
+from clues.collaboration.flower.silo import _node
+from clues.settings import read_silo
+from conftest import make_tiny_model
+from deployment import IDS, PARTS, Deployment, free_port
+
+FEDERATED = {"collaboration": {"mode": "federated", "rounds": 2}}
+
+
+class Plain(Deployment):
+    """Clients without a resident worker."""
+
+    def start_client(self, client: str) -> None:
+        silo = self.silo(client)
+        node = _node(read_silo(silo / "silo.toml"), free_port(), silo / "unused")
+        kept = node.command[: node.command.index("--isolation")]
+        settings = ["--node-config", tomli_w.dumps({"silo": str(silo / "silo.toml")}).strip()]
+        child = Child("the node", [tool(Path(kept[0]).name), *kept[1:], *settings], silo / "log", node.environment)
+        child.start()
+        assert child.process is not None
+        self.processes[client] = child.process
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--plain", action="store_true")
+    given = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="clues-rounds-"))
+    kind = Plain if given.plain else Deployment
+    deployment = kind(folder, given.model or make_tiny_model(folder / "model"))
+    peaks: dict[str, int] = {}
+    try:
+        deployment.start()
+        ended = threading.Event()
+        watcher = threading.Thread(target=watch, args=(deployment, peaks, ended))
+        watcher.start()
+        deployment.run("measured", **FEDERATED)
+        ended.set()
+        watcher.join()
+        tell(deployment, peaks)
+    finally:
+        deployment.close()
+        shutil.rmtree(folder)
+
+
+def watch(deployment: Deployment, peaks: dict[str, int], ended: threading.Event) -> None:
+    """The largest memory of every kind of process: what it does not share, and its part of what it does."""
+    while not ended.wait(1):
+        for process in [p for top in deployment.processes.values() for p in tree(top.pid)]:
+            try:
+                line, used = " ".join(process.cmdline()[:4]), process.memory_full_info().pss
+            except psutil.Error:
+                continue
+            name = next((name for name, sign in PARTS.items() if sign in line), "supervisor")
+            name = "process of a message" if "flwr-clientapp" in line else name
+            peaks[name] = max(peaks.get(name, 0), used)
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    try:
+        top = psutil.Process(pid)
+        return [top, *top.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def tell(deployment: Deployment, peaks: dict[str, int]) -> None:
+    """A round ends when the last client has answered; the first question's round begins with the run."""
+    ledgers = [(deployment.latest(client) / "ledger.jsonl").read_text().splitlines() for client in IDS]
+    rounds = [[json.loads(line) for line in lines] for lines in zip(*ledgers, strict=True)]
+    ends = [max(datetime.fromisoformat(entry["time"]).timestamp() for entry in entries) for entries in rounds]
+    seconds: dict[str, list[float]] = {}
+    for number in range(1, len(rounds)):
+        seconds.setdefault(rounds[number][0]["kind"], []).append(ends[number] - ends[number - 1])
+    print("| question | rounds | s a round |\n|---|---|---|")
+    for kind, values in seconds.items():
+        print(f"| {kind} | {len(values)} | {median(values):.0f} |")
+    print("\n| process | MB |\n|---|---|")
+    for name, used in peaks.items():
+        print(f"| {name} | {used / 1e6:.0f} |")
+
+
+if __name__ == "__main__":
+    main()

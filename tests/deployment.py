@@ -1,0 +1,320 @@
+"""A whole deployment on this machine: a server and its clients over TLS, each a process in a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import tomli_w
+
+IDS = ("a", "b", "c")
+SECRET = "zebrafish"  # stands in every private sample, and in no public one
+WORDS = ["bone", "nerve", "heart", "rate", "price", "bond", "option", "trade", "fixed", "increased", "abnormal"]
+PARTS = {
+    "SuperNode": "flower-supernode",
+    "worker": "clues.collaboration.flower.worker",
+    "SuperLink": "flower-superlink",
+    "SuperExec": "flower-superexec",
+    "ServerApp": "flwr-serverapp",
+}
+
+
+def wait_for(condition: Callable[[], Any], what: str, *, seconds: float) -> Any:
+    """What the condition returns once it holds. Raises TimeoutError if it does not in time."""
+    end = time.monotonic() + seconds
+    while not (result := condition()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.2)
+    return result
+
+
+def write_samples(path: Path, count: int, word: str = "") -> Path:
+    rng = random.Random(path.name)
+    rows = [
+        {
+            "id": f"{word or path.stem}-{number}",
+            "prompt": "what is " + " ".join(rng.choices(WORDS, k=rng.randint(1, 6))),
+            "response": " ".join([*rng.choices(WORDS, k=rng.randint(4, 14)), word]).strip(),
+        }
+        for number in range(count)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+_ASKED_AFTER = {"select": "prepare", "train": "judge"}  # what a client has answered before
+_ANSWERS_AFTER = {"select": 1, "train": 3}  # of a client, that the coordinator keeps once the phase is over
+
+
+def _kinds(job: Path) -> list[str]:
+    """Of what a client has answered in a job."""
+    ledger = job / "ledger.jsonl"
+    return [json.loads(line)["kind"] for line in ledger.read_text().splitlines()] if ledger.is_file() else []
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """`seconds`: from the kill until the coordinator has the answers of the phase. `code`: the run's."""
+
+    name: str
+    seconds: float
+    code: int
+    log: str
+
+
+@dataclass
+class Deployment:
+    """`proxied`: clients reach the server through a proxy that keeps what passes, decrypted."""
+
+    folder: Path
+    model: Path
+    proxied: bool = False
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    proxy: Proxy | None = None
+
+    def __post_init__(self) -> None:
+        self.server, self.port = self.folder / "server", free_port()
+        for name, count in (("validation", 4), ("anchors", 4), ("tests", 3)):
+            write_samples(self.folder / f"{name}.jsonl", count)
+
+    def silo(self, client: str) -> Path:
+        return self.folder / f"silo-{client}"
+
+    def start(self) -> Deployment:
+        """Returns when all clients are online."""
+        self.start_server()
+        for client in IDS:
+            self.add_client(client)
+            self.start_client(client)
+        wait_for(lambda: not self.wrong(), "all clients online", seconds=240)
+        return self
+
+    def start_server(self) -> None:
+        command = ["server", "start", "--folder", str(self.server), "--port", str(self.port)]
+        self.processes["server"] = self.spawn(command, self.folder / "server.log")
+        wait_for(lambda: listening(self.port), "the SuperLink", seconds=120)
+        if self.proxied and self.proxy is None:
+            self.proxy = Proxy(self.server, self.port)
+
+    def add_client(self, client: str) -> Path:
+        """What a coordinator and then an owner do: register, hand over, name the data."""
+        port = self.proxy.port if self.proxy else self.port
+        done = self.clues("server", "add-client", client, "--folder", self.server, "--address", f"127.0.0.1:{port}")
+        assert done.returncode == 0, done.stderr
+        silo = self.silo(client)
+        write_samples(silo / "data.jsonl", 8, f"{SECRET}-{client}")
+        tree = tomllib.loads((self.server / "clients" / f"{client}.toml").read_text())
+        tree["model"] = {"id": str(self.model), "device": "cpu"}
+        tree["allow"] = {"megabytes": 1}
+        (silo / "silo.toml").write_text(tomli_w.dumps(tree))
+        return silo / "silo.toml"
+
+    def start_client(self, client: str) -> None:
+        silo = self.silo(client)
+        self.processes[client] = self.spawn(["client", "start", "silo.toml"], silo / "log", folder=silo)
+
+    def wrong(self) -> str:
+        """What the doctor says, if anything."""
+        from clues.collaboration.flower.server import doctor
+
+        return "\n".join(doctor(self.server))
+
+    def config(self, name: str, by: str = "deployment", **tables: Any) -> Path:
+        """The settings of a run by an engine: the same but for what carries the messages."""
+        deployed = by == "deployment"
+        address = {"address": f"127.0.0.1:{self.port}", "root_certificates": str(self.server / "ca.crt"), "wait": 150.0}
+        data = {} if deployed else {client: str(self.silo(client) / "data.jsonl") for client in IDS}
+        tree: dict[str, Any] = {
+            "validation": [str(self.folder / "validation.jsonl")],
+            "anchors": [str(self.folder / "anchors.jsonl")],
+            "clients": [{"id": client, **({"data": data[client]} if data else {})} for client in IDS],
+            "model": {"id": str(self.model), "device": "cpu"},
+            "lora": {"r": 2},
+            "training": {"epochs": 2.0, "batch_size": 4, "learning_rate": 0.005},
+            "evaluation": {"tests": [str(self.folder / "tests.jsonl")], "arms": ["base", "mixed", "selected"]},
+        }
+        for table, values in tables.items():
+            tree[table] = {**tree.get(table, {}), **values} if isinstance(values, dict) else values
+        tree["engine"] = {"name": by, **(address if deployed else {}), **tables.get("engine", {})}
+        file = self.folder / f"{name}.toml"
+        file.write_text(tomli_w.dumps(tree))
+        return file
+
+    def run(self, name: str, by: str = "deployment", **tables: Any) -> dict[str, Any]:
+        """What `clues run` does, into the folder of that name; returns the metrics."""
+        from clues.collaboration.local import collaborate
+        from clues.settings import RunSettings, read_toml, validated
+
+        out = self.folder / name
+        settings = validated(RunSettings, {**read_toml(self.config(name, by, **tables)), "out": str(out)})
+        return collaborate(settings, out)
+
+    def clues(self, *arguments: object, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "clues", *map(str, arguments)]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=seconds)
+
+    def spawn(self, arguments: Sequence[object], log: Path, folder: Path | None = None) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "clues", *map(str, arguments)]
+        with log.open("ab") as stream:
+            return subprocess.Popen(command, cwd=folder or self.folder, stdout=stream, stderr=subprocess.STDOUT)
+
+    def part(self, of: str, name: str) -> psutil.Process | None:
+        """The process of a part, below that of the server or of a client."""
+        sign = PARTS[name]
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process(self.processes[of].pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if any(sign in word for word in process.cmdline()[:4]):
+                        return process
+        return None
+
+    def latest(self, client: str) -> Path:
+        """The private folder of the job that a client was asked about last."""
+        return max(self.jobs(client), key=lambda folder: (folder / "ledger.jsonl").stat().st_mtime)
+
+    def jobs(self, client: str) -> set[Path]:
+        return set(self.silo(client).glob("clues-*/jobs/*"))
+
+    def equal(self, name: str, reference: str) -> bool:
+        """Whether the latest run, in the folder `name`, gave what an in-process run gave in the folder `reference`."""
+        here, there = self.folder / name, self.folder / reference
+        return results(here, {client: self.latest(client) for client in IDS}) == results(
+            there, {client: there / "clients" / client for client in IDS}
+        )
+
+    def killed_in(self, phase: str, of: str, part: str, **tables: Any) -> Recovery:
+        """A run of which a part is killed with -9 while clients work in a phase; what a person would, is started again.
+
+        Args:
+            of: "server", "run" or a client. part: of it; "all" is the command that a person started.
+            tables: settings; they make a job that no client knows.
+        """
+        name, before = f"{phase}-{of}-{part}", {client: self.jobs(client) for client in IDS}
+        command = ["run", str(self.config(name, **tables)), "--out", str(self.folder / name)]
+        self.processes["run"] = self.spawn(command, self.folder / f"{name}.log")
+
+        def asked() -> bool:
+            new = [self.jobs(client) - before[client] for client in IDS]
+            return all(job and _ASKED_AFTER[phase] in _kinds(*job) for job in new)
+
+        wait_for(asked, f"the phase {phase}", seconds=300)
+        worker = wait_for(lambda: self.part("a", "worker"), "the worker", seconds=60)
+        used = sum(worker.cpu_times()[:2])
+        wait_for(lambda: sum(worker.cpu_times()[:2]) > used + 0.5, "work", seconds=60)
+        started = time.monotonic()
+        if part == "all":
+            self.processes[of].kill()
+            self.processes[of].wait()
+            if of == "run":
+                self.processes["run"] = self.spawn(command, self.folder / f"{name}.log")
+            elif of == "server":
+                self.start_server()
+            else:
+                self.start_client(of)
+        elif part != "none":
+            wait_for(lambda: self.part(of, part), part, seconds=60).kill()
+        answers, run = self.folder / name / "server" / "store" / "answers", self.processes["run"]
+        enough = _ANSWERS_AFTER[phase] * len(IDS)
+        wait_for(lambda: run.poll() is not None or len([*answers.glob("*.safetensors")]) >= enough, phase, seconds=400)
+        seconds = time.monotonic() - started
+        code = run.wait(400)
+        return Recovery(name, seconds, code, (self.folder / f"{name}.log").read_text())
+
+    def close(self) -> None:
+        """Stop every process by its own id, the server's last."""
+        for process in reversed(self.processes.values()):
+            process.terminate()
+        for process in self.processes.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(30)
+            process.kill()
+            process.wait()
+        if self.proxy:
+            self.proxy.close()
+
+
+class Proxy:
+    """Passes connections on to a server, and keeps what is sent either way as it is before encryption."""
+
+    def __init__(self, server: Path, port: int) -> None:
+        self._to, self.seen, self._lock = port, bytearray(), threading.Lock()
+        self._inner = ssl.create_default_context(cafile=str(server / "ca.crt"))
+        outer = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        outer.load_cert_chain(server / "server.crt", server / "server.key")
+        self._outer, self._listener = outer, socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # it was closed
+            while True:
+                sock, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            plain = socket.create_connection(("127.0.0.1", self._to))
+            there = self._inner.wrap_socket(plain, server_hostname="127.0.0.1")
+            here = self._outer.wrap_socket(sock, server_side=True)
+            threading.Thread(target=self._pass, args=(there, here), daemon=True).start()
+            self._pass(here, there)
+
+    def _pass(self, source: ssl.SSLSocket, target: ssl.SSLSocket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                with self._lock:
+                    self.seen += data
+                target.sendall(data)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@contextlib.contextmanager
+def deployed(folder: Path, model: Path, *, proxied: bool = False) -> Iterator[Deployment]:
+    deployment = Deployment(folder, model, proxied=proxied)
+    try:
+        yield deployment.start()
+    finally:
+        deployment.close()
+
+
+def results(out: Path, silos: dict[str, Path]) -> dict[str, bytes]:
+    """What must be equal on every engine: `silos` are the clients' private folders of the run."""
+    files = {"metrics.json": out / "metrics.json"}
+    files |= {str(f.relative_to(out)): f for f in sorted((out / "server").glob("*/**/adapter_model.safetensors"))}
+    files |= {f"{c}/{n}": folder / n for c, folder in silos.items() for n in ("kept.jsonl", "scores.parquet")}
+    return {name: file.read_bytes() for name, file in files.items()}
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
