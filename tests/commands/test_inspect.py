@@ -55,7 +55,7 @@ def test_explain_says_why_a_sample_is_kept_or_dropped(tmp_path, tiny_model, writ
     rows = [json.loads(line) for name in ("kept", "dropped") for line in (folder / f"{name}.jsonl").open()]
     verdicts = {row["clues"]["id"]: row["clues"] for row in rows}
     shown = words(call("explain", folder, "own.jsonl-1"))
-    assert "decision dropped why judged low quality by its owner your decision low (too [short])" in shown
+    assert "decision dropped why dropped by the owner your decision low (too [short])" in shown
     assert f"score {verdicts['own.jsonl-1']['score']:.3f}" in shown
     assert "near-copies none" in shown
     for name in ("agreement", "likeness", "ending", "relevance"):
