@@ -20,21 +20,22 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs/tutorials").glob("*.md"))
 TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 COMMANDS = [line for text in TEXTS.values() for line in re.findall(r"^\$ (clues .+)$", text, re.M)]
-INLINE = [line.replace("\n", " ") for text in TEXTS.values() for line in re.findall(r"`--set\s([^`]+)`", text)]
+CLUES = typer.main.get_command(app)
+INLINE = [setting for text in TEXTS.values() for setting in re.findall(r"`--set\s+([^`]+)`", text)]
 
 
 @pytest.fixture(scope="module")
-def hooks():
+def settings_page() -> str:
     spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs/hooks.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    return hooks.settings_page()
 
 
 def parse(line: str) -> list[str]:
     """The settings that a command line names. Raises a usage error if click cannot make sense of it."""
     _, *words = shlex.split(line)
-    command = typer.main.get_command(app)
+    command = CLUES
     context = command.make_context("clues", list(words))
     while hasattr(command, "resolve_command"):
         name, command, words = command.resolve_command(context, words)
@@ -55,9 +56,9 @@ def test_a_command_that_does_not_exist_is_noticed(line):
         parse(line)
 
 
-def test_the_settings_that_the_tutorials_name_exist(hooks):
-    known = {f"{table}.{key}" for table, keys in sections(hooks).items() for key in keys}
-    named = [setting.partition("=")[0].strip() for setting in [*INLINE, *(s for line in COMMANDS for s in parse(line))]]
+def test_the_settings_that_the_tutorials_name_exist(settings_page):
+    known = {f"{table}.{key}" for table, keys in sections(settings_page).items() for key in keys}
+    named = [setting.partition("=")[0] for setting in [*INLINE, *(s for line in COMMANDS for s in parse(line))]]
     assert len(named) >= 3
     assert [key for key in named if key not in known] == []
 
@@ -76,24 +77,23 @@ def blocks(page: str) -> list[dict]:
     return [tomllib.loads(text) for text in re.findall(r"```toml\n(.+?)```", TEXTS[page], re.S)]
 
 
-def sections(hooks) -> dict[str, list[str]]:
+def sections(settings_page: str) -> dict[str, list[str]]:
     """The keys of each table of the settings page."""
-    parts = re.split(r"^## (.+)$", hooks.settings_page(), flags=re.M)[1:]
+    parts = re.split(r"^## (.+)$", settings_page, flags=re.M)[1:]
     names = [name.strip("[").partition("]")[0] for name in parts[::2]]
     return {name: re.findall(r"^\| `(\w+)`", text, re.M) for name, text in zip(names, parts[1::2], strict=True)}
 
 
-def test_the_settings_page_has_every_table_with_defaults_and_comments(hooks):
-    found = sections(hooks)
+def test_the_settings_page_has_every_table_with_defaults_and_comments(settings_page):
+    found = sections(settings_page)
     for name, field in RunSettings.model_fields.items():
         if hasattr(field.annotation, "model_fields"):
             assert found[name] == list(field.annotation.model_fields)
     assert {"privacy.anchors", "evaluation.judge", "clients", "masks", "compare"} <= set(found)
-    page = hooks.settings_page()
-    assert "| `checkpoints` | integer ≥ 1 | `2` |  |" in page
-    assert "| `trim` | number ≥ 0, ≤ 1 | `0.2` |  |" in page
-    assert "| `quorum` | integer ≥ 1 or none | none | go on with so many clients if others fail; default: all |" in page
-    assert '`learned` | `"equal"` | samples: how many an adapter was trained on; quality:' in page  # a comment above
+    assert "| `checkpoints` | integer ≥ 1 | `2` |  |" in settings_page
+    assert "| `trim` | number ≥ 0, ≤ 1 | `0.2` |  |" in settings_page
+    assert "| none | go on with so many clients if others fail; default: all |" in settings_page  # a comment beside
+    assert "| samples: how many an adapter was trained on; quality: how many" in settings_page  # comments above
 
 
 def test_the_site_builds_without_a_warning(tmp_path):
