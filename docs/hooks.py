@@ -23,7 +23,6 @@ from clues.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-LATER = {"deploy.md", "security.md"}  # pages that need not exist yet
 
 ROOTS: dict[str, type[Settings]] = {
     "clues run CONFIG": settings.RunSettings,
@@ -57,15 +56,6 @@ settings classes are on the [settings page](settings.md).
 """
 
 
-def on_config(config: Any) -> Any:
-    """Leave pages of LATER that do not exist out of the navigation."""
-    for section in config["nav"]:
-        (pages,) = section.values()
-        if isinstance(pages, list):
-            pages[:] = [page for page in pages if not _missing(next(iter(page.values())))]
-    return config
-
-
 def on_files(files: Any, config: Any) -> Any:
     from mkdocs.structure.files import File
 
@@ -93,15 +83,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             here = file.relative_to(DOCS).as_posix()
         else:
             return text if file.exists() else found[0]
-        if _missing(here):
-            return text
         return f"[{text}]({posixpath.relpath(here, posixpath.dirname(name) or '.')}{mark}{anchor})"
 
     return re.sub(r"\[([^\[\]]+)\]\(([^()\s]+)\)", link, markdown)
-
-
-def _missing(page: str) -> bool:
-    return page in LATER and not (DOCS / page).is_file()
 
 
 def api_page() -> str:
