@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -17,7 +17,6 @@ from clues.errors import ProtocolError
 from clues.io.digests import value_digest
 from clues.io.progress import say
 from clues.io.store import Store
-from clues.models.adapters import AdapterState
 from clues.settings import EngineSettings
 
 A = TypeVar("A", bound=BaseModel)
@@ -72,7 +71,7 @@ class Clients:
         question: BaseModel,
         answer: type[A],
         *,
-        arrays: Mapping[str, Tensor] | Mapping[str, Mapping[str, Tensor]] | None = None,
+        arrays: Mapping[str, Tensor] | None = None,
         check: Callable[[Answer[A]], str | None] = lambda answer: None,
     ) -> dict[str, Answer[A]]:
         """Ask all clients that are present; returns their answers in the order of their ids.
@@ -83,7 +82,7 @@ class Clients:
         Raises:
             ProtocolError: fewer clients than the quorum answered; names the others, with their reasons.
         """
-        content = Content(json.loads(json.dumps(plain(question))), dict(arrays or {}))  # type: ignore[arg-type]
+        content = Content(json.loads(json.dumps(plain(question))), dict(arrays or {}))
         return self.ask_each(kind, dict.fromkeys(self.present, content), answer, check=check)
 
     def ask_each(
@@ -162,7 +161,3 @@ def _accepted(
 
 def _listed(failed: Mapping[str, str]) -> str:
     return "; ".join(f"{client}: {reason.rstrip('.')}" for client, reason in failed.items())
-
-
-def states_of(answers: Iterable[Answer[A]]) -> list[AdapterState]:
-    return [{name: tensor.float() for name, tensor in answer.arrays.items()} for answer in answers]

@@ -10,6 +10,7 @@ from clues.collaboration.protocol import Content, Failure
 
 _FACTS, _ARRAYS = "facts", "arrays"
 _REFUSED = 1000  # our code of an error; lower ones are Flower's
+_LONGEST = 500  # characters of a reason that are shown
 # What Flower's own codes mean to a coordinator. Its texts may hold a client's, so that they are not shown.
 _CODES = {
     2: "its process failed; its log says more",
@@ -39,7 +40,9 @@ def reply_to(message: Message, answer: Content | Failure) -> Message:
 def answer_of(reply: Message) -> Content | Failure:
     if reply.has_error():
         code = reply.error.code
-        return Failure(str(reply.error.reason) if code == _REFUSED else _CODES.get(code, f"Flower's error {code}"))
+        if code == _REFUSED:
+            return Failure(str(reply.error.reason)[:_LONGEST])
+        return Failure(_CODES.get(code, f"Flower's error {code}"))
     try:
         return unpacked(reply.content)
     except Exception:  # whatever arrived
