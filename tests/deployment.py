@@ -14,12 +14,15 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 import tomli_w
+from click.testing import Result
+from typer.testing import CliRunner
 
 IDS = ("a", "b", "c")
 SECRET = "zebrafish"  # stands in every private sample, and in no public one
@@ -68,16 +71,6 @@ def _kinds(job: Path) -> list[str]:
     return [json.loads(line)["kind"] for line in ledger.read_text().splitlines()] if ledger.is_file() else []
 
 
-@dataclass(frozen=True)
-class Recovery:
-    """`seconds`: from the kill until the coordinator has the answers of the phase. `code`: the run's."""
-
-    name: str
-    seconds: float
-    code: int
-    log: str
-
-
 @dataclass
 class Deployment:
     """`proxied`: clients reach the server through a proxy that keeps what passes, decrypted."""
@@ -116,7 +109,7 @@ class Deployment:
         """What a coordinator and then an owner do: register, hand over, name the data."""
         port = self.proxy.port if self.proxy else self.port
         done = self.clues("server", "add-client", client, "--folder", self.server, "--address", f"127.0.0.1:{port}")
-        assert done.returncode == 0, done.stderr
+        assert done.exit_code == 0, done.stderr
         silo = self.silo(client)
         write_samples(silo / "data.jsonl", 8, f"{SECRET}-{client}")
         tree = tomllib.loads((self.server / "clients" / f"{client}.toml").read_text())
@@ -165,9 +158,11 @@ class Deployment:
         settings = validated(RunSettings, {**read_toml(self.config(name, by, **tables)), "out": str(out)})
         return collaborate(settings, out)
 
-    def clues(self, *arguments: object, seconds: float = 120) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "clues", *map(str, arguments)]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=seconds)
+    def clues(self, *arguments: object) -> Result:
+        """A command of the coordinator, in this process."""
+        from clues.cli import app
+
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
     def spawn(self, arguments: Sequence[object], log: Path, folder: Path | None = None) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "clues", *map(str, arguments)]
@@ -198,43 +193,54 @@ class Deployment:
             there, {client: there / "clients" / client for client in IDS}
         )
 
-    def killed_in(self, phase: str, of: str, part: str, **tables: Any) -> Recovery:
-        """A run of which a part is killed with -9 while clients work in a phase; what a person would, is started again.
+    def killed_in(self, phase: str, of: str, part: str, **tables: Any) -> float:
+        """A run of which a part is killed with -9 while clients work in a phase.
+
+        What a person would start again is started again. The run is in the folder PHASE-OF-PART.
 
         Args:
-            of: "server", "run" or a client. part: of it; "all" is the command that a person started.
+            of: "server", "run" or a client. part: of it; "all" is the command that a person started, "none" nothing.
             tables: settings; they make a job that no client knows.
+
+        Returns:
+            Seconds until the coordinator has the answers of the phase.
+
+        Raises:
+            CluesError: the run failed.
         """
-        name, before = f"{phase}-{of}-{part}", {client: self.jobs(client) for client in IDS}
-        command = ["run", str(self.config(name, **tables)), "--out", str(self.folder / name)]
-        self.processes["run"] = self.spawn(command, self.folder / f"{name}.log")
+        name, known = f"{phase}-{of}-{part}", {client: self.jobs(client) for client in IDS}
+        command = ["run", self.config(name, **tables), "--out", self.folder / name]
 
         def asked() -> bool:
-            new = [self.jobs(client) - before[client] for client in IDS]
+            new = [self.jobs(client) - known[client] for client in IDS]
             return all(job and _ASKED_AFTER[phase] in _kinds(*job) for job in new)
 
-        wait_for(asked, f"the phase {phase}", seconds=300)
-        worker = wait_for(lambda: self.part("a", "worker"), "the worker", seconds=60)
-        used = sum(worker.cpu_times()[:2])
-        wait_for(lambda: sum(worker.cpu_times()[:2]) > used + 0.5, "work", seconds=60)
-        started = time.monotonic()
-        if part == "all":
-            self.processes[of].kill()
-            self.processes[of].wait()
+        with ThreadPoolExecutor() as pool:
             if of == "run":
-                self.processes["run"] = self.spawn(command, self.folder / f"{name}.log")
-            elif of == "server":
-                self.start_server()
+                self.processes["run"] = self.spawn(command, self.folder / "run.log")
+                run: Future[Any] = pool.submit(self.processes["run"].wait)
             else:
-                self.start_client(of)
-        elif part != "none":
-            wait_for(lambda: self.part(of, part), part, seconds=60).kill()
-        answers, run = self.folder / name / "server" / "store" / "answers", self.processes["run"]
-        enough = _ANSWERS_AFTER[phase] * len(IDS)
-        wait_for(lambda: run.poll() is not None or len([*answers.glob("*.safetensors")]) >= enough, phase, seconds=400)
-        seconds = time.monotonic() - started
-        code = run.wait(400)
-        return Recovery(name, seconds, code, (self.folder / f"{name}.log").read_text())
+                run = pool.submit(self.run, name, **tables)
+            wait_for(lambda: asked() or run.done(), f"the phase {phase}", seconds=400)
+            worker = wait_for(lambda: self.part("a", "worker"), "the worker", seconds=60)
+            used = sum(worker.cpu_times()[:2])
+            wait_for(lambda: sum(worker.cpu_times()[:2]) > used + 0.5, "work", seconds=60)
+            started = time.monotonic()
+            if part == "all":
+                self.processes[of].kill()
+                self.processes[of].wait()
+            if of == "run":
+                self.processes["run"] = self.spawn(command, self.folder / "run.log")
+                run = pool.submit(self.processes["run"].wait)
+            elif part == "all":
+                self.start_server() if of == "server" else self.start_client(of)
+            elif part != "none":
+                wait_for(lambda: self.part(of, part), part, seconds=60).kill()
+            answers, enough = self.folder / name / "server" / "store" / "answers", _ANSWERS_AFTER[phase] * len(IDS)
+            wait_for(lambda: run.done() or len([*answers.glob("*.safetensors")]) >= enough, phase, seconds=400)
+            seconds = time.monotonic() - started
+            run.result(400)
+        return seconds
 
     def close(self) -> None:
         """Stop every process by its own id, the server's last."""

@@ -17,9 +17,10 @@ from clues.io.store import Store
 from clues.models.base import load_base
 from clues.selection.metrics import read_labels
 from clues.settings import DataSettings, SiloFile
+from clues.silo.folder import JOB
 from clues.version import __version__
 
-_JOB = re.compile(r"[0-9a-f]{16}")
+_ID = re.compile(r"[0-9a-f]{16}")  # of a job
 
 
 class Resident:
@@ -34,9 +35,11 @@ class Resident:
         if kind == "hello":
             return Content(plain(HelloAnswer(id=self.own.id, protocol=VERSION, version=__version__)), {})
         job = facts.get("job") if isinstance(facts, Mapping) else None
-        if not isinstance(job, str) or not _JOB.fullmatch(job):  # it names a folder
+        if not isinstance(job, str) or not _ID.fullmatch(job):  # it names a folder
             return Failure("the message names no job")
         folder = self._folder / "jobs" / job if self.own.by_job else self._folder
+        if kind != "prepare" and not (folder / JOB).is_file():  # it must not open a folder either
+            return Failure("the question is about a job that this client was not prepared for")
         if self._client is None or self._client.folder != folder:
             self._client = Client(self.own, folder, self._store)
         return self._client.answer(kind, facts, arrays)

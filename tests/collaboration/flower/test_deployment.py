@@ -6,8 +6,6 @@ import json
 import re
 import shutil
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet
@@ -16,7 +14,7 @@ import tomli_w
 
 from clues.collaboration.flower.keys import new_client_key, write_certificates
 from clues.collaboration.flower.processes import Child, free_port, write_secret
-from clues.collaboration.flower.runtime import Control
+from clues.collaboration.flower.runtime import Control, serve
 from clues.collaboration.flower.silo import _node
 from clues.collaboration.flower.submitting import _APP
 from clues.errors import ProtocolError
@@ -43,7 +41,7 @@ def test_three_engines_give_the_same_bytes(deployment):
 def test_nothing_private_crosses_or_stays_at_the_server_also_when_a_client_fails(deployment, capfd):
     data = deployment.silo("c") / "data.jsonl"
     good = data.read_text()
-    data.write_text(good + f'{{"id": "{SECRET}", "prompt": "{SECRET}", "response": \n')
+    data.write_text(f'{{"id": "{SECRET}", "prompt": "{SECRET}", "response": \n')  # the whole file cannot be used
     try:
         metrics = deployment.run("canary", seed=2, engine={"quorum": 2})
     finally:
@@ -98,7 +96,7 @@ def test_an_app_that_brings_its_own_package_runs_nothing_at_a_client(deployment,
     assert answers == {
         "another kind": "the question is not one of the protocol.",
         "a path as job": "the message names no job",
-        "another job": "the question is about a job that this client was not prepared for.",
+        "another job": "the question is about a job that this client was not prepared for",
         "more facts": "select: data do not follow the protocol.",
         "a path as digest": "select: rounds.0 do not follow the protocol.",
         "another shape": "the adapter has other tensors than the terms say.",
@@ -122,7 +120,7 @@ def node_of(deployment, folder: Path, **server: object) -> Child:
     }
     file.write_text(tomli_w.dumps(tree))
     child = _node(read_silo(file), free_port(), write_secret(folder / "secret"))
-    child.back_off = lambda times: 0.0
+    child.ended = 2  # so often it is tried: a key may be in use by a node that was killed
     return child
 
 
@@ -155,31 +153,26 @@ def test_a_wrong_authority_or_none_is_refused_before_anything_starts(deployment,
         server["root_certificates"] = str(write_certificates(tmp_path / "other", ["127.0.0.1"]))
     (tmp_path / "silo.toml").write_text(tomli_w.dumps({"id": "a", "data": "d", "folder": "own", "server": server}))
     done = deployment.clues("client", "start", tmp_path / "silo.toml")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.stderr
     assert sentence in done.stderr
     assert not (tmp_path / "own").exists()
 
 
 def test_a_worker_without_the_nodes_secret_is_refused(deployment, tmp_path):
     worker = deployment.part("a", "worker")
-    address = worker.cmdline()[-2]
-    other = write_secret(tmp_path / "secret")
-    module = "clues.collaboration.flower.worker"
-    command = [sys.executable, "-m", module, str(deployment.silo("a") / "silo.toml"), address, str(other)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 1
-    sentence = "clues: the node does not accept the worker's secret; start both by `clues client start`."
-    assert done.stderr.splitlines()[-1] == sentence
+    address, secret = worker.cmdline()[-2], write_secret(tmp_path / "secret")
+    with pytest.raises(ProtocolError, match="the node does not accept the worker's secret"):
+        serve(address, secret, lambda message: pytest.fail("it was given a task"), log=print)
     assert worker.is_running()
 
 
 def test_an_id_that_is_a_path_is_refused(deployment):
     done = deployment.clues("server", "add-client", "../outside", "--folder", deployment.server)
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert done.stderr.startswith("Error: id: use letters, digits")
 
 
 def test_a_client_is_registered_once_and_the_doctor_names_who_is_not_there(deployment):
     again = deployment.clues("server", "add-client", "a", "--folder", deployment.server)
-    assert (again.returncode, "exists; a is registered" in again.stderr) == (2, True)
+    assert (again.exit_code, "exists; a is registered" in again.stderr) == (2, True)
     assert deployment.wrong() == ""

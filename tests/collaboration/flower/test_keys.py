@@ -54,6 +54,13 @@ def test_certificates_are_made_once_and_their_keys_are_private(tmp_path):
     assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("ca.key", "server.key")} == {0o600}
 
 
+def test_a_new_name_gives_the_server_a_new_certificate_of_the_same_authority(tmp_path):
+    authority = write_certificates(tmp_path, ["localhost"]).read_bytes()
+    assert write_certificates(tmp_path, ["clues.hospital.org"]).read_bytes() == authority
+    for name in ("localhost", "clues.hospital.org"):
+        assert shaken(tmp_path, tmp_path / "ca.crt", name).startswith("TLS")
+
+
 def test_a_clients_keys_are_a_pair_that_flower_reads():
     private, public = new_client_key()
     key = serialization.load_ssh_private_key(private.encode(), None)

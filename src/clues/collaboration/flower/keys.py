@@ -20,36 +20,55 @@ _PEM = serialization.Encoding.PEM
 def write_certificates(folder: Path, names: Sequence[str]) -> Path:
     """A certificate authority, and a server's certificate for host names and addresses; returns the authority's.
 
-    Files that exist are kept: ca.crt, ca.key, server.crt, server.key.
+    Files: ca.crt, ca.key, server.crt, server.key. Those that exist are kept; a name that the server's certificate does
+    not have gives it a new one.
     """
-    authority = folder / "ca.crt"
-    if authority.is_file():
-        return authority
-    folder.mkdir(parents=True, exist_ok=True)
-    ca_key, key = (ec.generate_private_key(ec.SECP384R1()) for _ in range(2))
-    issuer = _name("clues certificate authority")
+    authority, certificate = folder / "ca.crt", folder / "server.crt"
+    if not authority.is_file():
+        _write_authority(folder)
+    known = _names(certificate) if certificate.is_file() else []
+    if not set(names) <= set(known):
+        _write_server(folder, list(dict.fromkeys([*known, *names])))
+    return authority
+
+
+def _write_authority(folder: Path) -> None:
+    key, name = ec.generate_private_key(ec.SECP384R1()), _name("clues certificate authority")
     usage = x509.KeyUsage(
         **{name: name in ("key_cert_sign", "crl_sign", "digital_signature") for name in _USAGES},
     )
     ca = (
-        _builder(issuer, issuer, ca_key)
+        _builder(name, name, key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
-        .sign(ca_key, hashes.SHA384())
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA384())
     )
+    write_private(folder / "ca.key", _private(key, serialization.PrivateFormat.PKCS8))
+    (folder / "ca.crt").write_bytes(ca.public_bytes(_PEM))
+
+
+def _write_server(folder: Path, names: Sequence[str]) -> None:
+    ca = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
+    signer = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    key = ec.generate_private_key(ec.SECP384R1())
     server = (
-        _builder(_name("clues server"), issuer, key)
+        _builder(_name("clues server"), ca.subject, key)
         .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
-        .sign(ca_key, hashes.SHA384())
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .sign(signer, hashes.SHA384())
     )
-    write_private(folder / "ca.key", _private(ca_key, serialization.PrivateFormat.PKCS8))
     write_private(folder / "server.key", _private(key, serialization.PrivateFormat.PKCS8))
     (folder / "server.crt").write_bytes(server.public_bytes(_PEM))
-    authority.write_bytes(ca.public_bytes(_PEM))
-    return authority
+
+
+def _names(certificate: Path) -> list[str]:
+    """The host names and addresses that a certificate is for."""
+    held = x509.load_pem_x509_certificate(certificate.read_bytes())
+    names = held.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [str(name.value) for name in names]
 
 
 def new_client_key() -> tuple[str, bytes]:
