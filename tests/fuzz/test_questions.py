@@ -22,15 +22,14 @@ JOB, DIGEST, CANARY = "0123456789abcdef", "f" * 16, "canary of the private text"
 THRESHOLD = {"rule": "score", "value": 0.0, "scale": {}, "share": {}}
 TRAIN = {"job": JOB, "arm": "selected", "threshold": THRESHOLD, "round": 1}
 MASKS = {"round": "round 1", "weights": {"a": 1.0, "b": 1.0}, "limit": 8.0, "keys": {"a": "", "b": ""}}
-ASKED = [
-    {"job": JOB},
-    {"job": JOB, "rounds": [DIGEST]},
-    {"job": JOB, "thresholds": [{"column": "score", "threshold": THRESHOLD, "chosen": True}]},
-    {"job": JOB, "arm": "mixed", "threshold": None},
-    TRAIN,
-    {**TRAIN, "masks": MASKS},
-    {**TRAIN, "job": "../../outside"},
-]
+JUDGE = {"job": JOB, "thresholds": [{"column": "score", "threshold": THRESHOLD, "chosen": True}]}
+ASKED = {
+    "hello": [{}],
+    "select": [{"job": JOB}, {"job": JOB, "rounds": [DIGEST]}],
+    "judge": [JUDGE],
+    "weigh": [{"job": JOB, "arm": "mixed", "threshold": None}, {"job": JOB, "arm": "oracle", "threshold": None}],
+    "train": [TRAIN, {**TRAIN, "masks": MASKS}, {**TRAIN, "job": "../../outside"}],
+}
 NAMES = ["x", "", "../../outside", f"{DIGEST}/x", f"{DIGEST}/../../outside", "a/b/c"]
 TENSORS = [
     torch.zeros(2),
@@ -90,8 +89,10 @@ def elsewhere(folder: Path) -> set[Path]:
 @given(data=st.data())
 def test_any_question(silo, data):
     resident, folder, prepare, adapter = silo
-    kind = data.draw(st.sampled_from([*protocol.QUESTIONS, "", "hello there", "../train"]))
-    facts = data.draw(st.one_of(VALUES, changed_record([*ASKED, prepare] if kind != "prepare" else [prepare])))
+    kind = data.draw(st.sampled_from([*protocol.QUESTIONS, "", "../train"]))
+    facts = data.draw(st.one_of(VALUES, *[changed_record({**ASKED, "prepare": [prepare]}.get(kind, [TRAIN]))] * 4))
+    if isinstance(facts, dict) and data.draw(st.booleans()):
+        facts["job"] = JOB
     arrays = data.draw(
         st.one_of(
             st.just({}),
@@ -145,5 +146,5 @@ def test_thresholds_of_few_samples_and_many_thresholds_are_refused(silo):
     own = resident.own.model_copy(update={"allow": resident.own.allow.model_copy(update={"samples": 5})})
     few = Resident(own).answer("train", {**TRAIN, "arm": "mixed"}, {})
     assert isinstance(few, Failure) and "fewer samples than allow.samples" in few.reason
-    many = resident.answer("judge", {"job": JOB, "thresholds": [ASKED[2]["thresholds"][0]] * 33}, {})
+    many = resident.answer("judge", {"job": JOB, "thresholds": JUDGE["thresholds"] * 33}, {})
     assert isinstance(many, Failure) and "thresholds" in many.reason
