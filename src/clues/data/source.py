@@ -152,11 +152,11 @@ def repeated(keys: Keys) -> Iterator[list[int]]:
     """The positions of each key that occurs more than once, in ascending order."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
-    same = ordered[1:] == ordered[:-1]
-    edges = np.diff(same.astype(np.int8), prepend=0, append=0)
-    starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    equal = np.flatnonzero(ordered[1:] == ordered[:-1])  # to the next one
+    starts = equal[np.diff(equal, prepend=-2) > 1]
+    ends = equal[np.diff(equal, append=len(keys) + 1) > 1] + 2
     for start, end in zip(starts, ends, strict=True):
-        yield order[start : end + 1].tolist()
+        yield order[start:end].tolist()
 
 
 def _key(identity: str) -> int:

@@ -22,6 +22,9 @@ class Grid:
     def __init__(self, session: Session, jump: Callable[[int], None]) -> None:
         self.session, self.jump = session, jump
         self.shown: dict[str, Any] = {"page": 1, "rowsPerPage": 50, "sortBy": "score", "descending": False}
+        # From the start: the browser sends back what it was given as soon as it shows the table, and a table without
+        # a number of rows would take the page that it holds for all there is.
+        self.shown["rowsNumber"] = len(session.owner.table)
         with ui.dialog() as self.dialog, ui.card().classes("grid"):
             self.dialog.props('full-width full-height aria-label="All samples"')
             with ui.element("div").classes("search"):
@@ -68,7 +71,8 @@ class Grid:
             return
         size = self.shown["rowsPerPage"] or len(rows)
         start = (self.shown["page"] - 1) * size
-        self.table.pagination = self.shown | {"rowsNumber": len(rows)}
+        self.shown["rowsNumber"] = len(rows)
+        self.table.pagination = dict(self.shown)
         self.table.rows = [self._line(row) for row in rows[start : start + size]]
 
     def _line(self, row: int) -> dict[str, Any]:
