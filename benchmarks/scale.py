@@ -5,8 +5,9 @@
     python benchmarks/scale.py --method clues
 
 `clues score` scores generated records with a random model of two layers, and `clues select` selects; each size has its
-own process. Our own time is the time outside of passes (`Gradients.receive`, `token_losses`) and of training. The model
-is far too small to be useful, so that our own time is a visible part of the total.
+own process. Our own time is what is spent outside of passes (`Gradients.receive`, `token_losses`), training and checks.
+All times are seconds of the processor, which other work on the machine changes less than those of a clock. The model is
+far too small to be useful, so that our own time is a visible part of the total.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def main() -> None:
         tiny_model(folder / "model")
         for name in ("validation", "anchors"):
             write_records(folder / f"{name}.jsonl", PUBLIC, name)
-        print("| samples | peak memory, MB | ratio | of the model, MB | own time per sample, ms | passes, ms | files |")
-        print("|---|---|---|---|---|---|---|")
+        print("| samples | peak memory, MB | ratio | of the model, MB | own ms per sample | checks | passes | files |")
+        print("|---|---|---|---|---|---|---|---|")
         first: dict[str, Any] = {}
         for count in options.samples:
             figures = run(folder, count)
@@ -52,7 +53,8 @@ def main() -> None:
             memory, reference = (each["peak"] - each["model"] for each in (figures, first))
             print(
                 f"| {count:,} | {figures['peak'] / 1e6:.0f} | {memory / reference:.2f} | {figures['model'] / 1e6:.1f} "
-                f"| {figures['own'] / count * 1e3:.3f} | {figures['passes'] / count * 1e3:.3f} | {figures['files']} |",
+                f"| {figures['own'] / count * 1e3:.3f} | {figures['checks'] / count * 1e3:.3f} "
+                f"| {figures['passes'] / count * 1e3:.3f} | {figures['files']} |",
                 flush=True,
             )
         if options.kill:
@@ -135,6 +137,7 @@ def kill(folder: Path, count: int) -> str:
 
 def work(folder: Path, method: str, batch_size: int) -> None:
     """One run in this process; prints the measurements as JSON."""
+    import clues.commands.score as commands
     import clues.models.likelihood as likelihood
     import clues.silo.silo as silo
     from clues import ScoreSettings, SelectionSettings, score, select
@@ -149,6 +152,7 @@ def work(folder: Path, method: str, batch_size: int) -> None:
         if getattr(module, "token_losses", None) is clock.originals["token_losses"]:
             module.token_losses = likelihood.token_losses
     clock.watch(silo, "fit", "training")
+    clock.watch(commands, "check_samples", "checks")
     settings = ModelSettings(id=str(folder.parent / "model"), device="cpu")
     model = load_base(settings).model
     size = sum(tensor.numel() * tensor.element_size() for tensor in model.parameters())
@@ -163,11 +167,11 @@ def work(folder: Path, method: str, batch_size: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:  # imports on first use are not a cost per sample
         score_and_select(folder.parent / "anchors.jsonl", Path(scratch) / "out")
     clock.reset()
-    started = time.perf_counter()
+    started = time.process_time()
     score_and_select(folder / "samples.jsonl", folder / "out")
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     files = sum(path.is_file() for path in (folder / "out").rglob("*"))
-    own = seconds - clock.seconds["passes"] - clock.seconds["training"]
+    own = seconds - sum(clock.seconds.values())
     figures = {"peak": peak(), "model": size, "own": own, "files": files, "passed": clock.passed}
     print(json.dumps({**figures, **clock.seconds}))
 
@@ -181,7 +185,7 @@ class Clock:
         self.reset()
 
     def reset(self) -> None:
-        self.seconds, self.passed = {"passes": 0.0, "training": 0.0}, 0
+        self.seconds, self.passed = {"passes": 0.0, "training": 0.0, "checks": 0.0}, 0
 
     def watch(self, home: Any, name: str, what: str, count: Any = lambda *_: 0) -> None:
         original = getattr(home, name)
@@ -190,12 +194,12 @@ class Clock:
         def timed(*arguments: Any, **options: Any) -> Any:
             if self._open:
                 return original(*arguments, **options)
-            self._open, started = True, time.perf_counter()
+            self._open, started = True, time.process_time()
             try:
                 return original(*arguments, **options)
             finally:
                 self._open = False
-                self.seconds[what] += time.perf_counter() - started
+                self.seconds[what] += time.process_time() - started
                 self.passed += count(*arguments)
 
         setattr(home, name, timed)
