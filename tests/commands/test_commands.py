@@ -121,8 +121,12 @@ def test_other_batch_size_and_a_second_process_give_the_same_scores(clues, tiny_
         assert (files / name / "kept.jsonl").read_text().count("\n") == (files / "a/kept.jsonl").read_text().count("\n")
 
 
-def test_score_at_a_given_trajectory_or_adapter(clues, tiny_model, files):
+def test_score_at_a_given_trajectory_or_adapter_in_another_folder(clues, tiny_model, files):
     score(clues, tiny_model, files, files / "own")
+    before = {p: p.stat().st_mtime_ns for p in (files / "own").rglob("*")}
+    refused = score(clues, tiny_model, files, files / "own", "--set", "scoring.similarity=dot", code=2)
+    assert "holds another run (scoring.similarity differ)" in refused.stderr
+    assert {p: p.stat().st_mtime_ns for p in (files / "own").rglob("*")} == before
     trajectory = files / "own" / "trajectory"
     score(clues, tiny_model, files, files / "again", "--trajectory", trajectory)
     one, two = (pyarrow.parquet.read_table(files / n / "scores.parquet") for n in ("own", "again"))
@@ -273,17 +277,9 @@ def test_wrong_input_is_one_sentence_and_exit_code_2(clues, tiny_model, files, m
     assert "Traceback" not in shown
 
 
-def test_a_folder_of_another_run_is_left_alone(clues, tiny_model, files):
-    score(clues, tiny_model, files, files / "run")
-    before = {p: p.stat().st_mtime_ns for p in (files / "run").rglob("*")}
-    refused = score(clues, tiny_model, files, files / "run", "--set", "scoring.similarity=dot", code=2)
-    assert "holds another run (scoring.similarity differ)" in refused.stderr
-    assert {p: p.stat().st_mtime_ns for p in (files / "run").rglob("*")} == before
-
-
 def test_overlap_with_public_data_is_listed(clues, tiny_model, files):
     (files / "val.jsonl").write_text((files / "mixed.jsonl").read_text().splitlines()[0].replace("clean", "v"))
-    result = score(clues, tiny_model, files, files / "run")
+    result = score(clues, tiny_model, files, files / "run", "--method", "random")
     assert "1 samples are also in the validation or anchor set: clean.jsonl-0" in result.stderr
 
 
@@ -353,7 +349,12 @@ def config(clues, tiny_model, write_samples, tmp_path):
             "merging.weight_steps=2",
             'evaluation.arms=["base", "mixed", "selected", "public"]',
         ],
-        ["collaboration.mode=federated", "collaboration.rounds=2", "collaboration.strategy=fedprox"],
+        [
+            "collaboration.mode=federated",
+            "collaboration.rounds=2",
+            "collaboration.strategy=fedprox",
+            'evaluation.arms=["base", "mixed", "selected", "oracle", "public"]',
+        ],
     ],
 )
 def test_run_keeps_the_contract_and_repeats_to_the_same_numbers(clues, config, tmp_path, mode, base):
@@ -428,10 +429,8 @@ def test_rounds_train_on_all_of_a_clients_samples(clues, config, tmp_path, monke
         assert sorted(rounds[0] + rounds[1]) == sorted(f"clean-{client}.jsonl-{number}" for number in range(10))
 
 
-@pytest.mark.parametrize("train", [True, False])
-def test_a_run_ends_with_its_selection_and_adapter_whatever_is_evaluated(clues, config, tmp_path, train):
-    options = ["--set", "evaluation.arms=[]", "--set", f"collaboration.train={str(train).lower()}"]
-    options += ["--set", 'selection.drop=["loop"]']
+def test_a_run_ends_with_its_selection_and_adapter_whatever_is_evaluated(clues, config, tmp_path):
+    options = ["--set", "evaluation.arms=[]", "--set", 'selection.drop=["loop"]']
     rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     rows[0]["response"] = "bone nerve heart rate " * 5
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -440,7 +439,7 @@ def test_a_run_ends_with_its_selection_and_adapter_whatever_is_evaluated(clues, 
         assert {"kept.jsonl", "dropped.jsonl", "selection.json"} <= {
             path.name for path in (tmp_path / "run/clients" / client).iterdir()
         }
-    assert (tmp_path / "run/server/global/adapter_model.safetensors").is_file() == train
+    assert (tmp_path / "run/server/global/adapter_model.safetensors").is_file()
     assert json.loads((tmp_path / "run/metrics.json").read_text())["clients"]["a"]["checks"]["loop"] == 1
     dropped = [json.loads(line) for line in (tmp_path / "run/clients/a/dropped.jsonl").read_text().splitlines()]
     assert ["loops; dropped" in row["clues"]["reason"] for row in dropped if row["id"] == rows[0]["id"]] == [True]
@@ -458,7 +457,9 @@ def test_decisions_in_a_clients_folder_count_when_the_run_is_repeated(clues, con
         "collaboration.train=false",
     )
     clues(*run)
+    assert not (tmp_path / "run/server/global/adapter_model.safetensors").exists()  # nothing is trained afterwards
     folder = tmp_path / "run/clients/a"
+    assert (folder / "selection.json").is_file()
     dropped = [json.loads(line)["id"] for line in (folder / "dropped.jsonl").read_text().splitlines()]
     kept = [json.loads(line)["id"] for line in (folder / "kept.jsonl").read_text().splitlines()]
     marks = [{"id": name, "quality": "good"} for name in dropped] + [{"id": kept[0], "quality": "low"}]
