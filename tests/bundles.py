@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 import clues.training.fit as fitting
 from clues.data.tokens import Tokens, TokenTable
+from clues.io.digests import value_digest
 from clues.io.store import Store
 from clues.methods.interface import Job, Public, Scores
 from clues.methods.registry import method
@@ -63,3 +65,17 @@ def fit(
     assert isinstance(lora, LoraSettings)
     training = fitting.Training(lora=lora, settings=settings, seed=seed, **options)
     return fitting.fit(base, tokens, training=training, **places)
+
+
+def state_digest(model: Any) -> str:
+    """SHA-256 of everything that adapters and training can change in a model in memory."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    modules = [
+        [name, type(module).__name__, module.training, len(module._forward_hooks), len(module._forward_pre_hooks)]
+        for name, module in model.named_modules()
+    ]
+    flags = [[name, parameter.requires_grad, parameter.grad is None] for name, parameter in model.named_parameters()]
+    return value_digest([digest.hexdigest(), modules, flags, sorted(vars(model)), str(model.config.to_dict())])

@@ -7,6 +7,7 @@ import os
 # Threads that wait for each other over matrices of tiny models are most of the time, above all on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import gc
 import json
 import random
 from collections.abc import Callable
@@ -27,6 +28,12 @@ TEMPLATE = (
     "{% for m in messages %}<s>{{ m['role'] }}\n{{ m['content'] }}</s>{% endfor %}"
     "{% if add_generation_prompt %}<s>assistant\n{% endif %}"
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def only_new_garbage() -> None:
+    """Each training of the Trainer collects garbage, which takes half a second where it looks at all libraries."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,9 @@ import trl
 from typer.testing import CliRunner
 
 import clues.models.embedded as embedded
+from bundles import state_digest
 from clues.cli import app
 from clues.models.base import load_base
-from clues.models.restoring import state_digest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ def test_the_notebook_and_the_trl_scripts_of_the_quick_start_run(own_files, tiny
 
 def test_every_command_runs(own_files, tmp_path):
     assert len(CONSOLE) > 8
-    for line in ["clues demo --out runs/demo", *CONSOLE]:
+    for line in ["clues demo --out runs/demo --set training.steps=2", *CONSOLE]:
         run(line)
     assert (tmp_path / "runs/again/metrics.json").read_bytes() == (tmp_path / "runs/demo/metrics.json").read_bytes()
 

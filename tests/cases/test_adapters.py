@@ -12,7 +12,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from transformers import AutoModelForCausalLM
 
-from bundles import fit
+from bundles import fit, state_digest
 from clues.data.tokens import Tokens
 from clues.errors import CluesError, ConfigError, ModelError
 from clues.merging.merging import merge_adapters
@@ -20,7 +20,6 @@ from clues.merging.updates import updates_of
 from clues.merging.weights import learn_weights
 from clues.models.adapters import adapter_state, attached, load_adapter, peft_config, save_adapter
 from clues.models.base import Base, load_base
-from clues.models.restoring import state_digest
 from clues.settings import LoraSettings, MergingSettings, ModelSettings, TrainingSettings
 from families import FAMILIES, family_base
 

@@ -6,9 +6,9 @@ import pytest
 import tomli_w
 from typer.testing import CliRunner
 
+from bundles import state_digest
 from clues.cli import app
 from clues.models.base import load_base
-from clues.models.restoring import state_digest
 from clues.settings import ModelSettings
 
 FAST = ["--set", "training.epochs=1", "--set", "lora.r=2", "--set", "training.batch_size=4"]

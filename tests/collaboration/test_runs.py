@@ -159,32 +159,30 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "fault", "reason"), FAULTS)
-def test_a_client_that_fails_twice_is_left_out_where_a_quorum_remains(run, kind, fault, reason):
-    metrics, _, _ = run(faults={("b", kind): [fault, fault]}, engine={"quorum": 2})
-    assert set(metrics["absent"]) == {"b"}
-    assert metrics["absent"]["b"]["phase"] == kind
-
-    assert re.search(reason, metrics["absent"]["b"]["reason"])
-    assert "b" not in metrics["merge_weights"]["selected"]
-
-
-@pytest.mark.parametrize("kind", ["prepare", "select", "judge", "train"])
-def test_a_client_that_fails_once_changes_nothing(run, kind):
-    _, _, one = run("one")
-    metrics, _, two = run("two", faults={("b", kind): [dead]})
-    assert metrics["absent"] == {}
-    for file in ("server/global/adapter_model.safetensors", "clients/b/kept.jsonl", "metrics.json"):
-        assert (one / file).read_bytes() == (two / file).read_bytes()
+def test_clients_that_fail_twice_are_left_out_where_a_quorum_remains(run, write_samples):
+    """One client for each fault, and two that do as they are asked."""
+    faulty = {f"{n}-{kind}-{fault.__name__}": (kind, fault, why) for n, (kind, fault, why) in enumerate(FAULTS)}
+    clients = [{"id": name, "data": str(write_samples(f"{name}.jsonl", 8))} for name in (*faulty, "good", "other")]
+    faults = {(name, kind): [fault, fault] for name, (kind, fault, _) in faulty.items()}
+    metrics, _, _ = run(clients=clients, faults=faults, engine={"quorum": 2})
+    assert {name: absent["phase"] for name, absent in metrics["absent"].items()} == {
+        name: kind for name, (kind, *_) in faulty.items()
+    }
+    for name, (*_, reason) in faulty.items():
+        assert re.search(reason, metrics["absent"][name]["reason"]), name
+    assert set(metrics["merge_weights"]["selected"]) == {"good", "other"}
 
 
-def test_without_a_quorum_the_run_ends_and_goes_on_where_it_ended(run):
+def test_a_run_that_ended_goes_on_and_a_client_that_fails_once_changes_nothing(run):
     with pytest.raises(ProtocolError, match="train: a client failed: b: its process died; 2 of 3 clients are left"):
         run(faults={("b", "train"): [dead, dead]})
-    metrics, _, out = run()
-    _, _, undisturbed = run("other")
+    once = {("b", kind): [dead] for kind in ("prepare", "select", "judge", "train")}
+    metrics, network, out = run(faults=once)
     assert metrics["absent"] == {}
-    assert (out / "metrics.json").read_bytes() == (undisturbed / "metrics.json").read_bytes()
+    assert not any(network.faults.values())  # it did fail each time
+    _, _, undisturbed = run("undisturbed")
+    for file in ("server/global/adapter_model.safetensors", "clients/b/kept.jsonl", "metrics.json"):
+        assert (out / file).read_bytes() == (undisturbed / file).read_bytes()
 
 
 FEDERATED = {"mode": "federated", "rounds": 2}
@@ -321,7 +319,7 @@ def test_a_suspicious_adapter_is_left_out(run, write_samples):
     assert metrics["defences"]["updates"]["selected"]["b"]["reasons"]
 
 
-@pytest.mark.parametrize("strategy", ["fedavgm", "fedadam", "fedyogi", "median"])
+@pytest.mark.parametrize("strategy", ["fedprox", "fedavgm", "fedadam", "fedyogi", "median"])
 def test_strategies_by_name(run, strategy):
     _, _, out = run(collaboration={**FEDERATED, "strategy": strategy})
     assert all(torch.isfinite(tensor).all() for tensor in adapter(out).values())

@@ -121,8 +121,12 @@ def test_other_batch_size_and_a_second_process_give_the_same_scores(clues, tiny_
         assert (files / name / "kept.jsonl").read_text().count("\n") == (files / "a/kept.jsonl").read_text().count("\n")
 
 
-def test_score_at_a_given_trajectory_or_adapter(clues, tiny_model, files):
+def test_score_at_a_given_trajectory_or_adapter_in_another_folder(clues, tiny_model, files):
     score(clues, tiny_model, files, files / "own")
+    before = {p: p.stat().st_mtime_ns for p in (files / "own").rglob("*")}
+    refused = score(clues, tiny_model, files, files / "own", "--set", "scoring.similarity=dot", code=2)
+    assert "holds another run (scoring.similarity differ)" in refused.stderr
+    assert {p: p.stat().st_mtime_ns for p in (files / "own").rglob("*")} == before
     trajectory = files / "own" / "trajectory"
     score(clues, tiny_model, files, files / "again", "--trajectory", trajectory)
     one, two = (pyarrow.parquet.read_table(files / n / "scores.parquet") for n in ("own", "again"))
@@ -273,17 +277,9 @@ def test_wrong_input_is_one_sentence_and_exit_code_2(clues, tiny_model, files, m
     assert "Traceback" not in shown
 
 
-def test_a_folder_of_another_run_is_left_alone(clues, tiny_model, files):
-    score(clues, tiny_model, files, files / "run")
-    before = {p: p.stat().st_mtime_ns for p in (files / "run").rglob("*")}
-    refused = score(clues, tiny_model, files, files / "run", "--set", "scoring.similarity=dot", code=2)
-    assert "holds another run (scoring.similarity differ)" in refused.stderr
-    assert {p: p.stat().st_mtime_ns for p in (files / "run").rglob("*")} == before
-
-
 def test_overlap_with_public_data_is_listed(clues, tiny_model, files):
     (files / "val.jsonl").write_text((files / "mixed.jsonl").read_text().splitlines()[0].replace("clean", "v"))
-    result = score(clues, tiny_model, files, files / "run")
+    result = score(clues, tiny_model, files, files / "run", "--method", "random")
     assert "1 samples are also in the validation or anchor set: clean.jsonl-0" in result.stderr
 
 
@@ -351,9 +347,14 @@ def config(clues, tiny_model, write_samples, tmp_path):
             "merging.method=svd",
             "merging.weights=learned",
             "merging.weight_steps=2",
+            'evaluation.arms=["base", "mixed", "selected", "public"]',
         ],
-        ["collaboration.mode=federated", "collaboration.rounds=2"],
-        ["collaboration.mode=federated", "collaboration.rounds=2", "collaboration.strategy=fedprox"],
+        [
+            "collaboration.mode=federated",
+            "collaboration.rounds=2",
+            "collaboration.strategy=fedprox",
+            'evaluation.arms=["base", "mixed", "selected", "oracle", "public"]',
+        ],
     ],
 )
 def test_run_keeps_the_contract_and_repeats_to_the_same_numbers(clues, config, tmp_path, mode, base):
@@ -362,8 +363,9 @@ def test_run_keeps_the_contract_and_repeats_to_the_same_numbers(clues, config, t
     clues("run", tmp_path / "one" / "config.toml", "--out", tmp_path / "two")
     one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
     assert one == two
-    merged = {"mixed", "selected", "oracle", "ratio"} if "collaboration.mode=federated" not in mode else set()
-    assert set(one["merge_weights"]) == merged
+    arms = tomllib.loads((tmp_path / "one" / "config.toml").read_text())["evaluation"]["arms"]
+    merging = "collaboration.mode=federated" not in mode
+    assert set(one["merge_weights"]) == (set(arms) - {"base", "public"} if merging else set())
     for weights in one["merge_weights"].values():
         assert set(weights) <= set(one["clients"])
         assert sum(weights.values()) == pytest.approx(1)
@@ -373,7 +375,7 @@ def test_run_keeps_the_contract_and_repeats_to_the_same_numbers(clues, config, t
         assert {"precision", "recall", "f1", "auroc", "kept", "dropped"} <= set(client["selection"])
     if "merging.weights=quality" in mode:
         check_quality_weights(tmp_path / "one", one["merge_weights"])
-    assert all(set(figures) == set(ARMS) for figures in one["evaluation"].values())
+    assert all(set(figures) == set(arms) for figures in one["evaluation"].values())
     quiz = one["evaluation"].pop("quiz")
     assert all(set(found) == {"accuracy", "accuracy_norm", "chance", "questions"} for found in quiz.values())
     assert quiz["base"] | {"chance": 0.5, "questions": 5} == quiz["base"]
@@ -427,10 +429,8 @@ def test_rounds_train_on_all_of_a_clients_samples(clues, config, tmp_path, monke
         assert sorted(rounds[0] + rounds[1]) == sorted(f"clean-{client}.jsonl-{number}" for number in range(10))
 
 
-@pytest.mark.parametrize("train", [True, False])
-def test_a_run_ends_with_its_selection_and_adapter_whatever_is_evaluated(clues, config, tmp_path, train):
-    options = ["--set", "evaluation.arms=[]", "--set", f"collaboration.train={str(train).lower()}"]
-    options += ["--set", 'selection.drop=["loop"]']
+def test_a_run_ends_with_its_selection_and_adapter_whatever_is_evaluated(clues, config, tmp_path):
+    options = ["--set", "evaluation.arms=[]", "--set", 'selection.drop=["loop"]']
     rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     rows[0]["response"] = "bone nerve heart rate " * 5
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -439,7 +439,7 @@ def test_a_run_ends_with_its_selection_and_adapter_whatever_is_evaluated(clues, 
         assert {"kept.jsonl", "dropped.jsonl", "selection.json"} <= {
             path.name for path in (tmp_path / "run/clients" / client).iterdir()
         }
-    assert (tmp_path / "run/server/global/adapter_model.safetensors").is_file() == train
+    assert (tmp_path / "run/server/global/adapter_model.safetensors").is_file()
     assert json.loads((tmp_path / "run/metrics.json").read_text())["clients"]["a"]["checks"]["loop"] == 1
     dropped = [json.loads(line) for line in (tmp_path / "run/clients/a/dropped.jsonl").read_text().splitlines()]
     assert ["loops; dropped" in row["clues"]["reason"] for row in dropped if row["id"] == rows[0]["id"]] == [True]
@@ -457,7 +457,9 @@ def test_decisions_in_a_clients_folder_count_when_the_run_is_repeated(clues, con
         "collaboration.train=false",
     )
     clues(*run)
+    assert not (tmp_path / "run/server/global/adapter_model.safetensors").exists()  # nothing is trained afterwards
     folder = tmp_path / "run/clients/a"
+    assert (folder / "selection.json").is_file()
     dropped = [json.loads(line)["id"] for line in (folder / "dropped.jsonl").read_text().splitlines()]
     kept = [json.loads(line)["id"] for line in (folder / "kept.jsonl").read_text().splitlines()]
     marks = [{"id": name, "quality": "good"} for name in dropped] + [{"id": kept[0], "quality": "low"}]
@@ -567,35 +569,34 @@ def parquet(path):
 
 
 def test_compare_shares_the_training_and_goes_on(clues, experiment, tmp_path):
-    path = experiment(methods=["clues", "ppl", "random"], seeds=[1, 2])
+    path = experiment(methods=["clues", "random"], seeds=[1, 2])
     out = tmp_path / "compared"
-    shown = clues("compare", path, "--out", out).output
-    for method in ("clues", "ppl", "random"):
+    compare = ("compare", path, "--out", out, "--set", 'evaluation.arms=["mixed", "selected"]')
+    shown = clues(*compare).output
+    for method in ("clues", "random"):
         assert f"| {method} | anchor-mean |" in shown
         assert f"| selected | {method} |" in shown
     assert shown.count("| mixed | – |") == 4  # three domains and their mean
     assert "| arm | method | accuracy | accuracy by character |" in shown
     rows = parquet(out / "selection.parquet")
-    assert {(row["method"], row["seed"]) for row in rows} == {
-        (m, s) for m in ("clues", "ppl", "random") for s in (1, 2)
-    }
+    assert {(row["method"], row["seed"]) for row in rows} == {(m, s) for m in ("clues", "random") for s in (1, 2)}
     mixed = [r for r in parquet(out / "models.parquet") if r["arm"] == "mixed"]
-    assert len({(row["seed"], row["domain"], row["nll"]) for row in mixed}) == len(mixed) / 3
-    assert "| selected | clues |" in shown
+    assert len({(row["seed"], row["domain"], row["nll"]) for row in mixed}) == len(mixed) / 2
     assert '<td class="label">selected</td>' in (out / "results.html").read_text()
     before = {p: p.stat().st_mtime_ns for p in out.rglob("metrics.json")}
-    assert clues("compare", path, "--out", out).output.endswith(shown[shown.index("# Selection") :])
+    assert clues(*compare).output.endswith(shown[shown.index("# Selection") :])
     assert {p: p.stat().st_mtime_ns for p in out.rglob("metrics.json")} == before
 
 
 def test_rows_of_another_version_are_computed_anew(clues, experiment, tmp_path, monkeypatch):
     path, out = experiment(methods=["random"], seeds=[1]), tmp_path / "compared"
-    clues("compare", path, "--out", out)
+    compare = ("compare", path, "--out", out, "--set", 'evaluation.arms=["mixed"]')
+    clues(*compare)
     (finished,) = out.rglob("metrics.json")
     old = json.loads(finished.read_text()) | {"version": "0.0.1"}
     old["evaluation"]["x"]["mixed"]["nll"] = 99.0
     finished.write_text(json.dumps(old))
-    clues("compare", path, "--out", out)
+    clues(*compare)
     assert all(row["nll"] < 99 for row in parquet(out / "models.parquet") if row["domain"] == "x")
 
 

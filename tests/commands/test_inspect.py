@@ -132,19 +132,12 @@ def test_status_of_a_run_under_way_and_after(collaboration, tmp_path):
         assert "2 clients" in card and str(tmp_path) not in card
 
 
-def test_status_of_runs_that_failed_or_were_stopped_or_not_recorded(collaboration, tmp_path):
+def test_status_of_quiet_runs_that_failed_or_were_stopped_or_not_recorded(collaboration, tmp_path):
     out, file = tmp_path / "run", tmp_path / "run" / "progress.jsonl"
-    call(
-        "run",
-        collaboration,
-        "--out",
-        out,
-        "--quiet",
-        "--set",
-        "collaboration.train=false",
-        "--set",
-        "evaluation.arms=['base']",
-    )
+    assert "give one of the two" in call("run", collaboration, "--quiet", "--json", code=2).stderr
+    options = ["--set", "collaboration.train=false", "--set", "evaluation.arms=['base']"]
+    quiet = call("run", collaboration, "--out", out, "--quiet", *options)
+    assert quiet.stderr == "" and "Selection" in quiet.stdout
     old = Event(event="begin", client="a", phase="scoring", time="2020-01-01T00:00:00+00:00").line()
     file.write_text(Event(event="start", clients=("a", "b")).line() + "\n" + old + "\n")
     assert "stopped, as nothing was heard for" in status(out).facts["state"]
@@ -154,9 +147,3 @@ def test_status_of_runs_that_failed_or_were_stopped_or_not_recorded(collaboratio
     assert status(out).facts["state"] == "finished"
     assert status(out).as_dict()["clients"]["a"] == {"scoring": "done", "selection": "done"}
     assert "holds no run (yet)" in call("status", tmp_path / "nothing", code=2).stderr
-
-
-def test_quiet_prints_the_result_alone(collaboration, tmp_path):
-    assert "give one of the two" in call("run", collaboration, "--quiet", "--json", code=2).stderr
-    result = call("run", collaboration, "--out", tmp_path / "run", "--quiet")
-    assert result.stderr == "" and "Selection" in result.stdout

@@ -6,9 +6,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from bundles import state_digest
 from clues import Silo, select_records
 from clues.errors import ConfigError, DataError
-from clues.models.restoring import state_digest
 from clues.models.trajectory import Trained
 
 

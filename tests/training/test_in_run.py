@@ -7,13 +7,12 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import clues.training.fit as fitting
-from bundles import fit, job
+from bundles import fit, job, state_digest
 from clues.data.batches import pad
 from clues.data.prompts import tokenize
 from clues.data.samples import read_samples
 from clues.errors import ScoringError
 from clues.models.adapters import attached
-from clues.models.restoring import state_digest
 from clues.settings import DataSettings, LoraSettings, ScoringSettings, TrainingSettings
 from clues.silo.silo import Silo
 from clues.training.in_run import InRunScorer

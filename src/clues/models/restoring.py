@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-import torch
-
-from clues.io.digests import value_digest
 
 
 @contextmanager
@@ -48,17 +43,3 @@ def restored(model: Any, weights: bool = False) -> Iterator[None]:
         for name in set(vars(model)) - attributes:
             delattr(model, name)
         vars(model.config).update(settings)
-
-
-def state_digest(model: Any) -> str:
-    """SHA-256 of everything that adapters and training can change in a model in memory."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    modules = [
-        [name, type(module).__name__, module.training, len(module._forward_hooks), len(module._forward_pre_hooks)]
-        for name, module in model.named_modules()
-    ]
-    flags = [[name, parameter.requires_grad, parameter.grad is None] for name, parameter in model.named_parameters()]
-    return value_digest([digest.hexdigest(), modules, flags, sorted(vars(model)), str(model.config.to_dict())])
