@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from clues.data.samples import read_private
+from clues.data.telling import told_before
 from clues.errors import ConfigError, OutputError
 from clues.models import embedded
 from clues.report.export import FORMATS, Recipe
@@ -12,6 +13,7 @@ from clues.report.export import export as write
 from clues.settings import DataSettings, LoraSettings, ModelSettings, TrainingSettings, read_toml
 
 
+@told_before()
 def export(folder: Path, form: str, out: Path) -> str:
     """Write the samples that `folder` keeps to `out`; return the snippet that trains on them.
 

@@ -40,6 +40,11 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             say("Stopped. Run the same command again to continue.")
             raise typer.Exit(130) from None
+        except BrokenPipeError:
+            with open(os.devnull, "w") as nowhere:  # or Python complains of what is not yet written
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            print(f"clues {name}: its output is read by nobody any more; it stopped.", file=sys.stderr)
+            raise typer.Exit(1) from None
         except Exception as error:
             if os.environ.get("CLUES_TRACEBACK"):
                 raise

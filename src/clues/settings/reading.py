@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 import types
 import typing
@@ -87,7 +88,16 @@ def _sentence(kind: type[Settings], error: dict[str, Any]) -> str:
         return f"{key}: is required; add it."
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
+    similar = _similar_value(error)
+    if similar:
+        return f"{key}: '{error['input']}' is not known; did you mean '{similar}'?"
     return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]} (got {_short(error['input'])}); change it."
+
+
+def _similar_value(error: dict[str, Any]) -> str | None:
+    """A similar one of the values that a setting may have."""
+    expected = re.findall(r"'([^']+)'", error["ctx"]["expected"]) if error["type"] == "literal_error" else []
+    return next(iter(difflib.get_close_matches(str(error["input"]), expected, n=1)), None)
 
 
 def _short(value: Any) -> str:
