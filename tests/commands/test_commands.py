@@ -467,7 +467,7 @@ def test_decisions_in_a_clients_folder_count_when_the_run_is_repeated(clues, con
     for mark in marks:
         table.loc[mark["id"], "quality"] = mark["quality"]
     table.to_csv(judged, sep=";")
-    assert f"{len(marks)} marks taken over" in clues("review", folder, "--reviewed", judged).stdout
+    assert f"{len(marks)} marks now in" in clues("review", folder, "--reviewed", judged).stdout
     clues(*run)
     now = [json.loads(line)["id"] for line in (folder / "kept.jsonl").read_text().splitlines()]
     assert set(dropped) <= set(now)

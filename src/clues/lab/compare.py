@@ -68,6 +68,8 @@ def compare(files: Sequence[Path], out: Path, *, overrides: Sequence[str] = ()) 
     _refuse_compared_keys(of_runs)
     values = functools.reduce(merged, [read_toml(file) for file in files])
     experiment = _Experiment(values, of_runs, files[0].parent, out)
+    if "compare" not in values:
+        raise ConfigError(f"{files[0]}: has no table [compare]; add it, with the key methods.")
     comparison = validated(CompareSettings, values.get("compare", {}), of_table)
     variants = {variant.name: variant.changes for variant in comparison.variants} or {"": {}}
     plan = [

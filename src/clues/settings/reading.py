@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -119,6 +118,6 @@ def _keys(kind: Any, location: Sequence[Any]) -> list[str]:
         if isinstance(part, int):
             continue
         kind = kind.model_fields[part].annotation
-        while not isinstance(kind, type) or isinstance(kind, types.GenericAlias):
+        while typing.get_origin(kind) not in (None, typing.Literal):
             kind = typing.get_args(kind)[0]
     return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
