@@ -85,7 +85,7 @@ def test_what_the_system_refuses_is_no_bug(scored, tmp_path, monkeypatch):
     monkeypatch.setenv("CLUES_TRACEBACK", "")
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     shown = run(*scored, tmp_path / "again", code=1)
-    assert "Error: /data: Permission denied; check the path, the permissions" in shown
+    assert "Error: /data: Permission denied; check the path and its permissions" in shown
     assert "bug" not in shown
 
 

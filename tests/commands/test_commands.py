@@ -236,7 +236,7 @@ def test_evaluate_with_a_judge_goes_on_where_it_stopped(clues, tiny_model, files
         (["--set", "evaluation.judge={url = 'http://h/v1', model = 'm', request = {n = 2}}"], "request: n cannot be"),
         (["--set", "evaluation.judge={url = 'http://h/v1', model = 'm'}"], "set evaluation.generate"),
         (["--limit", 3], "evaluation.harness.tasks: is required; add it."),
-        (["--harness", ","], "evaluation.harness.tasks: list should have at least 1 item"),
+        (["--harness", ","], "evaluation.harness.tasks: is empty; give at least 1."),
         (["--compare"], "compare: compares an adapter with the base model; give --adapter"),
     ],
 )

@@ -62,8 +62,11 @@ def _refused(error: Exception) -> str:
     """What the system refuses, such as to write to a full disk or without permission; else empty."""
     if not isinstance(error, OSError) or not error.strerror:
         return ""
-    what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return f"{what}; check the path, the permissions and the space that is left. Details are in"
+    if error.filename:
+        what = f"{error.filename}: {error.strerror}; check the path and its permissions."
+    else:
+        what = f"{error.strerror}; check addresses, and the space that is left on the disk."
+    return f"{what} Details are in"
 
 
 def _bug(error: Exception, name: str) -> str:

@@ -87,6 +87,8 @@ def _sentence(kind: type[Settings], error: dict[str, Any]) -> str:
         return f"{key}: is required; add it."
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
+    if error["type"] == "too_short" and not error["input"]:
+        return f"{key}: is empty; give at least {error['ctx']['min_length']}."
     similar = _similar_value(error)
     if similar:
         return f"{key}: '{error['input']}' is not known; did you mean '{similar}'?"
