@@ -1,12 +1,13 @@
-"""Pictures of the pages: `python benchmarks/screenshots.py runs/demo runs/mine OUT` needs playwright and Chromium.
+"""Pictures of the pages: `python benchmarks/screenshots.py RUN OWNER OUT` needs playwright, Pillow and Chromium.
 
-Of the coordinator's page of a run, and of the owner's page and the review page of a folder: on a desktop and a phone,
-light and dark, with a sample open where one can be opened.
+Of the coordinator's page of a run, and of the owner's page, with a sample opened too, and the review page of a folder:
+on a desktop and a phone, light and dark. docs/owner.png and docs/review.png are two of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
 import re
 import subprocess
@@ -16,8 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 DEVICES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 SCHEMES = ("light", "dark")
+COLOURS = 192  # a picture is a third as large as with all
 
 
 @contextmanager
@@ -46,7 +50,8 @@ def shoot(browser: Any, link: str, out: Path, *, opened: str | None = None) -> N
             page.wait_for_timeout(500)
         wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
         print(f"{out.name}, {device}, {scheme}{': wider than the screen' if wide else ''}")
-        page.screenshot(path=f"{out}-{device}-{scheme}.png", full_page=opened is None)
+        taken = Image.open(io.BytesIO(page.screenshot(full_page=opened is None)))
+        taken.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(f"{out}-{device}-{scheme}.png")
     page.close()
 
 

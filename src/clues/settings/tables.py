@@ -118,7 +118,7 @@ class TrainingSettings(Settings):
 class ScoringSettings(Settings):
     """The score of a sample (CLUES, arXiv 2507.03004)."""
 
-    method: str = "auto"  # `clues methods` lists them
+    method: str = "auto"  # the scoring method; `clues methods` lists them
     # checkpoint: pass over the samples again at each recorded point; in-run: use the gradients of the training itself
     walk: Literal["checkpoint", "in-run"] = "checkpoint"
     refreshes: Count = 4  # in-run: how often the validation direction is recomputed
