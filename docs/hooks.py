@@ -121,9 +121,9 @@ def _tables(kind: type[Settings], above: str = "") -> Iterator[tuple[str, type[S
 
 
 def _section(name: str, kind: type[Settings], names: dict[str, str]) -> str:
-    keys, comments = kind.model_json_schema()["properties"], _comments(kind)
+    keys, said = kind.model_json_schema()["properties"], meanings(kind)
     rows = [
-        f"| `{key}` | {_type(keys[key], names)} | {_default(field)} | {comments.get(key, '')} |"
+        f"| `{key}` | {_type(keys[key], names)} | {_default(field)} | {said[key]} |"
         for key, field in kind.model_fields.items()
     ]
     head = ["| key | type | default | meaning |", "|---|---|---|---|"]
@@ -151,6 +151,21 @@ def _default(field: FieldInfo) -> str:
         return "required"
     value = field.default
     return "" if isinstance(value, Settings) else "none" if value is None else f"`{json.dumps(value)}`"
+
+
+def meanings(kind: type[Settings]) -> dict[str, str]:
+    """By key: the comment in the source, else the description of its type, else what its table is; or nothing."""
+    comments = _comments(kind)
+    return {
+        key: comments.get(key) or field.description or _first_sentence(field.annotation)
+        for key, field in kind.model_fields.items()
+    }
+
+
+def _first_sentence(kind: Any) -> str:
+    table = isinstance(kind, type) and issubclass(kind, Settings)
+    text = " ".join(inspect.cleandoc(kind.__doc__ or "").split()) if table else ""
+    return re.split(r"\.(?= |$)", text)[0].replace("|", r"\|")
 
 
 def _comments(kind: type[Settings]) -> dict[str, str]:

@@ -90,10 +90,15 @@ def test_the_settings_page_has_every_table_with_defaults_and_comments(settings_p
         if hasattr(field.annotation, "model_fields"):
             assert found[name] == list(field.annotation.model_fields)
     assert {"privacy.anchors", "evaluation.judge", "clients", "masks", "compare"} <= set(found)
-    assert "| `checkpoints` | integer ≥ 1 | `2` |  |" in settings_page
-    assert "| `trim` | number ≥ 0, ≤ 1 | `0.2` |  |" in settings_page
+    assert "| `trim` | number ≥ 0, ≤ 1 | `0.2` | trimmed-mean: the share of clients" in settings_page
+    assert "| `seed` | integer | `1` | of all that is random;" in settings_page  # from the type
+    assert re.search(r"^\| `lora` \| table .+ \| The adapter \(LoRA", settings_page, re.M)  # from the table
     assert "| none | go on with so many clients if others fail; default: all |" in settings_page  # a comment beside
-    assert "| samples: how many an adapter was trained on; quality: how many" in settings_page  # comments above
+    assert "samples: how many an adapter was trained on; quality: how many" in settings_page  # comments above
+
+
+def test_every_setting_has_a_meaning(settings_page):
+    assert re.findall(r"^\| `\w+` \|.*\|\s*\|$", settings_page, re.M) == []
 
 
 def test_the_site_builds_without_a_warning(tmp_path):

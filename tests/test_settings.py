@@ -9,11 +9,11 @@ VALUES = {"samples": "s.jsonl", "validation": ["v.jsonl"], "anchors": ["a.jsonl"
 
 
 def test_every_wrong_setting_is_told_at_once_with_its_key():
-    wrong = ["lora.r=0", "scoring.similarty=dot", "training.epochs=many", "nokey"]
+    wrong = ["lora.r=0", "scoring.similarty=dot", "training.epochs=many", "nokey", "training.schedule=cosin"]
     with pytest.raises(ConfigError) as caught:
         validated(ScoreSettings, {}, wrong)
     lines = str(caught.value)
-    for key in ("lora.r", "did you mean 'similarity'", "training.epochs", "nokey", "samples: is required"):
+    for key in ("lora.r", "did you mean 'similarity'", "training.epochs", "nokey", "samples: is required", "'cosine'?"):
         assert key in lines
 
 

@@ -1,4 +1,7 @@
-"""The command line. It only parses arguments; `commands/` implements the commands."""
+"""The command line. It only parses arguments; `commands/` implements the commands.
+
+What is heavy is imported after the settings were checked, so that a wrong one is reported at once.
+"""
 
 from __future__ import annotations
 
@@ -76,10 +79,10 @@ def run(
     set_: Set = None,
 ) -> None:
     """Run a collaboration: score, select, train together, evaluate."""
+    settings = _run_settings(config, out, engine, set_)
     from clues.commands.run import run as recipe
     from clues.commands.tables import comparison_tables, evaluation_tables, pages, present, selection_table
 
-    settings = _run_settings(config, out, engine, set_)
     metrics = recipe(settings, Path(settings.out))
     tables = [selection_table(metrics, "Selection"), *evaluation_tables(metrics), *comparison_tables(metrics)]
     present(metrics, *tables, *pages(Path(settings.out)))
@@ -109,9 +112,9 @@ def compare(
 @_command
 def validate(config: Path, set_: Set = None) -> None:
     """Check settings, files, model and template of a run; report all errors at once, train and write nothing."""
+    settings = _run_settings(config, None, None, set_)
     from clues.collaboration.local import check
 
-    settings = _run_settings(config, None, None, set_)
     check(settings)
     print(f"{config}: valid; {len(settings.clients)} clients, {settings.collaboration.mode}.")
 
@@ -142,8 +145,6 @@ def score(
     set_: Set = None,
 ) -> None:
     """Score samples; trains a trajectory on them first, unless one is given."""
-    from clues.commands.score import score as recipe
-    from clues.commands.tables import facts_table, flat, present
     from clues.settings import ScoreSettings, validated
 
     if train and (trajectory or adapter):
@@ -160,10 +161,13 @@ def score(
         **_model(model),
     }
     settings = validated(ScoreSettings, values, set_ or [])
+    from clues.commands.score import score as recipe
+    from clues.commands.tables import facts_table, flat, present
+
     with watched(out):
         summary = recipe(settings, out)
     if is_main_process():
-        present(summary, facts_table(f"Scores in {out}", flat(summary)))
+        present(summary, facts_table(f"Scores in {out}", flat(summary)), f"Next: clues select {out}")
 
 
 @app.command(epilog="Example: clues select runs/mine --threshold anchor-mean --labels mixed.labels.jsonl")
@@ -182,8 +186,6 @@ def select(
     set_: Set = None,
 ) -> None:
     """Keep the samples whose score reaches the threshold; writes kept.jsonl, dropped.jsonl, report.html."""
-    from clues.commands.score import select as recipe
-    from clues.commands.tables import facts_table, flat, pages, show
     from clues.settings import SelectSettings, validated
 
     values = {
@@ -192,6 +194,9 @@ def select(
         "selection": {"threshold": threshold, "drop": names(drop or "")},
     }
     settings = validated(SelectSettings, values, set_ or [])
+    from clues.commands.score import select as recipe
+    from clues.commands.tables import facts_table, flat, pages, show
+
     result = recipe(folder, settings.selection, labels=settings.labels, decisions=settings.reviewed)
     show(facts_table(f"Selection in {folder}", flat(result)))
     print(*pages(folder), sep="\n")
@@ -218,10 +223,11 @@ def suggest(
 ) -> None:
     """Name the samples most worth reviewing; writes FOLDER/to-review.jsonl, where you fill in the field quality."""
     from clues.commands.score import suggest as recipe
-    from clues.commands.tables import facts_table, show
+    from clues.commands.tables import show, texts_table
 
     file, rows = recipe(folder, count)
-    show(facts_table(f"Worth reviewing, in {file}", {row["id"]: row["response"] for row in rows}))
+    show(texts_table(f"Worth reviewing, in {file}", {row["id"]: row["response"] for row in rows}))
+    print(f"Fill in quality (good, low or unsure) there. Next: clues review {folder} --reviewed {file}")
 
 
 @app.command(epilog="Example: clues review runs/mine --count 20")
@@ -257,11 +263,12 @@ def train(
     set_: Set = None,
 ) -> None:
     """Fine-tune a LoRA adapter on a file; transformers and PEFT load OUT/adapter as it is."""
-    from clues.commands.tables import present
-    from clues.commands.train import train as recipe
     from clues.settings import TrainSettings, validated
 
     settings = validated(TrainSettings, {"seed": seed, "samples": samples, **_model(model)}, set_ or [])
+    from clues.commands.tables import present
+    from clues.commands.train import train as recipe
+
     with watched(out):
         adapter = recipe(settings, out)
     present({"adapter": str(adapter)}, f"Adapter: {adapter}")
@@ -282,7 +289,6 @@ def merge(
     set_: Set = None,
 ) -> None:
     """Merge LoRA adapters of the same base model into one."""
-    from clues.commands.train import merge_folders
     from clues.settings import MergeSettings, validated
 
     values = {
@@ -292,7 +298,10 @@ def merge(
         "merging": {"method": method, "weights": weights},
         **_model(model),
     }
-    print(f"Adapter: {merge_folders(validated(MergeSettings, values, set_ or []), out)}")
+    settings = validated(MergeSettings, values, set_ or [])
+    from clues.commands.train import merge_folders
+
+    print(f"Adapter: {merge_folders(settings, out)}")
 
 
 @app.command(epilog="Example: clues evaluate test.jsonl --adapter runs/demo/server/global --compare")
@@ -325,8 +334,6 @@ def evaluate(
     set_: Set = None,
 ) -> None:
     """Measure held-out NLL and multiple-choice accuracy by domain; optionally generated answers and tasks."""
-    from clues.commands.tables import comparison_tables, evaluation_tables, facts_table, show
-    from clues.commands.train import evaluate_file
     from clues.settings import EvaluateSettings, validated
 
     evaluation: dict[str, Any] = {"generate": generate, "choices": choices or []}
@@ -339,7 +346,11 @@ def evaluate(
         "evaluation": evaluation,
         **_model(model),
     }
-    metrics = evaluate_file(validated(EvaluateSettings, values, set_ or []), out)
+    settings = validated(EvaluateSettings, values, set_ or [])
+    from clues.commands.tables import comparison_tables, evaluation_tables, facts_table, show
+    from clues.commands.train import evaluate_file
+
+    metrics = evaluate_file(settings, out)
     if compare:
         show(*evaluation_tables(metrics), *comparison_tables(metrics))
         return

@@ -47,7 +47,8 @@ def status(
     from clues.io.live import board_table
 
     found = recipe(folder)
-    present(found.as_dict(), texts_table(str(folder), found.facts), board_table(found.board))
+    board = [board_table(found.board)] if found.board.cells else []
+    present(found.as_dict(), texts_table(str(folder), found.facts), *board)
 
 
 @app.command(epilog="Example: clues export runs/mine --format trl --out runs/for-trl")

@@ -45,7 +45,7 @@ def server_start(
     folder: Folder = Path("server"),
     name: Annotated[list[str] | None, typer.Option(help="A host name or address of this server; repeatable.")] = None,
     host: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen at.")] = 9092,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")] = 9092,
 ) -> None:
     """Serve collaborations, until stopped. Certificates are made at the first start."""
     from clues.collaboration.flower.server import start as serve
@@ -64,7 +64,8 @@ def server_add_client(
     from clues.collaboration.flower.server import add_client as add
     from clues.commands.silo import checked_id
 
-    typer.echo(f"Hand over {add(folder, checked_id(id), address=address)}, on a safe way: it holds the client's key.")
+    file = add(folder, checked_id(id), address=address)
+    typer.echo(f"Hand over {file} in a safe way: it holds the client's key.")
 
 
 @server.command("doctor", epilog="Example: clues server doctor")

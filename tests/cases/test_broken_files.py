@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 
 import pytest
@@ -74,3 +75,21 @@ def test_a_fault_of_our_own_is_a_sentence_and_a_log(scored, tmp_path, monkeypatc
     assert "SECRET" not in shown
     (log,) = tmp_path.glob("clues-score-*.log")
     assert "SECRET" in log.read_text()
+
+
+def test_what_the_system_refuses_is_no_bug(scored, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", "/data")
+
+    monkeypatch.setattr(clues.commands.score, "read_private", fail)
+    monkeypatch.setenv("CLUES_TRACEBACK", "")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    shown = run(*scored, tmp_path / "again", code=1)
+    assert "Error: /data: Permission denied; check the path and its permissions" in shown
+    assert "bug" not in shown
+
+
+def test_an_exit_code_of_a_command_is_no_bug(tmp_path, monkeypatch):
+    monkeypatch.setattr("clues.collaboration.flower.server.doctor", lambda folder: ["b: is not there"])
+    monkeypatch.setenv("CLUES_TRACEBACK", "")
+    assert "bug" not in run("server", "doctor", code=1)

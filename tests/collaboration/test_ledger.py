@@ -115,6 +115,11 @@ def test_a_ledger_whose_end_was_cut_off_is_found_by_the_servers_file(ledger, rec
         compare_ledger(ledger, file, "a")
 
 
+def test_a_client_that_the_server_does_not_know(ledger, received):
+    with pytest.raises(DataError, match=r"has nothing of client A, only of a.*; check --client"):
+        compare_ledger(ledger, received(0), "A")
+
+
 def test_errors_are_not_compared(ledger, received):
     Ledger(ledger).write("error", {"reason": ([1], b"a: OSError")})
     assert compare_ledger(ledger, received(0, 1, 2, 3), "a").lost == []

@@ -240,7 +240,7 @@ def test_evaluate_with_a_judge_goes_on_where_it_stopped(clues, tiny_model, files
         (["--set", "evaluation.judge={url = 'http://h/v1', model = 'm', request = {n = 2}}"], "request: n cannot be"),
         (["--set", "evaluation.judge={url = 'http://h/v1', model = 'm'}"], "set evaluation.generate"),
         (["--limit", 3], "evaluation.harness.tasks: is required; add it."),
-        (["--harness", ","], "evaluation.harness.tasks: list should have at least 1 item"),
+        (["--harness", ","], "evaluation.harness.tasks: is empty; give at least 1."),
         (["--compare"], "compare: compares an adapter with the base model; give --adapter"),
     ],
 )
@@ -469,7 +469,7 @@ def test_decisions_in_a_clients_folder_count_when_the_run_is_repeated(clues, con
     for mark in marks:
         table.loc[mark["id"], "quality"] = mark["quality"]
     table.to_csv(judged, sep=";")
-    assert f"{len(marks)} marks taken over" in clues("review", folder, "--reviewed", judged).stdout
+    assert f"{len(marks)} marks now in" in clues("review", folder, "--reviewed", judged).stdout
     clues(*run)
     now = [json.loads(line)["id"] for line in (folder / "kept.jsonl").read_text().splitlines()]
     assert set(dropped) <= set(now)

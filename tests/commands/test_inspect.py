@@ -41,6 +41,16 @@ def score(folder, tiny_model, write_samples, *more):
     return folder
 
 
+def test_a_reader_that_stops_reading_is_no_bug():
+    speak = "\n@app.command()\n@command\ndef speak() -> None: print('x', flush=True)\n"
+    script = f"import typer\nfrom clues.commands.guard import command\napp = typer.Typer(){speak}app()"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-c", script], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "clues speak: its output is read by nobody any more; it stopped.\n")
+
+
 def test_methods_lists_all_with_paper_cost_and_training():
     shown = words(call("methods"))
     assert all(name in shown for name in METHODS)

@@ -113,6 +113,18 @@ def test_the_files_of_settings_name_the_model_the_data_and_the_adapter(folder, f
         assert (settings["model_name_or_path"], settings["lora_target"]) == (str(tiny_model), "q_proj,v_proj")
 
 
+def test_a_clients_folder_of_a_job_has_its_settings_in_the_terms(folder, tmp_path):
+    (folder / "config.toml").unlink()
+    assert (
+        "neither config.toml nor job.json"
+        in call("export", folder, "--format", "trl", "--out", tmp_path / "out", code=2).stderr
+    )
+    terms = {"model": {"name": "our-model", "digest": "0"}, "lora": {"r": 4}, "data": {"max_tokens": 300}}
+    (folder / "job.json").write_text(json.dumps({"terms": terms}))
+    shown = call("export", folder, "--format", "trl", "--out", tmp_path / "out").stdout
+    assert all(part in shown for part in ('"our-model"', "r=4", "max_length=300"))
+
+
 def test_wrong_input_is_one_sentence(folder, tmp_path):
     assert (
         "use one of " + ", ".join(FORMATS)

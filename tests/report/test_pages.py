@@ -1,6 +1,6 @@
 """Pages hold what they should, and nothing that runs or is fetched."""
 
-from clues.report.pages import Table, write_compare_page
+from clues.report.pages import Table, signed, write_compare_page
 from clues.report.run_page import write_run_page
 from report.made import METRICS
 
@@ -37,6 +37,25 @@ def test_the_run_page_shows_each_figure_that_was_measured(tmp_path):
         assert table.count("<td>") == 1  # only domains with the figure have a line
     for cell in ("selected − base", "+0.125", "-0.062 to +0.250", "no difference can be told"):
         assert f">{cell}</td>" in text
+
+
+def test_the_run_page_names_models_and_says_a_note_of_several_clients_once(tmp_path):
+    client = METRICS["clients"]["a"]
+    noted = {**client, "selection": {**client["selection"], "note": "nothing is told apart"}}
+    evaluation = {"x": {"base": {"nll": 1.5}, "mixed": {"nll": 1.25}}}
+    text = page(tmp_path, clients={"a": noted, "b": noted}, evaluation=evaluation)
+    assert '<p class="note">a, b: nothing is told apart.</p>' in text
+    assert "<b>base</b>: the model before training; <b>mixed</b>: trained on all samples." in text
+
+
+def test_differences_have_the_digits_that_tell_them_from_nothing():
+    assert [signed(value) for value in (0.125, -0.0004, 2e-9, -1e-9, 0.0)] == [
+        "+0.125",
+        "-0.0004",
+        "+0.000",
+        "+0.000",
+        "+0.000",
+    ]
 
 
 def test_the_run_page_shows_who_was_missing_and_the_rounds_where_it_is_told(tmp_path):

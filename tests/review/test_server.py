@@ -18,5 +18,5 @@ def test_a_port_in_use_is_told_in_one_sentence():
 
 def test_a_missing_package_is_named_with_its_installation(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"install it by: pip install 'clues\[review\]'"):
+    with pytest.raises(ConfigError, match=r"install it by: pip install 'nicegui"):
         check_installed()

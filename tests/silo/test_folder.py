@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from clues.commands.score import select, suggest
+from clues.data import telling
+from clues.data.samples import read_private
 from clues.errors import OutputError
 from clues.io.files import write_json, write_toml
 from clues.selection.threshold import Threshold
@@ -40,6 +42,17 @@ def test_a_scored_folder_is_selected_as_it_was_last(tmp_path):
     assert sum(open_folder(folder).by_score.kept) == 5  # from log-odds of 0
     select(folder, SelectionSettings(threshold="score", score=-1.0))
     assert sum(open_folder(folder).by_score.kept) == 6
+
+
+def test_what_scoring_said_of_the_files_is_not_said_again(tmp_path, capsys):
+    folder = scored_folder(tmp_path / "mine", [{**row, "source": "web"} for row in records(9)])
+    capsys.readouterr()
+    telling._said.clear()
+    open_folder(folder)
+    select(folder, SelectionSettings())
+    assert capsys.readouterr().err == ""
+    read_private(tmp_path / "mine-samples.jsonl")
+    assert "field 'source' is not used" in capsys.readouterr().err
 
 
 def test_a_clients_folder_has_the_threshold_of_its_run(run):

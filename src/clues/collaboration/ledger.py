@@ -105,12 +105,16 @@ def compare_ledger(ledger: Path, received: Path, client: str) -> Compared:
     An answer that did not arrive is no fault; its line is listed. Errors, which carry no data, are not compared.
 
     Raises:
-        DataError: a file does not verify, or the server received what the ledger does not hold.
+        DataError: a file does not verify, or the server received what the ledger does not hold, or nothing at all.
     """
     lines = enumerate(verify_ledger(ledger).entries, start=1)
     sent = [(number, entry) for number, entry in lines if entry["kind"] != "error"]
     count, start, lost = 0, 0, []
-    for number, entry in enumerate(verify_ledger(received).entries, start=1):
+    arrived = verify_ledger(received).entries
+    known = sorted({str(entry.get("client")) for entry in arrived})
+    if client not in known:
+        raise DataError(f"{received}: has nothing of client {client}, only of {', '.join(known)}; check --client.")
+    for number, entry in enumerate(arrived, start=1):
         if entry.get("client") != client:
             continue
         place = next((p for p in range(start, len(sent)) if _difference(sent[p][1], entry) is None), None)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from clues.data.records.sources import rows
 from clues.data.samples import read_records
+from clues.data.telling import told_before
 from clues.errors import CluesError, DataError, OutputError
 from clues.io.files import read_json
 from clues.methods.default.features import FEATURES
@@ -142,6 +143,7 @@ def _copies(table: ScoreTable, row: int) -> list[str]:
     return [ids[other] for other in range(len(ids)) if other != row and (best[other] or ids[other]) == first]
 
 
+@told_before()
 def _texts(record: Mapping[str, Any]) -> dict[str, str]:
     """The beginnings of prompt and response, or of a record that cannot be used."""
     plain = {key: value for key, value in record.items() if key != "clues"}

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from clues.data.samples import read_private
+from clues.data.telling import told_before
 from clues.errors import ConfigError, OutputError
+from clues.io.files import read_json
 from clues.models import embedded
 from clues.report.export import FORMATS, Recipe
 from clues.report.export import export as write
 from clues.settings import DataSettings, LoraSettings, ModelSettings, TrainingSettings, read_toml
+from clues.silo.folder import JOB
 
 
+@told_before()
 def export(folder: Path, form: str, out: Path) -> str:
     """Write the samples that `folder` keeps to `out`; return the snippet that trains on them.
 
@@ -30,9 +35,8 @@ def export(folder: Path, form: str, out: Path) -> str:
         raise OutputError(f"{folder}: keeps no sample; loosen the threshold and select again.")
     if out.exists():
         raise OutputError(f"{out}: exists already; choose another --out.")
-    own = folder / "config.toml"
-    config = read_toml(own if own.is_file() else folder.parent.parent / "config.toml")
-    data, model = DataSettings(**config.get("data", {})), ModelSettings(**config.get("model", {})).id
+    config, model = _settings(folder)
+    data = DataSettings(**config.get("data", {}))
     recipe = Recipe(
         model=embedded.PUBLISHED if model == embedded.NAME else model,
         lora=LoraSettings(**config.get("lora", {})),
@@ -41,3 +45,17 @@ def export(folder: Path, form: str, out: Path) -> str:
         out=out,
     )
     return write(read_private(kept, data).samples, form, recipe)
+
+
+def _settings(folder: Path) -> tuple[dict[str, Any], str]:
+    """The settings of a selection and the name of its model: from its own file, its run's, or the terms of its job."""
+    for file in (folder / "config.toml", folder.parent.parent / "config.toml"):
+        if file.is_file():
+            config = read_toml(file)
+            return config, ModelSettings(**config.get("model", {})).id
+    if not (folder / JOB).is_file():
+        raise OutputError(
+            f"{folder}: holds neither config.toml nor {JOB}; name a folder that clues select or run wrote."
+        )
+    terms = read_json(folder / JOB)["terms"]
+    return terms, terms["model"]["name"]

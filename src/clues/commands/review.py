@@ -30,7 +30,11 @@ def review(folder: Path, count: int, *, port: int = 0, exported: Path | None = N
     if exported:
         return f"{export(session, exported)} samples in {exported}; fill in quality (good, low or unsure) and remark."
     if taken:
-        return f"{log.take_over(Path(taken))} marks taken over into {log.path}. Select with them: {session.owner.apply}"
+        return f"{_marks(log.take_over(Path(taken)))} now in {log.path}. What selects with them: {session.owner.apply}"
     serve(session, port=port, ready=lambda link: say(f"Open this link, which works once (Ctrl-C stops): {link}"))
     marked = sum(bool(mark.quality) for mark in log.marks().values())
-    return f"{marked} marks in {log.path}. Select with them: {session.owner.apply}"
+    return f"{_marks(marked)} in {log.path}. What selects with them: {session.owner.apply}"
+
+
+def _marks(count: int) -> str:
+    return "1 mark" if count == 1 else f"{count} marks"

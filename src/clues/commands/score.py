@@ -7,6 +7,7 @@ from typing import Any
 
 from clues.checks.findings import check_samples, tell_findings
 from clues.data.samples import Private, read_many, read_private, read_public
+from clues.data.telling import told_before
 from clues.errors import ConfigError, all_of
 from clues.io.files import read_json, write_json, write_jsonl
 from clues.io.processes import mute_others, once
@@ -147,6 +148,7 @@ def report_selection(folder: Path) -> Path:
     return _write_page(folder, scored_by, private, selection)
 
 
+@told_before()
 def _write_page(folder: Path, scored_by: ScoreSettings, private: Private, selection: Selection) -> Path:
     public = read_public(validation=scored_by.validation, anchors=scored_by.anchors, data=scored_by.data)
     name, anchors = Path(scored_by.samples).name, Scored(folder).anchors

@@ -51,6 +51,8 @@ def status(folder: Path) -> Status:
     for client in known or [""]:
         _add_what_is_left(board, client, folder / "clients" / client if client else folder)
     facts = {"state": _state(folder, board)}
+    if config.get("engine", {}).get("name") == "deployment":
+        facts["clients"] = f"{', '.join(known)}, each on its own machine, where its phases are shown"
     if board.last and board.last.task and not board.finished:
         facts["now"] = f"{board.last.task} {progress(board.last)}".strip()
     rounds = [note for note in board.notes if note.startswith("Round ")]

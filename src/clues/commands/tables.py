@@ -112,6 +112,7 @@ def comparison_tables(metrics: Mapping[str, Any]) -> list[Table]:
 
 def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
     table = _table(title, ["", ""])
+    table.show_header = False
     for key, value in facts.items():
         table.add_row(key, _number(value) if isinstance(value, float | None) else str(value))
     return table

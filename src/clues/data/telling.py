@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,22 @@ from clues.io.progress import say
 # Fields that files often have besides prompt and response; ignoring them loses nothing.
 _EXPECTED = {"id", "domain", "clues", "quality", "kind", "label", "choices", "silo", "", "__index_level_0__"}
 _said: set[str] = set()
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def told_before() -> Iterator[None]:
+    """Say nothing of the files that are read inside: the command that scored them did."""
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
 
 
 def say_once(line: str) -> None:
     """Print a line once per process: files are read again in every phase of a run."""
-    if line not in _said:
+    if line not in _said and not _quiet.get():
         _said.add(line)
         say(line)
 

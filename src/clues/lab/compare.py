@@ -19,7 +19,7 @@ from clues.methods.registry import only_used
 from clues.report.card import write_cards
 from clues.report.pages import write_compare_page
 from clues.report.run_page import write_run_page
-from clues.settings import CompareSettings, RunSettings, read_toml, validated
+from clues.settings import CompareSettings, RunSettings, Settings, read_toml, validated
 from clues.version import __version__
 
 
@@ -46,6 +46,12 @@ class _Planned:
         return Path(self.settings.out)
 
 
+class _Table(Settings):
+    """What errors in the table name: `compare.methods`."""
+
+    compare: CompareSettings
+
+
 def compare(files: Sequence[Path], out: Path, *, overrides: Sequence[str] = ()) -> str:
     """Run every combination; read the results of finished ones.
 
@@ -63,12 +69,13 @@ def compare(files: Sequence[Path], out: Path, *, overrides: Sequence[str] = ()) 
     Raises:
         CluesError: settings or data are wrong; all combinations are checked before the first run.
     """
-    of_table = [override.removeprefix("compare.") for override in overrides if override.startswith("compare.")]
+    of_table = [override for override in overrides if override.startswith("compare.")]
     of_runs = [override for override in overrides if not override.startswith("compare.")]
     _refuse_compared_keys(of_runs)
     values = functools.reduce(merged, [read_toml(file) for file in files])
     experiment = _Experiment(values, of_runs, files[0].parent, out)
-    comparison = validated(CompareSettings, values.get("compare", {}), of_table)
+    given = {name: table for name, table in values.items() if name == "compare"}
+    comparison = validated(_Table, given, of_table).compare
     variants = {variant.name: variant.changes for variant in comparison.variants} or {"": {}}
     plan = [
         _planned(experiment, {"seed": seed, "mode": mode, "variant": name, "method": method}, changes=changes)

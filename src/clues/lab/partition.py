@@ -72,7 +72,9 @@ def partition(settings: PartitionSettings, out: Path) -> dict[str, str]:
         known = sorted({str(record.get(by)) for record in records})
         unknown = [name for name in names if name not in known]
         if unknown:
-            raise ConfigError(f"clients: field '{by}' is never {', '.join(unknown)}, only {', '.join(known)}.")
+            raise ConfigError(
+                f"clients: field '{by}' is never {', '.join(unknown)}, only {', '.join(known)}; name some of these."
+            )
         records = [record for record in records if str(record.get(by)) in names]
     low = {identity for identity, label in labels.items() if label["quality"] == "low"}
     good = [record for record in records if record["id"] not in low]

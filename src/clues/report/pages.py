@@ -52,11 +52,17 @@ def compared(comparisons: Sequence[Mapping[str, Any]]) -> list[Table]:
     """A table of the differences between models and their verdicts, from metrics.json, unless there are none."""
     lines = []
     for row in comparisons:
-        figures = ["–" if row[key] is None else f"{row[key]:+.3f}" for key in ("difference", "low", "high")]
+        figures = ["–" if row[key] is None else signed(row[key]) for key in ("difference", "low", "high")]
         told = [figures[0], " to ".join(figures[1:]), row["verdict"]]
         lines.append([row["domain"], row["measure"], f"{row['arm']} − {row['other']}", *told])
     columns = ["domain", "measure", "models", "difference", "95 % interval", "verdict"]
     return [Table("Differences between models", 3, columns, lines, COMPARED_NOTE)] if lines else []
+
+
+def signed(value: float) -> str:
+    """A difference with its sign: three decimals, or up to six where these would be zeros."""
+    digits = next((count for count in range(3, 7) if round(value, count)), 3)
+    return f"{round(value, digits) or 0.0:+.{digits}f}"
 
 
 def write_compare_page(path: Path, tables: Sequence[Table]) -> None:

@@ -11,11 +11,20 @@ from markupsafe import Markup
 from clues.evaluation.figures import measure, measured_in
 from clues.io.files import read_json
 from clues.report.drawing import Axis, curves, interval, strip
-from clues.report.pages import compared, rule_in_words, write_page
+from clues.report.pages import compared, rule_in_words, signed, write_page
 from clues.selection.threshold import Threshold
 from clues.silo.tables import ScoreTable
 
 _METRICS = ("precision", "recall", "f1", "auroc")
+# What the models of a run are.
+_ARMS = {
+    "base": "the model before training",
+    "mixed": "trained on all samples",
+    "selected": "trained on the kept ones",
+    "oracle": "trained on the good ones by the labels",
+    "ratio": "trained on each client's best share by score",
+    "public": "trained on validation set and anchors alone",
+}
 
 
 def write_run_page(folder: Path, metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> Path:
@@ -36,8 +45,11 @@ def write_run_page(folder: Path, metrics: Mapping[str, Any], settings: Mapping[s
         "labelled": [key for key in _METRICS if any(key in selection for selection in selections)],
         "places": _places(folder / "server" / "anchors.parquet", threshold),
         "missing": [*_missing("absent", metrics), *_missing("fault", metrics)],
+        "with_paper": any(name.startswith("paper ") for name in metrics["variants"]),
         "rules": list(_rules(metrics, threshold.rule)),
+        "notes": _notes(clients),
         "models": list(_models(metrics["evaluation"])),
+        "arms": {arm: words for arm, words in _ARMS.items() if any(arm in m for m in metrics["evaluation"].values())},
         "differences": list(_differences(metrics["comparisons"])),
         "compared": compared(metrics["comparisons"]),
         "curves": [
@@ -60,6 +72,15 @@ def _sentences(metrics: Mapping[str, Any]) -> Iterator[str]:
     for row in metrics["comparisons"]:
         if row["measure"] == "nll" and row["other"] == "mixed":
             yield f"Models of the selected and of all samples, on {row['domain']}: {row['verdict']}."
+
+
+def _notes(clients: Mapping[str, Any]) -> dict[str, list[str]]:
+    """By note, the clients that have it."""
+    notes: dict[str, list[str]] = {}
+    for name, client in clients.items():
+        if client["selection"].get("note"):
+            notes.setdefault(client["selection"]["note"], []).append(name)
+    return notes
 
 
 def _places(anchors: Path, threshold: Threshold) -> dict[str, Markup]:
@@ -121,7 +142,7 @@ def _differences(comparisons: Sequence[Mapping[str, Any]]) -> Iterator[Markup]:
         if row["difference"] is None:  # no verdict of a judge could be read
             yield Markup("–")
             continue
-        said = f"{row['difference']:+.3f}, from {row['low']:+.3f} to {row['high']:+.3f}"
+        said = f"{signed(row['difference'])}, from {signed(row['low'])} to {signed(row['high'])}"
         yield interval(said, row["low"], row["difference"], row["high"], Axis.over(ranges[row["measure"]]))
 
 

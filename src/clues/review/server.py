@@ -19,7 +19,7 @@ _ICON = (
 def check_installed() -> None:
     """Raises ConfigError if the packages of the extra `review` are missing."""
     if importlib.util.find_spec("nicegui") is None:
-        raise ConfigError("clues review: needs the package nicegui; install it by: pip install 'clues[review]'")
+        raise ConfigError("clues review: needs the package nicegui; install it by: pip install 'nicegui>=3.10,<4'")
 
 
 def serve(session: Session, *, port: int, ready: Callable[[str], None]) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from clues.settings.privacy import DefenceSettings, PrivacyLimits, PrivacySettings
 from clues.settings.sources import Source
 from clues.settings.tables import (
+    Anchors,
     ClientId,
     CollaborationSettings,
     Count,
@@ -21,17 +22,19 @@ from clues.settings.tables import (
     ModelSettings,
     Positive,
     ScoringSettings,
+    Seed,
     SelectionSettings,
     Settings,
     Share,
     TrainingSettings,
+    Validation,
 )
 
 
 class SiloSettings(Settings):
     """The work of one data owner: training, scoring and selecting."""
 
-    seed: int = 1
+    seed: Seed = 1
     lora: LoraSettings = LoraSettings()
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()
@@ -48,20 +51,20 @@ class SiloSettings(Settings):
 class ClientSettings(Settings):
     """One data owner. `labels` (id, quality, kind) is for benchmarks. In a deployment, only its id is known here."""
 
-    id: ClientId
-    data: Source | None = None
-    labels: Source | None = None
-    privacy: PrivacyLimits | None = None
+    id: ClientId  # its name in the run, and that of its folder
+    data: Source | None = None  # its samples; required, except in a deployment
+    labels: Source | None = None  # which of them are good: id, quality, kind; default: nobody knows
+    privacy: PrivacyLimits | None = None  # default: what the run asks is done
 
 
 class RunSettings(Settings):
     """A collaboration: `clues run CONFIG.toml`."""
 
-    seed: int = 1
-    out: str = "runs/run"
-    validation: Annotated[list[Source], Field(min_length=1)]
-    anchors: Annotated[list[Source], Field(min_length=1)]
-    clients: Annotated[list[ClientSettings], Field(min_length=1)]
+    seed: Seed = 1
+    out: str = "runs/run"  # the folder of the run
+    validation: Validation
+    anchors: Anchors
+    clients: Annotated[list[ClientSettings], Field(min_length=1)]  # a table each
     model: ModelSettings = ModelSettings()
     lora: LoraSettings = LoraSettings()
     data: DataSettings = DataSettings()
@@ -168,10 +171,10 @@ class VariantSettings(BaseModel):
 class CompareSettings(Settings):
     """The runs of `clues compare`: every combination of method, mode, seed and variant."""
 
-    methods: Annotated[list[str], Field(min_length=1)]
-    modes: Annotated[list[Literal["merging", "federated"]], Field(min_length=1)] = ["merging"]
-    seeds: Annotated[list[int], Field(min_length=1)] = [1, 2, 3]
-    variants: list[VariantSettings] = []
+    methods: Annotated[list[str], Field(min_length=1)]  # scoring methods
+    modes: Annotated[list[Literal["merging", "federated"]], Field(min_length=1)] = ["merging"]  # of collaboration
+    seeds: Annotated[list[int], Field(min_length=1)] = [1, 2, 3]  # the runs are repeated with each
+    variants: list[VariantSettings] = []  # named changes of the settings; default: these as they are
 
     @model_validator(mode="after")
     def _consistent(self) -> CompareSettings:
@@ -192,22 +195,22 @@ class CompareSettings(Settings):
 class PartitionSettings(Settings):
     """An experiment's data from one clean or judged source: `clues partition`."""
 
-    seed: int = 1
-    samples: Source
+    seed: Seed = 1
+    samples: Source  # the file that is divided; all of it clean, or all of it judged
     data: DataSettings = DataSettings()
     clients: Annotated[list[str], Field(min_length=1)]  # names; with `by`, values of that field
-    by: str | None = None
+    by: str | None = None  # the field that says which client owns a sample; default: each in turn
     domain: str | None = None  # the field that names the domain; without it, a domain is a file
     judged: bool = False  # the records say in `quality` whether they are good or low; none is corrupted
     shares: Annotated[list[Share], Field(min_length=1)] = [0.5]  # of low quality: one for all clients, or one for each
     dirichlet: Positive | None = None  # β: spreads the one share unevenly over the clients
-    kinds: list[str] = ["cut", "delete", "exchange"]
-    severity: float = 0.5
-    per_client: Annotated[int, Field(ge=2)] = 40
+    kinds: list[str] = ["cut", "delete", "exchange"]  # corruption types, in turn; natural: all natural ones
+    severity: float = 0.5  # share of a response that is corrupted; types that replace all of it ignore this
+    per_client: Annotated[int, Field(ge=2)] = 40  # at most so many samples a client
     max_words: Count | None = None  # longer responses are omitted; in scripts without spaces, two characters are a word
-    validation: Count = 16
-    anchors: Count = 10
-    tests: Annotated[int, Field(ge=0)] = 20
+    validation: Count = 16  # validation samples of each domain
+    anchors: Count = 10  # anchors of each domain
+    tests: Annotated[int, Field(ge=0)] = 20  # held-out tests of each domain
 
     @property
     def natural(self) -> bool:
@@ -232,13 +235,14 @@ class PartitionSettings(Settings):
 class ScoreSettings(Settings):
     """Scoring one's own file: `clues score`."""
 
-    seed: int = 1
-    samples: Source
-    validation: Annotated[list[Source], Field(min_length=1)]
-    anchors: Annotated[list[Source], Field(min_length=1)]
+    seed: Seed = 1
+    samples: Source  # the file to score
+    validation: Validation
+    anchors: Anchors
     tests: list[Source] = []  # held-out tests that the samples should not contain
+    # a folder of checkpoints to score along; default: a new one, trained on the samples
     trajectory: Source | None = None
-    adapter: Source | None = None
+    adapter: Source | None = None  # an adapter to score at, instead of a trajectory
     model: ModelSettings = ModelSettings()
     lora: LoraSettings = LoraSettings()
     data: DataSettings = DataSettings()
@@ -249,8 +253,8 @@ class ScoreSettings(Settings):
 class TrainSettings(Settings):
     """Fine-tuning on one's own file: `clues train`."""
 
-    seed: int = 1
-    samples: Source
+    seed: Seed = 1
+    samples: Source  # the file to train on
     model: ModelSettings = ModelSettings()
     lora: LoraSettings = LoraSettings()
     data: DataSettings = DataSettings()
@@ -260,16 +264,17 @@ class TrainSettings(Settings):
 class SelectSettings(Settings):
     """Selecting scored samples: `clues select`. Model and data are those of the scored run."""
 
-    labels: Source | None = None
-    reviewed: Source | None = None  # samples that their owner judged: id, quality (good or low)
+    labels: Source | None = None  # which samples are good: id, quality, kind; for metrics only
+    # samples that their owner judged: id, quality (good, low or unsure); default: decisions.jsonl
+    reviewed: Source | None = None
     selection: SelectionSettings = SelectionSettings()
 
 
 class EvaluateSettings(Settings):
     """Evaluating a model on held-out tests: `clues evaluate`."""
 
-    tests: list[Source] = []
-    adapter: Source | None = None
+    tests: list[Source] = []  # files of good samples that the model was not trained on
+    adapter: Source | None = None  # the adapter to evaluate; default: the base model alone
     compare: bool = False  # evaluate the base model, too, and compare the two
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
@@ -292,9 +297,9 @@ class EvaluateSettings(Settings):
 class MergeSettings(Settings):
     """Merging adapters: `clues merge`. `public`: samples to learn weights on."""
 
-    seed: int = 1
-    adapters: Annotated[list[Source], Field(min_length=1)]
-    public: list[Source] = []
+    seed: Seed = 1
+    adapters: Annotated[list[Source], Field(min_length=1)]  # folders of the adapters
+    public: list[Source] = []  # samples to learn weights on, for merging.weights learned
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     merging: MergingSettings = MergingSettings()
@@ -303,9 +308,9 @@ class MergeSettings(Settings):
 class CorruptSettings(Settings):
     """Corrupting a share of a clean file: `clues corrupt`."""
 
-    seed: int = 1
-    samples: Source
-    share: Share
-    kinds: list[str] = ["cut", "delete", "exchange"]
-    severity: float = 0.5
+    seed: Seed = 1
+    samples: Source  # the file to corrupt
+    share: Share  # of the samples, drawn at random
+    kinds: list[str] = ["cut", "delete", "exchange"]  # corruption types, in turn; natural: all natural ones
+    severity: float = 0.5  # share of a response that is corrupted; types that replace all of it ignore this
     data: DataSettings = DataSettings()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from clues.settings.commands import RunSettings
 from clues.settings.privacy import MaskSettings, PrivacyLimits, PrivacySettings
@@ -71,8 +69,8 @@ def public_name(model: str) -> str:
 class AllowSettings(Settings):
     """What a data owner allows a coordinator to ask for."""
 
-    modes: list[Literal["merging", "federated"]] = ["merging", "federated"]
-    megabytes: Count = 512  # of a message
+    modes: list[Literal["merging", "federated"]] = ["merging", "federated"]  # of collaboration; default: both
+    megabytes: Count = 512  # 2²⁰ bytes, the most of a message
     samples: Count = 1  # the fewest that an adapter is trained on: one of few shows much of them
     report_to: list[Literal["wandb", "mlflow"]] = []  # where a run may have losses sent from here
 
@@ -88,19 +86,19 @@ class ServerSettings(Settings):
 class SiloFile(Settings):
     """A data owner's own settings: `clues client start SILO.toml`. Nothing of it is sent to anybody."""
 
-    id: ClientId
-    data: Source
-    labels: Source | None = None
-    folder: str = "silo"  # private results
-    by_job: bool = True  # in a folder for each job; else the folder is that of one job
-    dialect: Dialect = "auto"
+    id: ClientId  # the name by which the server knows this client
+    data: Source  # the private samples
+    labels: Source | None = None  # for benchmarks: which samples are good
+    folder: str = "silo"  # private results; looked up beside this file
+    by_job: bool = True  # results are in a folder for each job; false: the folder is that of one job
+    dialect: Dialect = "auto"  # the layout of records; auto: detected
     model: ModelSettings = ModelSettings(id=EMBEDDED)
-    batch_size: Count | None = None  # of scoring; default: the coordinator's
-    batch_tokens: Annotated[int, Field(ge=1)] | None = None
+    batch_size: Count | None = None  # of scoring, at most so many samples; default: the coordinator's
+    batch_tokens: Count | None = None  # of scoring, at most so many tokens; default: the coordinator's
     allow: AllowSettings = AllowSettings()
-    server: ServerSettings | None = None
-    privacy: PrivacyLimits | None = None
-    masks: MaskSettings | None = None
+    server: ServerSettings | None = None  # required to take part
+    privacy: PrivacyLimits | None = None  # default: what the coordinator asks is done
+    masks: MaskSettings | None = None  # default: runs with masks cannot be joined
 
     def scoring(self, terms: Terms) -> ScoringSettings:
         """How this owner scores: as agreed, in batches of its own size."""

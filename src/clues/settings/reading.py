@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -87,7 +87,18 @@ def _sentence(kind: type[Settings], error: dict[str, Any]) -> str:
         return f"{key}: is required; add it."
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
+    if error["type"] == "too_short" and not error["input"]:
+        return f"{key}: is empty; give at least {error['ctx']['min_length']}."
+    similar = _similar_value(error)
+    if similar:
+        return f"{key}: '{error['input']}' is not known; did you mean '{similar}'?"
     return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]} (got {_short(error['input'])}); change it."
+
+
+def _similar_value(error: dict[str, Any]) -> str | None:
+    """A similar one of the values that a setting may have."""
+    expected = re.findall(r"'([^']+)'", error["ctx"]["expected"]) if error["type"] == "literal_error" else []
+    return next(iter(difflib.get_close_matches(str(error["input"]), expected, n=1)), None)
 
 
 def _short(value: Any) -> str:
@@ -109,6 +120,6 @@ def _keys(kind: Any, location: Sequence[Any]) -> list[str]:
         if isinstance(part, int):
             continue
         kind = kind.model_fields[part].annotation
-        while not isinstance(kind, type) or isinstance(kind, types.GenericAlias):
+        while typing.get_origin(kind) not in (None, typing.Literal):
             kind = typing.get_args(kind)[0]
     return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from clues.data.samples import Private, PublicSamples, parse_samples, read_private, read_public
+from clues.data.telling import told_before
 from clues.errors import OutputError
 from clues.io.digests import value_digest
 from clues.io.files import read_json
@@ -51,6 +52,7 @@ class OwnerFolder:
         return self.path / DECISIONS
 
 
+@told_before()
 def open_folder(folder: Path) -> OwnerFolder:
     """The folder of an owner; of a run with a single client, that client's.
 
@@ -77,6 +79,7 @@ def open_folder(folder: Path) -> OwnerFolder:
     raise OutputError(f"{folder}: holds no {SAMPLES}; run clues score with --out {folder} first.")
 
 
+@told_before()
 def scored_samples(folder: Path) -> tuple[ScoreSettings, Private]:
     """The settings that `clues score` wrote a folder by, and its samples.
 

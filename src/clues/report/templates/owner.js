@@ -149,8 +149,9 @@
     const title = make("h2", data.id[row]);
     title.id = "sample-title";
     const by = { owner: "by you", check: "by a check", threshold: "by the threshold" }[data.by[row]];
+    const why = !kept && words[data.cause[row]] ? `: ${words[data.cause[row]]}` : "";
     sheet.replaceChildren(title, make("div", "", "facts", make("span", kept ? "kept" : "dropped", kept ? "chip kept" : "chip"),
-      make("span", `${by}; score ${shown(data.score[row])}; domain ${data.domains[data.domain[row]]}`)), make("p", `${reason}.`, "note"));
+      make("span", `${by}${why}; score ${shown(data.score[row])}; domain ${data.domains[data.domain[row]]}`)), make("p", `${reason}.`, "note"));
     for (const [role, text] of earlier) section(`Earlier turn, ${role}`, make("p", text, "quote"));
     section("Prompt", make("p", prompt, "quote"));
     section("Response", make("p", response, "quote"));
