@@ -93,7 +93,7 @@ def add_client(folder: Path, client: str, *, address: str | None = None) -> Path
 
 
 _HEAD = """\
-# Everything that a client needs. It holds the client's private key: send it on a safe way, and keep it to yourself.
+# Everything that a client needs. It holds the client's private key: send it in a safe way, and keep it to yourself.
 # Set `data` to your file, then: clues client start THIS-FILE
 """
 
@@ -113,7 +113,7 @@ def doctor(folder: Path) -> list[str]:
     for client in sorted(known - nodes.keys()):
         wrong.append(f"{client}: has a file but is not registered; remove {client}.toml and add it again.")
     for client in sorted(nodes.keys() - online):
-        wrong.append(f"{client}: is registered but {nodes[client]}; start it there by `clues client start`.")
+        wrong.append(f"{client}: is registered but not online; start it there by `clues client start`.")
     return wrong
 
 

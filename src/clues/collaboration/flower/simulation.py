@@ -25,7 +25,7 @@ def simulate(settings: RunSettings, out: Path, *, silos: Sequence[SiloFile]) -> 
         ConfigError: Ray is not installed.
     """
     if importlib.util.find_spec("ray") is None:
-        raise ConfigError("engine.name: simulation needs Ray; install it by `pip install 'clues[simulation]'`.")
+        raise ConfigError("engine.name: simulation needs Ray; install it by `pip install '.[simulation]'`.")
     files = []
     for silo in silos:
         files.append(Path(silo.folder, "silo.toml").absolute())

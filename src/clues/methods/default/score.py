@@ -20,7 +20,7 @@ from clues.passes.directions import by_domain
 from clues.passes.passes import Passes
 
 LOWEST, HIGHEST = -4.0, 1.5  # no feature counts further, in standard deviations of the anchors
-UNSEPARATED = "these scores do not separate good from low-quality samples of this client"
+UNSEPARATED = "these scores do not separate good from low-quality samples"
 
 
 def score(job: Job, trained: Trained, passes: Passes) -> Scores:
