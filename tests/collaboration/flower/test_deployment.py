@@ -49,6 +49,10 @@ def test_nothing_private_crosses_or_stays_at_the_server_also_when_a_client_fails
     assert metrics["absent"] == {"c": {"phase": "prepare", "reason": "DataError; its errors.log says more"}}
     assert "DataError" in (deployment.latest("c") / "errors.log").read_text()
 
+    page = deployment.latest("a") / "report.html"  # the owner's, once no more is asked
+    sent = len((page.parent / "ledger.jsonl").read_text().splitlines())
+    wait_for(lambda: page.is_file() and f"{sent} messages" in page.read_text(), "the owner's page", seconds=90)
+
     seen = {"the wire": bytes(deployment.proxy.seen), "the output": capfd.readouterr().err.encode()}
     for folder in (deployment.server, deployment.folder / "canary"):
         seen |= {str(file): file.read_bytes() for file in folder.rglob("*") if file.is_file()}

@@ -48,11 +48,19 @@ _POLL = 0.1  # seconds
 Answer = Callable[[Message], Message]
 
 
-def serve(address: str, secret: Path, answer: Answer, *, log: Callable[[str], object]) -> None:
+def serve(
+    address: str,
+    secret: Path,
+    answer: Answer,
+    *,
+    log: Callable[[str], object],
+    idle: Callable[[], object] = lambda: None,
+) -> None:
     """Answer the messages of a SuperNode, one after the other, until the process is stopped.
 
     Args:
         address: of the node's Runtime API, on this machine. secret: the file of the secret that the node asks for.
+        idle: called again and again while there are no messages.
 
     Raises:
         ProtocolError: it is not the node's secret.
@@ -68,6 +76,7 @@ def serve(address: str, secret: Path, answer: Answer, *, log: Callable[[str], ob
                 "the node does not accept the worker's secret; start both by `clues client start`."
             ) from None
         if not (task.HasField("task") and task.token):
+            idle()
             time.sleep(_POLL)
             continue
         try:

@@ -40,7 +40,7 @@ def start(own: SiloFile, file: Path) -> None:
 
 def worker(file: Path, port: int, secret: Path, logs: Path) -> Child:
     """The resident worker as a process, so that the supervisor survives what kills it."""
-    command = [sys.executable, "-m", "clues.collaboration.flower.worker", str(file), f"127.0.0.1:{port}", str(secret)]
+    command = [sys.executable, "-m", "clues.commands.worker", str(file), f"127.0.0.1:{port}", str(secret)]
     return Child("the worker", command, logs / "worker.log", explain=_wrong)
 
 
