@@ -44,7 +44,7 @@ from clues.errors import ProtocolError
 
 _TASK = "flwr-clientapp"
 _PROTECTED = frozenset({"/flwr.proto.Runtime/AcquireTask"})  # what the node asks the secret for
-_POLL = 0.1  # seconds
+_POLL = 0.5  # seconds; a SuperNode itself looks for messages every three
 Answer = Callable[[Message], Message]
 
 
