@@ -34,7 +34,7 @@ class Resident:
     @property
     def folder(self) -> Path | None:
         """Private results of the job that was asked about last."""
-        return self._client and self._client.folder
+        return self._client.folder if self._client else None
 
     def answer(self, kind: str, facts: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> Content | Failure:
         if kind == "hello":
