@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -283,43 +284,35 @@ class Deployment:
 
 
 class Proxy:
-    """Passes connections on to a server, and keeps what is sent either way as it is before encryption."""
+    """Passes connections on to a server, and keeps what is sent either way as it is before encryption.
+
+    All in one thread, as two must not use one TLS connection at the same time.
+    """
 
     def __init__(self, server: Path, port: int) -> None:
-        self._to, self.seen, self._lock = port, bytearray(), threading.Lock()
+        self._to, self.seen, self._loop = port, bytearray(), asyncio.new_event_loop()
         self._inner = ssl.create_default_context(cafile=str(server / "ca.crt"))
         outer = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         outer.load_cert_chain(server / "server.crt", server / "server.key")
-        self._outer, self._listener = outer, socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        starting = asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=outer)
+        self._listener = asyncio.run_coroutine_threadsafe(starting, self._loop).result()
+        self.port: int = self._listener.sockets[0].getsockname()[1]
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # it was closed
-            while True:
-                sock, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(OSError):  # the server may be down
+            there = await asyncio.open_connection("127.0.0.1", self._to, ssl=self._inner)
+            await asyncio.gather(self._pass(reader, there[1]), self._pass(there[0], writer))
 
-    def _serve(self, sock: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            plain = socket.create_connection(("127.0.0.1", self._to))
-            there = self._inner.wrap_socket(plain, server_hostname="127.0.0.1")
-            here = self._outer.wrap_socket(sock, server_side=True)
-            threading.Thread(target=self._pass, args=(there, here), daemon=True).start()
-            self._pass(here, there)
-
-    def _pass(self, source: ssl.SSLSocket, target: ssl.SSLSocket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                with self._lock:
-                    self.seen += data
-                target.sendall(data)
-        for end in (source, target):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.closing(target), contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                self.seen += data
+                target.write(data)
+                await target.drain()
 
     def close(self) -> None:
-        self._listener.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
 
 @contextlib.contextmanager
