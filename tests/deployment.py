@@ -93,7 +93,7 @@ class Deployment:
         return self.folder / f"silo-{client}"
 
     def start(self) -> Deployment:
-        """Returns when all clients are online."""
+        """Returns when all clients are online and have read data and model."""
         self.start_server()
         for client in IDS:
             self.add_client(client)
@@ -101,6 +101,8 @@ class Deployment:
         for client in IDS:
             self.start_client(client)
         wait_for(lambda: not self.wrong(), "all clients online", seconds=240)
+        logs = [self.silo(client) / f"clues-{client}" / "logs" / "worker.log" for client in IDS]
+        wait_for(lambda: all("model: " in log.read_text() for log in logs), "all data and models read", seconds=240)
         return self
 
     def start_server(self) -> None:
