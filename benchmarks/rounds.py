@@ -25,7 +25,7 @@ import tomli_w
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from clues.collaboration.flower.processes import Child, tool
+from clues.collaboration.flower.processes import Child
 from clues.collaboration.flower.silo import _node
 from clues.settings import read_silo
 from conftest import make_tiny_model
@@ -42,7 +42,7 @@ class Plain(Deployment):
         node = _node(read_silo(silo / "silo.toml"), free_port(), silo / "unused")
         kept = node.command[: node.command.index("--isolation")]
         settings = ["--node-config", tomli_w.dumps({"silo": str(silo / "silo.toml")}).strip()]
-        child = Child("the node", [tool(Path(kept[0]).name), *kept[1:], *settings], silo / "log", node.environment)
+        child = Child("the node", [*kept, *settings], silo / "log", node.environment)
         child.start()
         assert child.process is not None
         self.processes[client] = child.process

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from clues.collaboration.flower.keys import write_private
-from clues.collaboration.flower.processes import Child, free_port, supervise, tool, write_secret
+from clues.collaboration.flower.processes import Child, free_port, supervise, write_secret
+from clues.collaboration.flower.runtime import SUPERNODE
 from clues.errors import ConfigError
 from clues.io.progress import say
 from clues.settings import SiloFile
@@ -56,7 +57,7 @@ def _node(own: SiloFile, port: int, secret: Path) -> Child:
     trust = ["--root-certificates", certificates] if certificates else ["--insecure"]
     trust += ["--auth-supernode-private-key", key] if key else []
     command = [
-        tool("flower-supernode"),
+        *(sys.executable, "-c", SUPERNODE),
         *trust,
         *("--superlink", own.server.address),
         *("--host", "127.0.0.1", "--port", str(port)),
