@@ -18,6 +18,8 @@ def test_a_supernode_whose_loop_has_ended_ends(tmp_path):
     """Another thread would keep its process: then nobody starts it again."""
     package = tmp_path / "flwr" / "supernode"
     package.mkdir(parents=True)
+    for folder in (package.parent, package):
+        (folder / "__init__.py").touch()
     (package / "cli.py").write_text(
         "import threading, time\n"
         "def flower_supernode():\n"
