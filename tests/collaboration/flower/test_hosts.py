@@ -15,7 +15,11 @@ from deployment import IDS, Deployment, listening
 
 pytestmark = [pytest.mark.deployment, pytest.mark.real_model, pytest.mark.timeout(1200)]
 COORDINATOR, NETWORK = "10.203.77.1", f"clues{os.getpid()}"
-SMALL = {"training": {"steps": 2, "batch_size": 3}, "evaluation": {"arms": ["base", "selected"]}}
+SMALL = {
+    "training": {"steps": 2, "batch_size": 3, "checkpoints": 1},
+    "scoring": {"method": "clues"},
+    "evaluation": {"arms": ["selected"]},
+}
 
 
 class Hosts(Deployment):
