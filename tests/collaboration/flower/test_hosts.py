@@ -55,6 +55,7 @@ def ip(*commands: str) -> bool:
     return all(not subprocess.run(["ip", *command.split()], capture_output=True).returncode for command in commands)
 
 
+@pytest.mark.skipif("CLUES_SLOW" not in os.environ, reason="takes minutes; set CLUES_SLOW=1")
 def test_the_real_model_gives_the_same_bytes_on_three_hosts(tmp_path):
     with hosts() as address:
         deployment = Hosts(tmp_path, Path("smollm2-135m"), samples=6, host=address)
