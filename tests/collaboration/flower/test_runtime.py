@@ -26,7 +26,8 @@ def test_a_supernode_whose_loop_has_ended_ends(tmp_path):
         "    threading.Thread(target=time.sleep, args=(60,)).start()\n"
         "    print('its loop has ended')\n"
     )
-    done = subprocess.run([sys.executable, "-c", SUPERNODE], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    command, environment = [sys.executable, "-P", "-c", SUPERNODE], {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout) == (1, "its loop has ended\n")
 
 

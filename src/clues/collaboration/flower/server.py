@@ -45,7 +45,7 @@ def children(folder: Path, *, host: str, port: int, local: str) -> list[Child]:
         write_secret(secret)
     environment = {"FLWR_HOME": str(folder / "flower")}
     link = [
-        *(sys.executable, "-c", SUPERLINK),
+        *(sys.executable, "-P", "-c", SUPERLINK),  # -P: imports nothing from the folder that it is started in
         *("--ssl-ca-certfile", str(folder / "ca.crt"), "--ssl-certfile", str(folder / "server.crt")),
         *("--ssl-keyfile", str(folder / "server.key"), "--enable-supernode-auth"),
         *("--host", host, "--port", str(port), "--database", str(folder / "state.db"), "--isolation", "process"),

@@ -57,7 +57,7 @@ def _node(own: SiloFile, port: int, secret: Path) -> Child:
     trust = ["--root-certificates", certificates] if certificates else ["--insecure"]
     trust += ["--auth-supernode-private-key", key] if key else []
     command = [
-        *(sys.executable, "-c", SUPERNODE),
+        *(sys.executable, "-P", "-c", SUPERNODE),  # -P: imports nothing from the folder that it is started in
         *trust,
         *("--superlink", own.server.address),
         *("--host", "127.0.0.1", "--port", str(port)),
