@@ -17,16 +17,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from conftest import make_tiny_model
 from deployment import Deployment, deployed
 
-KILLS = {
-    "nothing": ("a", "none"),
-    "worker": ("a", "worker"),
-    "SuperNode": ("a", "SuperNode"),
-    "SuperLink": ("server", "SuperLink"),
-    "SuperExec": ("server", "SuperExec"),
-    "ServerApp": ("server", "ServerApp"),
-    "clues run": ("run", "all"),
-    "clues client start": ("a", "all"),
-    "clues server start": ("server", "all"),
+KILLS: dict[str, list[tuple[str, str]]] = {
+    "nothing": [],
+    "worker": [("a", "worker")],
+    "SuperNode": [("a", "SuperNode")],
+    "SuperLink": [("server", "SuperLink")],
+    "SuperExec": [("server", "SuperExec")],
+    "ServerApp": [("server", "ServerApp")],
+    "clues run": [("run", "all")],
+    "clues client start": [("a", "all")],
+    "clues server start": [("server", "all")],
 }
 
 
@@ -43,12 +43,11 @@ def main(chosen: list[str]) -> None:
 
 
 def row(deployment: Deployment, name: str, *, phase: str) -> None:
-    seed = len(list(deployment.folder.glob("*-*.toml"))) + 1  # of a job that no client knows
+    seed = len(list(deployment.folder.glob("*.toml"))) + 1  # of a job that no client knows
     slow = {"seed": seed, "training": {"epochs": 20.0}}
-    of, part = KILLS[name]
-    seconds = deployment.killed_in(phase, of, part, **slow)
+    seconds = deployment.killed_in(phase, f"killed-{seed}", *KILLS[name], **slow)
     deployment.run(f"undisturbed-{seed}", "in-process", **slow)
-    same = deployment.equal(f"{phase}-{of}-{part}", f"undisturbed-{seed}")
+    same = deployment.equal(f"killed-{seed}", f"undisturbed-{seed}")
     print(f"| {name} | {phase} | {seconds:.0f} | {'equal' if same else 'different'} |", flush=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -14,7 +15,6 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ SECRET = "zebrafish"  # stands in every private sample, and in no public one
 WORDS = ["bone", "nerve", "heart", "rate", "price", "bond", "option", "trade", "fixed", "increased", "abnormal"]
 PARTS = {
     "SuperNode": "flower-supernode",
-    "worker": "clues.collaboration.flower.worker",
+    "worker": "clues.commands.worker",
     "SuperLink": "flower-superlink",
     "SuperExec": "flower-superexec",
     "ServerApp": "flwr-serverapp",
@@ -62,7 +62,6 @@ def write_samples(path: Path, count: int, word: str = "") -> Path:
 
 
 _ASKED_AFTER = {"select": "prepare", "train": "judge"}  # what a client has answered before
-_ANSWERS_AFTER = {"select": 1, "train": 3}  # of a client, that the coordinator keeps once the phase is over
 
 
 def _kinds(job: Path) -> list[str]:
@@ -73,11 +72,15 @@ def _kinds(job: Path) -> list[str]:
 
 @dataclass
 class Deployment:
-    """`proxied`: clients reach the server through a proxy that keeps what passes, decrypted."""
+    """`proxied`: clients reach the server through a proxy that keeps what passes, decrypted.
+    `samples`: of each client. `host`: the address of the server.
+    """
 
     folder: Path
     model: Path
     proxied: bool = False
+    samples: int = 8
+    host: str = "127.0.0.1"
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     proxy: Proxy | None = None
 
@@ -90,37 +93,56 @@ class Deployment:
         return self.folder / f"silo-{client}"
 
     def start(self) -> Deployment:
-        """Returns when all clients are online."""
+        """Returns when all clients are online and have read data and model."""
         self.start_server()
         for client in IDS:
             self.add_client(client)
+        self.pin_keys()
+        for client in IDS:
             self.start_client(client)
         wait_for(lambda: not self.wrong(), "all clients online", seconds=240)
+        logs = [self.silo(client) / f"clues-{client}" / "logs" / "worker.log" for client in IDS]
+        wait_for(lambda: all("model: " in log.read_text() for log in logs), "all data and models read", seconds=240)
         return self
 
     def start_server(self) -> None:
-        command = ["server", "start", "--folder", str(self.server), "--port", str(self.port)]
-        self.processes["server"] = self.spawn(command, self.folder / "server.log")
-        wait_for(lambda: listening(self.port), "the SuperLink", seconds=120)
+        command = ["server", "start", "--folder", self.server, "--host", self.host, "--port", self.port]
+        self.processes["server"] = self.spawn([*command, "--name", self.host], self.folder / "server.log")
+        wait_for(lambda: listening(self.port, self.host), "the SuperLink", seconds=120)
         if self.proxied and self.proxy is None:
             self.proxy = Proxy(self.server, self.port)
 
     def add_client(self, client: str) -> Path:
         """What a coordinator and then an owner do: register, hand over, name the data."""
         port = self.proxy.port if self.proxy else self.port
-        done = self.clues("server", "add-client", client, "--folder", self.server, "--address", f"127.0.0.1:{port}")
+        done = self.clues("server", "add-client", client, "--folder", self.server, "--address", f"{self.host}:{port}")
         assert done.exit_code == 0, done.stderr
         silo = self.silo(client)
-        write_samples(silo / "data.jsonl", 8, f"{SECRET}-{client}")
+        write_samples(silo / "data.jsonl", self.samples, f"{SECRET}-{client}")
         tree = tomllib.loads((self.server / "clients" / f"{client}.toml").read_text())
         tree["model"] = {"id": str(self.model), "device": "cpu"}
         tree["allow"] = {"megabytes": 1}
         (silo / "silo.toml").write_text(tomli_w.dumps(tree))
         return silo / "silo.toml"
 
+    def pin_keys(self) -> None:
+        """What owners do who want masks: each makes a key, and lists the public ones of all."""
+        from clues.collaboration.privacy.keys import write_key
+
+        keys = {client: self.silo(client) / "mask.key" for client in IDS}
+        pinned = {client: write_key(key) for client, key in keys.items()}
+        for client, key in keys.items():
+            file = self.silo(client) / "silo.toml"
+            masks = {"key": str(key), "pinned": pinned}
+            file.write_text(tomli_w.dumps({**tomllib.loads(file.read_text()), "masks": masks}))
+
     def start_client(self, client: str) -> None:
         silo = self.silo(client)
-        self.processes[client] = self.spawn(["client", "start", "silo.toml"], silo / "log", folder=silo)
+        self.processes[client] = self.spawn(["client", "start", "silo.toml"], silo / "log", client=client)
+
+    def host_of(self, client: str) -> list[str]:
+        """The command that runs others on a client's host."""
+        return []
 
     def wrong(self) -> str:
         """What the doctor says, if anything."""
@@ -131,7 +153,11 @@ class Deployment:
     def config(self, name: str, by: str = "deployment", **tables: Any) -> Path:
         """The settings of a run by an engine: the same but for what carries the messages."""
         deployed = by == "deployment"
-        address = {"address": f"127.0.0.1:{self.port}", "root_certificates": str(self.server / "ca.crt"), "wait": 150.0}
+        address = {
+            "address": f"{self.host}:{self.port}",
+            "root_certificates": str(self.server / "ca.crt"),
+            "wait": 150.0,
+        }
         data = {} if deployed else {client: str(self.silo(client) / "data.jsonl") for client in IDS}
         tree: dict[str, Any] = {
             "validation": [str(self.folder / "validation.jsonl")],
@@ -164,10 +190,11 @@ class Deployment:
 
         return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
-    def spawn(self, arguments: Sequence[object], log: Path, folder: Path | None = None) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "clues", *map(str, arguments)]
+    def spawn(self, arguments: Sequence[object], log: Path, client: str = "") -> subprocess.Popen[bytes]:
+        host, folder = (self.host_of(client), self.silo(client)) if client else ([], self.folder)
+        command = [*host, sys.executable, "-m", "clues", *map(str, arguments)]
         with log.open("ab") as stream:
-            return subprocess.Popen(command, cwd=folder or self.folder, stdout=stream, stderr=subprocess.STDOUT)
+            return subprocess.Popen(command, cwd=folder, stdout=stream, stderr=subprocess.STDOUT)
 
     def part(self, of: str, name: str) -> psutil.Process | None:
         """The process of a part, below that of the server or of a client."""
@@ -193,53 +220,56 @@ class Deployment:
             there, {client: there / "clients" / client for client in IDS}
         )
 
-    def killed_in(self, phase: str, of: str, part: str, **tables: Any) -> float:
-        """A run of which a part is killed with -9 while clients work in a phase.
+    def killed_in(self, phase: str, name: str, *kills: tuple[str, str], **tables: Any) -> float:
+        """A run, in the folder of that name, of which parts are killed with -9 while clients work in a phase.
 
-        What a person would start again is started again. The run is in the folder PHASE-OF-PART.
+        What a person would start again is started again.
 
         Args:
-            of: "server", "run" or a client. part: of it; "all" is the command that a person started, "none" nothing.
-            tables: settings; they make a job that no client knows.
+            kills: (of, part), where `of` is "server", "run" or a client, and `part` one of it, or "all" for the command
+                that a person started. tables: settings; they make a job that no client knows.
 
         Returns:
-            Seconds until the coordinator has the answers of the phase.
+            Seconds from the kill until the coordinator has the answers of the phase.
 
         Raises:
-            CluesError: the run failed.
+            AssertionError: the run failed.
         """
-        name, known = f"{phase}-{of}-{part}", {client: self.jobs(client) for client in IDS}
+        known = {client: self.jobs(client) for client in IDS}
+        before = "weigh" if phase == "train" and "privacy" in tables else _ASKED_AFTER[phase]
         command = ["run", self.config(name, **tables), "--out", self.folder / name]
 
         def asked() -> bool:
             new = [self.jobs(client) - known[client] for client in IDS]
-            return all(job and _ASKED_AFTER[phase] in _kinds(*job) for job in new)
+            return all(job and before in _kinds(*job) for job in new)
 
-        with ThreadPoolExecutor() as pool:
+        def start(of: str) -> None:
             if of == "run":
-                self.processes["run"] = self.spawn(command, self.folder / "run.log")
-                run: Future[Any] = pool.submit(self.processes["run"].wait)
+                self.processes["run"] = self.spawn(command, self.folder / f"{name}.log")
+            elif of == "server":
+                self.start_server()
             else:
-                run = pool.submit(self.run, name, **tables)
-            wait_for(lambda: asked() or run.done(), f"the phase {phase}", seconds=400)
-            worker = wait_for(lambda: self.part("a", "worker"), "the worker", seconds=60)
-            used = sum(worker.cpu_times()[:2])
-            wait_for(lambda: sum(worker.cpu_times()[:2]) > used + 0.5, "work", seconds=60)
-            started = time.monotonic()
+                self.start_client(of)
+
+        start("run")
+        run = lambda: self.processes["run"].poll() is not None  # noqa: E731  # has it ended?
+        wait_for(lambda: asked() or run(), f"the phase {phase}", seconds=400)
+        worker = wait_for(lambda: self.part("a", "worker"), "the worker", seconds=60)
+        used = sum(worker.cpu_times()[:2])
+        wait_for(lambda: sum(worker.cpu_times()[:2]) > used + 0.5, "work", seconds=60)
+        started = time.monotonic()
+        for of, part in kills:
+            victim = self.processes[of] if part == "all" else wait_for(lambda: self.part(of, part), part, seconds=60)  # noqa: B023
+            victim.kill()
             if part == "all":
-                self.processes[of].kill()
-                self.processes[of].wait()
-            if of == "run":
-                self.processes["run"] = self.spawn(command, self.folder / "run.log")
-                run = pool.submit(self.processes["run"].wait)
-            elif part == "all":
-                self.start_server() if of == "server" else self.start_client(of)
-            elif part != "none":
-                wait_for(lambda: self.part(of, part), part, seconds=60).kill()
-            answers, enough = self.folder / name / "server" / "store" / "answers", _ANSWERS_AFTER[phase] * len(IDS)
-            wait_for(lambda: run.done() or len([*answers.glob("*.safetensors")]) >= enough, phase, seconds=400)
-            seconds = time.monotonic() - started
-            run.result(400)
+                victim.wait()
+        for of in [of for of, part in kills if part == "all"]:
+            start(of)
+        answers = self.folder / name / "server" / "store" / "answers" / phase
+        wait_for(lambda: run() or len([*answers.glob("*.safetensors")]) >= len(IDS), phase, seconds=400)
+        seconds = time.monotonic() - started
+        wait_for(run, "the run", seconds=400)
+        assert self.processes["run"].returncode == 0, (self.folder / f"{name}.log").read_text()
         return seconds
 
     def close(self) -> None:
@@ -256,43 +286,35 @@ class Deployment:
 
 
 class Proxy:
-    """Passes connections on to a server, and keeps what is sent either way as it is before encryption."""
+    """Passes connections on to a server, and keeps what is sent either way as it is before encryption.
+
+    All in one thread, as two must not use one TLS connection at the same time.
+    """
 
     def __init__(self, server: Path, port: int) -> None:
-        self._to, self.seen, self._lock = port, bytearray(), threading.Lock()
+        self._to, self.seen, self._loop = port, bytearray(), asyncio.new_event_loop()
         self._inner = ssl.create_default_context(cafile=str(server / "ca.crt"))
         outer = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         outer.load_cert_chain(server / "server.crt", server / "server.key")
-        self._outer, self._listener = outer, socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        starting = asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=outer)
+        self._listener = asyncio.run_coroutine_threadsafe(starting, self._loop).result()
+        self.port: int = self._listener.sockets[0].getsockname()[1]
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # it was closed
-            while True:
-                sock, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(OSError):  # the server may be down
+            there = await asyncio.open_connection("127.0.0.1", self._to, ssl=self._inner)
+            await asyncio.gather(self._pass(reader, there[1]), self._pass(there[0], writer))
 
-    def _serve(self, sock: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            plain = socket.create_connection(("127.0.0.1", self._to))
-            there = self._inner.wrap_socket(plain, server_hostname="127.0.0.1")
-            here = self._outer.wrap_socket(sock, server_side=True)
-            threading.Thread(target=self._pass, args=(there, here), daemon=True).start()
-            self._pass(here, there)
-
-    def _pass(self, source: ssl.SSLSocket, target: ssl.SSLSocket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                with self._lock:
-                    self.seen += data
-                target.sendall(data)
-        for end in (source, target):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.closing(target), contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                self.seen += data
+                target.write(data)
+                await target.drain()
 
     def close(self) -> None:
-        self._listener.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
 
 @contextlib.contextmanager
@@ -318,9 +340,9 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def listening(port: int) -> bool:
+def listening(port: int, host: str = "127.0.0.1") -> bool:
     with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
+        return sock.connect_ex((host, port)) == 0
 
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

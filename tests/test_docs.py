@@ -110,3 +110,16 @@ def test_the_site_builds_without_a_warning(tmp_path):
     api = (tmp_path / "site/reference/api.html").read_text(encoding="utf-8")
     assert 'id="clues.select_records"' in api
     assert 'href="concepts.html"' in (tmp_path / "site/index.html").read_text(encoding="utf-8")
+
+
+def test_every_fault_is_brought_about_by_a_test_that_exists():
+    page = (ROOT / "docs/faults.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if "`test_" in line]
+    known = {
+        name for file in (ROOT / "tests").rglob("*.py") for name in re.findall(r"def (test_\w+)", file.read_text())
+    }
+    assert len(rows) >= 20
+    assert {name for row in rows for name in re.findall(r"`(test_\w+)`", row)} - known == set()
+    assert [
+        row for row in re.findall(r"^\| (?!-).+\|$", page, re.M) if "`test_" not in row and "| test |" not in row
+    ] == []

@@ -95,6 +95,10 @@ def misshapen(answer: Content) -> Content:
     return Content(answer.facts, {name: tensor[:-1] for name, tensor in answer.arrays.items()})
 
 
+def of_another_rank(answer: Content) -> Content:
+    return Content(answer.facts, {n: torch.cat([t, t], int("lora_B" in n)) for n, t in answer.arrays.items()})
+
+
 def renamed(answer: Content) -> Content:
     return Content(answer.facts, {f"x.{name}": tensor for name, tensor in answer.arrays.items()})
 
@@ -139,6 +143,7 @@ FAULTS = [
     ("select", nan, "no number"),
     ("select", no_scores, "do not follow the protocol"),
     ("select", misshapen, "has the shape"),
+    ("select", of_another_rank, "has the shape"),
     ("select", renamed, "other tensors"),
     ("select", chatty, "text do not follow the protocol"),
     ("select", few_anchors, "it scored"),
@@ -155,6 +160,7 @@ FAULTS = [
     ("judge", dead, "its process died"),
     ("train", nan, "no number"),
     ("train", misshapen, "has the shape"),
+    ("train", of_another_rank, "has the shape"),
     ("train", dead, "its process died"),
 ]
 
@@ -201,6 +207,18 @@ def test_a_stopped_federation_goes_on_after_its_last_round(run, monkeypatch):
     asked = [[client for client, kind, _ in one.crossed if kind == "train"] for one in (network, whole)]
     assert [len(clients) for clients in asked] == [7, 12]  # b's second round, then both rounds on the selected
     assert not list((out / "server/store").glob("answers/train/*"))
+
+
+def test_files_that_the_coordinators_disk_has_damaged_are_made_anew(run, monkeypatch):
+    monkeypatch.setattr(local, "coordinate", functools.partial(local.coordinate, remember=True))
+    _, whole, out = run(collaboration=FEDERATED)
+    results = [out / file for file in ("server/global/adapter_model.safetensors", "metrics.json")]
+    before = [file.read_bytes() for file in results]
+    for file in [results[0], *(file for file in (out / "server/store").rglob("*") if file.is_file())]:
+        file.write_bytes(file.read_bytes()[:20])
+    _, again, _ = run(collaboration=FEDERATED)
+    assert [file.read_bytes() for file in results] == before
+    assert len(again.crossed) == len(whole.crossed)  # clients are asked again
 
 
 def test_a_trajectory_is_sent_once_whatever_the_wire(run):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutation import VALUES, changed_record, fuzzed
 
+from clues.collaboration import client as module
 from clues.collaboration import protocol
 from clues.collaboration.protocol import Content, Failure, Select, plain
 from clues.collaboration.resident import Resident
@@ -148,3 +149,20 @@ def test_thresholds_of_few_samples_and_many_thresholds_are_refused(silo):
     assert isinstance(few, Failure) and "fewer samples than allow.samples" in few.reason
     many = resident.answer("judge", {"job": JOB, "thresholds": JUDGE["thresholds"] * 33}, {})
     assert isinstance(many, Failure) and "thresholds" in many.reason
+
+
+def test_a_job_asks_for_so_many_different_thresholds(silo):
+    resident, *_ = silo
+    assert isinstance(resident.answer("judge", JUDGE, {}), Content)
+    asked = len(json.loads((resident.folder / module.ASKED).read_text()))
+    allow = resident.own.allow.model_copy(update={"thresholds": asked})
+    limited = Resident(resident.own.model_copy(update={"allow": allow}))
+    other = {**THRESHOLD, "value": 0.123}
+    assert isinstance(limited.answer("judge", JUDGE, {}), Content)  # again, nothing new is told
+    for kind, facts in (
+        ("judge", {"job": JOB, "thresholds": [{"column": "score", "threshold": other, "chosen": False}]}),
+        ("weigh", {"job": JOB, "arm": "selected", "threshold": other}),
+        ("train", {**TRAIN, "threshold": other}),
+    ):
+        refused = limited.answer(kind, facts, {})
+        assert isinstance(refused, Failure) and f"a job may ask for {asked} thresholds" in refused.reason

@@ -32,6 +32,7 @@ from clues.models.adapters import TENSORS, AdapterState, adapter_state, attached
 from clues.models.base import load_base
 from clues.models.trajectory import Checkpoint, Trained
 from clues.selection.metrics import read_labels, selection_metrics
+from clues.selection.threshold import Threshold
 from clues.settings import SiloFile, SiloSettings, Terms
 from clues.silo.checked import Checked
 from clues.silo.folder import JOB, OWNER, THRESHOLD
@@ -42,6 +43,8 @@ from clues.silo.selection import Selection, counts, write_selection
 from clues.silo.silo import Silo
 from clues.silo.tables import ScoreTable
 from clues.training.walk import round_rows
+
+ASKED = "thresholds.json"  # in the folder of a job: digests of the thresholds that were answered
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ class Client:
         """Apply several thresholds, each to the column it was fitted on. What the chosen one keeps is the selection."""
         work, table, verdicts = self._of(question.job), ScoreTable(self.folder / SAMPLES), []
         private, kinds, drop = work.private, work.kinds, work.terms.selection.drop
+        self._claim([(entry.column, entry.threshold) for entry in question.thresholds])
         for entry in question.thresholds:
             selection = Selection(table, entry.threshold, self.own.id, entry.column, drop)
             if entry.chosen:
@@ -251,6 +255,16 @@ class Client:
         file = self.folder / DECISIONS
         return reviewed(selection, read_decisions(file, selection.table.ids)) if file.is_file() else selection
 
+    def _claim(self, asked: Sequence[tuple[str, Threshold]]) -> None:
+        """Record thresholds that are answered. Raises ProtocolError if the job asks for more than its owner allows."""
+        file, most = self.folder / ASKED, self.own.allow.thresholds
+        known = read_json(file) if file.is_file() else []
+        new = dict.fromkeys([*known, *(value_digest([column, rule.as_dict()])[:16] for column, rule in asked)])
+        if len(new) > most:
+            raise ProtocolError(f"a job may ask for {most} thresholds, by allow.thresholds, and this one has.")
+        if len(new) > len(known):
+            write_json(file, list(new))
+
     def _rows(self, work: _Work, question: protocol.Train | protocol.Weigh) -> Sequence[int]:
         """The samples that an arm trains on.
 
@@ -265,6 +279,7 @@ class Client:
             return [row for row, kind in enumerate(work.kinds) if not kind]
         if question.threshold is None:
             raise ProtocolError(f"train: the arm {question.arm} needs a threshold.")
+        self._claim([("score", question.threshold)])
         drop = work.terms.selection.drop
         selection = Selection(ScoreTable(self.folder / SAMPLES), question.threshold, self.own.id, drop=drop)
         return [row for row, keep in enumerate(self._reviewed(selection).kept) if keep]

@@ -62,7 +62,7 @@ def _silo(client: ClientSettings, settings: RunSettings, out: Path) -> SiloFile:
     folder = (out / "clients" / client.id).absolute()
     return SiloFile(
         **client.model_dump(), by_job=False, folder=str(folder), dialect=settings.data.dialect, model=settings.model,
-        allow=AllowSettings(megabytes=10**6, report_to=_others(settings)),
+        allow=AllowSettings(megabytes=10**6, thresholds=10**6, report_to=_others(settings)),
     )  # fmt: skip
 
 

@@ -27,9 +27,14 @@ class Resident:
     """Model and data of the latest job stay loaded between its questions."""
 
     def __init__(self, own: SiloFile) -> None:
-        self.own, self._folder = own, Path(own.folder)
-        self._store = Store(self._folder / "store")
+        self.own, self._home = own, Path(own.folder)
+        self._store = Store(self._home / "store")
         self._client: Client | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """Private results of the job that was asked about last."""
+        return self._client.folder if self._client else None
 
     def answer(self, kind: str, facts: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> Content | Failure:
         if kind == "hello":
@@ -37,7 +42,7 @@ class Resident:
         job = facts.get("job") if isinstance(facts, Mapping) else None
         if not isinstance(job, str) or not _ID.fullmatch(job):  # it names a folder
             return Failure("the message names no job")
-        folder = self._folder / "jobs" / job if self.own.by_job else self._folder
+        folder = self._home / "jobs" / job if self.own.by_job else self._home
         if kind != "prepare" and not (folder / JOB).is_file():  # it must not open a folder either
             return Failure("the question is about a job that this client was not prepared for")
         if self._client is None or self._client.folder != folder:

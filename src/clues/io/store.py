@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from clues.io.digests import value_digest
 from clues.io.files import read_json, replace_whole, write_json
 from clues.io.processes import once, wait
+from clues.io.progress import say
 from clues.version import __version__
 
 T = TypeVar("T")
@@ -56,17 +57,16 @@ class Store:
             inputs: everything that the value depends on, as `value_digest` accepts it.
         """
         file = self._place(kind, inputs, suffix=codec.suffix)
-        stored = file.is_file()
+        stored = _readable(file, codec)
         wait()  # all processes look before one of them writes
-        if not stored:
+        if stored is None:
             value = compute()
             once(lambda: replace_whole(file, lambda part: codec.write(part, value)))
-        return codec.read(file)
+        return codec.read(file) if stored is None else stored
 
     def find(self, kind: str, inputs: Any, *, codec: Codec[T]) -> T | None:
         """What is stored, if anything."""
-        file = self._place(kind, inputs, suffix=codec.suffix)
-        return codec.read(file) if file.is_file() else None
+        return _readable(self._place(kind, inputs, suffix=codec.suffix), codec)
 
     def folder(self, kind: str, inputs: Any, *, build: Callable[[Path], object]) -> Path:
         """A folder that `build` fills. After an interruption, `build` gets the partly filled folder again."""
@@ -86,6 +86,15 @@ class Store:
 
     def _place(self, kind: str, inputs: Any, *, suffix: str = "") -> Path:
         return self._folder / kind / f"{value_digest([__version__, inputs])[:16]}{suffix}"
+
+
+def _readable(file: Path, codec: Codec[T]) -> T | None:
+    """What a file holds; None if there is none, or if a disk has damaged it."""
+    try:
+        return codec.read(file) if file.is_file() else None
+    except Exception as error:  # of whatever library reads it
+        say(f"{file}: cannot be read ({type(error).__name__}); it is made anew.")
+        return None
 
 
 def _finish(part: Path, folder: Path) -> None:

@@ -72,6 +72,7 @@ class AllowSettings(Settings):
     modes: list[Literal["merging", "federated"]] = ["merging", "federated"]  # of collaboration; default: both
     megabytes: Count = 512  # 2²⁰ bytes, the most of a message
     samples: Count = 1  # the fewest that an adapter is trained on: one of few shows much of them
+    thresholds: Count = 256  # different ones in a job: each tells a point of the distribution of the scores
     report_to: list[Literal["wandb", "mlflow"]] = []  # where a run may have losses sent from here
 
 

@@ -132,6 +132,20 @@ def test_a_client_that_is_gone_or_late_or_fails_has_a_failure_and_others_their_a
     }
 
 
+def test_an_answer_is_taken_once_and_for_its_own_question_only():
+    """A client that was late and is asked again sends the answer to the first question, then two to the second."""
+    asked: list[Message] = []
+    channel, grid, _ = met({1: ("a", says("a"))}, "a")
+    grid.nodes[1] = ("a", lambda message: asked.append(message))
+    grid.pull_messages = lambda numbers: [
+        reply_to(asked[which], Content({"answer": text}, {}))
+        for which, text in ((0, "late"), (1, "new"), (1, "second"))
+        if len(asked) == 2
+    ]
+    found = [channel.deliver("judge", {"a": Content({}, {})}, seconds=0.05)["a"] for _ in range(2)]
+    assert found == [Failure("it did not answer within 0 seconds"), Content({"answer": "new"}, {})]
+
+
 def test_what_the_superlink_does_not_take_is_a_failure():
     channel, grid, _ = met({1: ("a", says("a"))}, "a")
     grid.push_messages = lambda messages: []  # Flower's answer to what is too large

@@ -1,16 +1,26 @@
-"""A real deployment over TLS with registered keys: equal to the other engines, silent about private things."""
+"""A real deployment over TLS with registered keys: equal to the other engines also if parts of it are killed, silent
+about private things, and closed to those outside.
+
+One deployment serves all tests, as starting it is most of what they cost. benchmarks/faults.py kills every part alone,
+and prints how long it took.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet
 import pytest
 import tomli_w
+from safetensors.numpy import load_file
+from scipy.stats import chisquare
 
 from clues.collaboration.flower.keys import new_client_key, write_certificates
 from clues.collaboration.flower.processes import Child, free_port, write_secret
@@ -18,24 +28,30 @@ from clues.collaboration.flower.runtime import Control, serve
 from clues.collaboration.flower.silo import _node
 from clues.collaboration.flower.submitting import _APP
 from clues.errors import ProtocolError
+from clues.merging.updates import lora_pairs, products
+from clues.models.adapters import TENSORS
 from clues.settings import read_silo
-from deployment import IDS, SECRET, results, wait_for
+from deployment import IDS, SECRET, Deployment, deployed, results, wait_for
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(1200)]
+CLIENTS = [("a", "worker"), ("b", "SuperNode"), ("c", "all")]
+SERVER = [("server", "ServerApp"), ("server", "SuperExec"), ("server", "SuperLink"), ("run", "all")]
+WHOLE_SERVER = [("server", "all")]
+# Long enough to be killed in; Ray gives its own processes half a minute to start.
+SLOW = {"training": {"epochs": 20.0}, "engine": {"attempts": 5}}
+MASKED = {
+    "privacy": {"masks": True},
+    "merging": {"method": "exact", "weights": "samples"},
+    "evaluation": {"arms": ["base", "selected"]},
+}
+only_slow = pytest.mark.skipif("CLUES_SLOW" not in os.environ, reason="takes minutes; set CLUES_SLOW=1")
 
 
-def test_three_engines_give_the_same_bytes(deployment):
-    found = {}
-    for engine in ("in-process", "simulation", "deployment"):
-        deployment.run(engine, engine, engine={"attempts": 5})  # Ray gives its own processes half a minute to start
-        out = deployment.folder / engine
-        folder = deployment.latest if engine == "deployment" else lambda client: out / "clients" / client  # noqa: B023
-        found[engine] = results(out, {client: folder(client) for client in IDS})
-    reference = found.pop("in-process")
-    assert len(reference) == 1 + 2 + 2 * len(IDS)
-    for engine, files in found.items():
-        assert files.keys() == reference.keys(), engine
-        assert [name for name in reference if files[name] != reference[name]] == [], engine
+@pytest.fixture(scope="module")
+def deployment(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A server and three clients, who reach it through a proxy that records."""
+    with deployed(tmp_path_factory.mktemp("deployment"), tiny_model, proxied=True) as started:
+        yield started
 
 
 def test_nothing_private_crosses_or_stays_at_the_server_also_when_a_client_fails(deployment, capfd):
@@ -48,6 +64,10 @@ def test_nothing_private_crosses_or_stays_at_the_server_also_when_a_client_fails
         data.write_text(good)
     assert metrics["absent"] == {"c": {"phase": "prepare", "reason": "DataError; its errors.log says more"}}
     assert "DataError" in (deployment.latest("c") / "errors.log").read_text()
+
+    page = deployment.latest("a") / "report.html"  # the owner's, once no more is asked
+    sent = len((page.parent / "ledger.jsonl").read_text().splitlines())
+    wait_for(lambda: page.is_file() and f"{sent} messages" in page.read_text(), "the owner's page", seconds=90)
 
     seen = {"the wire": bytes(deployment.proxy.seen), "the output": capfd.readouterr().err.encode()}
     for folder in (deployment.server, deployment.folder / "canary"):
@@ -82,7 +102,7 @@ def test_an_app_that_brings_its_own_package_runs_nothing_at_a_client(deployment,
     tree["tool"]["flwr"]["app"]["components"]["serverapp"] = "foreign_app:app"
     (app / "pyproject.toml").write_text(tomli_w.dumps(tree))
     if not deployment.jobs("a"):
-        deployment.run("deployment")
+        deployment.run("before")
     job = deployment.latest("a").name
     before = {client: {file.name for file in deployment.latest(client).parent.iterdir()} for client in IDS}
 
@@ -176,3 +196,60 @@ def test_a_client_is_registered_once_and_the_doctor_names_who_is_not_there(deplo
     again = deployment.clues("server", "add-client", "a", "--folder", deployment.server)
     assert (again.exit_code, "exists; a is registered" in again.stderr) == (2, True)
     assert deployment.wrong() == ""
+
+
+def killed(deployment, seed, phase, kills, **tables) -> str:
+    """The folder of a run that gave what an undisturbed one gave."""
+    name = f"killed-{seed}"
+    deployment.killed_in(phase, name, *kills, seed=seed, **SLOW, **tables)
+    deployment.run(f"undisturbed-{seed}", "in-process", seed=seed, **SLOW, **tables)
+    assert deployment.equal(name, f"undisturbed-{seed}")
+    return name
+
+
+def test_three_engines_give_the_same_bytes_even_if_all_parts_of_the_clients_are_killed_in_selection(deployment):
+    found = {}
+    for engine in ("in-process", "simulation"):
+        deployment.run(engine, engine, **SLOW)
+        folder = deployment.folder / engine
+        found[engine] = results(folder, {client: folder / "clients" / client for client in IDS})
+    deployment.killed_in("select", "deployment", *CLIENTS, **SLOW)
+    found["deployment"] = results(deployment.folder / "deployment", {c: deployment.latest(c) for c in IDS})
+    reference = found.pop("in-process")
+    assert len(reference) == 1 + 2 + 2 * len(IDS)
+    for engine, files in found.items():
+        assert files.keys() == reference.keys(), engine
+        assert [name for name in reference if files[name] != reference[name]] == [], engine
+
+
+def test_every_part_of_the_server_is_killed_in_training_and_it_sees_noise(deployment):
+    """Under masks, of which the server must not get a second set for a question that it asks again."""
+    name = killed(deployment, 12, "train", SERVER, **MASKED)
+    answers = [*(deployment.folder / name / "server" / "store" / "answers" / "train").iterdir()]
+    assert len(answers) == len(IDS)
+    sent = [load_file(file) for file in answers]
+    names = sorted(sent[0].keys() - {"masks-cancel"})
+    received = [np.concatenate([one[key].ravel() for key in names]).view(np.uint32) for one in sent]
+    own = [np.concatenate([update[key].ravel() for key in names]) for update in map(updates, map(deployment.silo, IDS))]
+    bound = 5 / np.sqrt(received[0].size)
+    for words in received:
+        assert chisquare(np.bincount(words.view(np.uint8), minlength=256)).pvalue > 1e-6
+        assert all(abs(np.corrcoef(words.view(np.int32), update)[0, 1]) < bound for update in own)
+    total = np.sum(received, axis=0, dtype=np.uint32).view(np.int32)  # what an observer without masks would see
+    assert np.corrcoef(total, np.mean(own, axis=0))[0, 1] > 0.9
+
+
+def updates(silo):
+    """The client's latest update, which its own folder has."""
+    file = max(silo.glob("clues-*/store/adapters/*"), key=lambda path: path.stat().st_mtime)
+    return {name: tensor.numpy() for name, tensor in products(lora_pairs(TENSORS.read(file))).items()}
+
+
+@only_slow
+@pytest.mark.parametrize(
+    ("seed", "phase", "kills"),
+    [(13, "train", CLIENTS), (14, "select", SERVER), (15, "select", WHOLE_SERVER), (16, "train", WHOLE_SERVER)],
+    ids=["clients-train", "server-select", "whole-server-select", "whole-server-train"],
+)
+def test_the_other_kills(deployment, seed, phase, kills):
+    killed(deployment, seed, phase, kills)

@@ -5,6 +5,8 @@ the run's bundle brings. The worker takes the tasks of a SuperNode that was star
 answers them in one process, by the installed package; the bundle is never unpacked. The Control API is what Flower's
 own command line speaks, which takes seconds to start.
 
+A SuperNode and a SuperLink are started with a weakness mended each, see below.
+
 Nothing else imports from `flwr.cli`, `flwr.proto`, `flwr.supercore` or `flwr.supernode`. The same in 1.41 and 1.42; a
 test runs both through a real SuperLink and SuperNode.
 """
@@ -36,7 +38,6 @@ from flwr.supercore.interceptors import (
     SuperExecAuthHttpInterceptor,
 )
 from flwr.supercore.retry import make_simple_http_retry_invoker
-from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
@@ -44,15 +45,41 @@ from clues.errors import ProtocolError
 
 _TASK = "flwr-clientapp"
 _PROTECTED = frozenset({"/flwr.proto.Runtime/AcquireTask"})  # what the node asks the secret for
-_POLL = 0.1  # seconds
+# An error of the server at the wrong moment ends a SuperNode's loop, but not its process, which then does nothing.
+SUPERNODE = """
+import os, sys
+from flwr.supernode.cli import flower_supernode
+sys.argv[0] = "flower-supernode"
+flower_supernode()
+sys.stdout.flush()
+os._exit(1)
+"""
+# A SuperLink answers with an error if its database is locked for five seconds, as happens on a busy machine.
+SUPERLINK = """
+import sys
+from flwr.supercore import sql_mixin
+from flwr.superlink.cli import flower_superlink
+sql_mixin.SQLITE_PRAGMAS = (*sql_mixin.SQLITE_PRAGMAS, ("busy_timeout", "60000"))
+sys.argv[0] = "flower-superlink"
+flower_superlink()
+"""
+_POLL = 0.5  # seconds; a SuperNode itself looks for messages every three
 Answer = Callable[[Message], Message]
 
 
-def serve(address: str, secret: Path, answer: Answer, *, log: Callable[[str], object]) -> None:
+def serve(
+    address: str,
+    secret: Path,
+    answer: Answer,
+    *,
+    log: Callable[[str], object],
+    idle: Callable[[], object] = lambda: None,
+) -> None:
     """Answer the messages of a SuperNode, one after the other, until the process is stopped.
 
     Args:
         address: of the node's Runtime API, on this machine. secret: the file of the secret that the node asks for.
+        idle: called again and again while there are no messages.
 
     Raises:
         ProtocolError: it is not the node's secret.
@@ -68,11 +95,12 @@ def serve(address: str, secret: Path, answer: Answer, *, log: Callable[[str], ob
                 "the node does not accept the worker's secret; start both by `clues client start`."
             ) from None
         if not (task.HasField("task") and task.token):
+            idle()
             time.sleep(_POLL)
             continue
         try:
             log(_one_task(_connected(address, RuntimeTokenHttpInterceptor(task.token)), answer))
-        except (KeyboardInterrupt, RunNotRunningException, httpx.HTTPError) as error:  # the run, or the node, has ended
+        except (KeyboardInterrupt, Exception) as error:  # the run or the node has ended, or the node takes no answer
             log(f"a task was given up: {type(error).__name__}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import tomli_w
 
 from clues.collaboration.flower.keys import new_client_key, write_certificates, write_private
 from clues.collaboration.flower.processes import Child, listening, supervise, tool, write_secret
-from clues.collaboration.flower.runtime import Control
+from clues.collaboration.flower.runtime import SUPERLINK, Control
 from clues.errors import OutputError, ProtocolError
 from clues.io.files import read_json, write_json
 from clues.io.progress import say
@@ -44,7 +45,7 @@ def children(folder: Path, *, host: str, port: int, local: str) -> list[Child]:
         write_secret(secret)
     environment = {"FLWR_HOME": str(folder / "flower")}
     link = [
-        tool("flower-superlink"),
+        *(sys.executable, "-P", "-c", SUPERLINK),  # -P: imports nothing from the folder that it is started in
         *("--ssl-ca-certfile", str(folder / "ca.crt"), "--ssl-certfile", str(folder / "server.crt")),
         *("--ssl-keyfile", str(folder / "server.key"), "--enable-supernode-auth"),
         *("--host", host, "--port", str(port), "--database", str(folder / "state.db"), "--isolation", "process"),

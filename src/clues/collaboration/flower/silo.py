@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from clues.collaboration.flower.keys import write_private
-from clues.collaboration.flower.processes import Child, free_port, supervise, tool, write_secret
+from clues.collaboration.flower.processes import Child, free_port, supervise, write_secret
+from clues.collaboration.flower.runtime import SUPERNODE
 from clues.errors import ConfigError
 from clues.io.progress import say
 from clues.settings import SiloFile
@@ -40,7 +41,7 @@ def start(own: SiloFile, file: Path) -> None:
 
 def worker(file: Path, port: int, secret: Path, logs: Path) -> Child:
     """The resident worker as a process, so that the supervisor survives what kills it."""
-    command = [sys.executable, "-m", "clues.collaboration.flower.worker", str(file), f"127.0.0.1:{port}", str(secret)]
+    command = [sys.executable, "-m", "clues.commands.worker", str(file), f"127.0.0.1:{port}", str(secret)]
     return Child("the worker", command, logs / "worker.log", explain=_wrong)
 
 
@@ -56,7 +57,7 @@ def _node(own: SiloFile, port: int, secret: Path) -> Child:
     trust = ["--root-certificates", certificates] if certificates else ["--insecure"]
     trust += ["--auth-supernode-private-key", key] if key else []
     command = [
-        tool("flower-supernode"),
+        *(sys.executable, "-P", "-c", SUPERNODE),  # -P: imports nothing from the folder that it is started in
         *trust,
         *("--superlink", own.server.address),
         *("--host", "127.0.0.1", "--port", str(port)),
