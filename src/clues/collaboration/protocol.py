@@ -29,7 +29,7 @@ from clues.models.adapters import AdapterState
 from clues.selection.threshold import Threshold
 from clues.settings import CheckName, ClientId, Terms
 
-VERSION = 1
+VERSION = 2
 Arm = Literal["mixed", "selected", "oracle", "ratio"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # of a job or an adapter
 AnchorColumn = Literal["score", "paper", "dot", "cosine"]  # what a client sends for each anchor

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import ServerApp
+from safetensors.numpy import save
 
 app = ServerApp()
 
@@ -30,6 +31,10 @@ def array(content):
     return Array(str(content.dtype), content.shape, "numpy.ndarray", buffer.getvalue())
 
 
+def packed(content):
+    return {"safetensors": Array(numpy.frombuffer(save({"x": content}), numpy.uint8))}
+
+
 def attacks(job):
     train = {"job": job, "arm": "mixed", "threshold": None, "round": 1}
     return {
@@ -39,9 +44,9 @@ def attacks(job):
         "another job": ("select", records({"job": "0" * 16, "rounds": []})),
         "more facts": ("select", records({"job": job, "rounds": [], "data": "/etc/passwd"})),
         "a path as digest": ("select", records({"job": job, "rounds": ["../../../x"]})),
-        "another shape": ("train", records(train, {"x": array(numpy.zeros(3, numpy.float32))})),
-        "too large": ("train", records(train, {"x": array(numpy.zeros(300_000, numpy.float32))})),
-        "a pickle": ("train", records(train, {"x": array(numpy.array([Bomb()], dtype=object))})),
+        "another shape": ("train", records(train, packed(numpy.zeros(3, numpy.float32)))),
+        "too large": ("train", records(train, packed(numpy.zeros(300_000, numpy.float32)))),
+        "a pickle": ("train", records(train, {"safetensors": array(numpy.array([Bomb()], dtype=object))})),
         "no facts": ("train", RecordDict()),
     }
 

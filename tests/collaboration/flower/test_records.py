@@ -38,12 +38,16 @@ WRONG = {
     "no records": RecordDict(),
     "no JSON": facts("{"),
     "facts of another type": RecordDict({"facts": ArrayRecord([numpy.zeros(1)])}),
-    "a pickle": RecordDict({**facts("{}"), "arrays": ArrayRecord({"x": pickled()})}),
+    "a pickle": RecordDict({**facts("{}"), "arrays": ArrayRecord({"safetensors": pickled()})}),
     "pickled bytes": RecordDict(
-        {**facts("{}"), "arrays": ArrayRecord({"x": Array("f", (1,), "numpy.ndarray", pickle.dumps(Bomb()))})}
+        {**facts("{}"), "arrays": ArrayRecord({"safetensors": Array("f", (1,), "numpy.ndarray", pickle.dumps(Bomb()))})}
     ),
     "another shape than it says": RecordDict(
-        {**facts("{}"), "arrays": ArrayRecord({"x": Array("float32", (9,), "numpy.ndarray", b"")})}
+        {**facts("{}"), "arrays": ArrayRecord({"safetensors": Array("uint8", (9,), "numpy.ndarray", b"")})}
+    ),
+    "another name": RecordDict({**facts("{}"), "arrays": ArrayRecord({"x": Array(numpy.zeros(9, numpy.uint8))})}),
+    "no safetensors": RecordDict(
+        {**facts("{}"), "arrays": ArrayRecord({"safetensors": Array(numpy.full(99, 255, numpy.uint8))})}
     ),
 }
 
@@ -58,9 +62,18 @@ def task(monkeypatch):
 
 def test_a_message_arrives_as_it_was_sent():
     content = Content(
-        {"job": "ab", "list": [1, None, 2.5]}, {"x": torch.arange(6.0).reshape(2, 3), "half": torch.ones(2).half()}
+        {"job": "ab", "list": [1, None, 2.5]},
+        {
+            "x": torch.arange(6.0).reshape(2, 3),
+            "half": torch.ones(2).half(),
+            "int": torch.arange(3).int(),
+            "": torch.ones(0),
+        },
     )
-    arrived = unpacked(packed(content))
+    records = packed(content)
+    assert len(records["arrays"]) == 1  # each of them costs requests
+    arrived = unpacked(records)
+    assert arrived.arrays.keys() == content.arrays.keys()
     assert arrived.facts == content.facts
     assert all(
         arrived.arrays[name].equal(tensor) and arrived.arrays[name].dtype == tensor.dtype

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 
-from flwr.app import ArrayRecord, ConfigRecord, Error, Message, RecordDict
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDict
+from safetensors.numpy import save
+from safetensors.torch import load
 
 from clues.collaboration.protocol import Content, Failure
 
-_FACTS, _ARRAYS = "facts", "arrays"
+_FACTS, _ARRAYS, _WHOLE = "facts", "arrays", "safetensors"
 _REFUSED = 1000  # our code of an error; lower ones are Flower's
 _LONGEST = 500  # characters of a reason that are shown
 # What Flower's own codes mean to a coordinator. Its texts may hold a client's, so that they are not shown.
@@ -21,14 +24,18 @@ _CODES = {
 
 
 def packed(content: Content) -> RecordDict:
-    records = {_FACTS: ConfigRecord({"json": json.dumps(content.facts)})}
-    return RecordDict({**records, _ARRAYS: ArrayRecord(dict(content.arrays))} if content.arrays else records)
+    """All tensors are one array, as Flower asks for every array by requests of its own: an adapter has hundreds."""
+    facts = ConfigRecord({"json": json.dumps(content.facts)})
+    if not content.arrays:
+        return RecordDict({_FACTS: facts})
+    whole = save({name: tensor.detach().cpu().contiguous().numpy() for name, tensor in content.arrays.items()})
+    return RecordDict({_FACTS: facts, _ARRAYS: ArrayRecord({_WHOLE: Array(np.frombuffer(whole, np.uint8))})})
 
 
 def unpacked(records: RecordDict) -> Content:
-    """Raises KeyError or ValueError if the records are of another form."""
-    arrays = records[_ARRAYS].to_torch_state_dict() if _ARRAYS in records else {}
-    return Content(json.loads(records[_FACTS]["json"]), dict(arrays))
+    """Raises KeyError, ValueError or SafetensorError if the records are of another form."""
+    arrays = load(records[_ARRAYS][_WHOLE].numpy().tobytes()) if _ARRAYS in records else {}
+    return Content(json.loads(records[_FACTS]["json"]), arrays)
 
 
 def reply_to(message: Message, answer: Content | Failure) -> Message:
