@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -87,10 +88,12 @@ def serve(
     master = load_superexec_auth_secret(secret_file=str(secret))
     guard = SuperExecAuthHttpInterceptor(master_secret=master, protected_methods=_PROTECTED)
     client = _connected(address, guard)
+    # Flower interrupts the process at a 401, which one that a shell started in the background would not notice.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     while True:
         try:
             task = client.AcquireTask(AcquireTaskRequest(supported_task_types=[_TASK]))
-        except KeyboardInterrupt:  # so Flower takes a 401
+        except KeyboardInterrupt:
             raise ProtocolError(
                 "the node does not accept the worker's secret; start both by `clues client start`."
             ) from None
