@@ -44,7 +44,7 @@ def test_a_free_judge_is_read_where_it_gives_a_verdict_and_else_counted(smollm2,
         text = smollm2.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         ids = smollm2.tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
         with torch.no_grad():
-            output = smollm2.model.generate(ids, max_new_tokens=80, do_sample=False, use_cache=True)
+            output = smollm2.model.generate(ids, max_new_tokens=40, do_sample=False, use_cache=True)
         said[key] = smollm2.tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)
         return said[key]
 
