@@ -63,28 +63,32 @@ def test_a_model_of_which_a_file_is_broken(tiny_model, write_samples, tmp_path, 
     assert "cannot be loaded" in shown
 
 
-def test_a_fault_of_our_own_is_a_sentence_and_a_log(scored, tmp_path, monkeypatch):
-    def fail(*_, **__):
-        raise KeyError("private SECRET")
+@pytest.fixture
+def failing(scored, tmp_path, monkeypatch):
+    """What `clues score` shows if reading the samples raises an error."""
 
-    monkeypatch.setattr(clues.commands.score, "read_private", fail)
-    monkeypatch.setenv("CLUES_TRACEBACK", "")
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    shown = run(*scored, tmp_path / "again", code=1)
+    def show(error):
+        def fail(*_, **__):
+            raise error
+
+        monkeypatch.setattr(clues.commands.score, "read_private", fail)
+        monkeypatch.setenv("CLUES_TRACEBACK", "")
+        monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+        return run(*scored, tmp_path / "again", code=1)
+
+    return show
+
+
+def test_a_fault_of_our_own_is_a_sentence_and_a_log(failing, tmp_path):
+    shown = failing(KeyError("private SECRET"))
     assert "clues score failed because of a bug (KeyError)" in shown
     assert "SECRET" not in shown
     (log,) = tmp_path.glob("clues-score-*.log")
     assert "SECRET" in log.read_text()
 
 
-def test_what_the_system_refuses_is_no_bug(scored, tmp_path, monkeypatch):
-    def fail(*_, **__):
-        raise PermissionError(errno.EACCES, "Permission denied", "/data")
-
-    monkeypatch.setattr(clues.commands.score, "read_private", fail)
-    monkeypatch.setenv("CLUES_TRACEBACK", "")
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    shown = run(*scored, tmp_path / "again", code=1)
+def test_what_the_system_refuses_is_no_bug(failing):
+    shown = failing(PermissionError(errno.EACCES, "Permission denied", "/data"))
     assert "Error: /data: Permission denied; check the path and its permissions" in shown
     assert "bug" not in shown
 

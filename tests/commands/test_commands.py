@@ -349,6 +349,7 @@ def config(clues, tiny_model, write_samples, tmp_path):
             "merging.weight_steps=2",
             'evaluation.arms=["base", "mixed", "selected", "public"]',
         ],
+        ["collaboration.mode=federated", "collaboration.rounds=2"],
         [
             "collaboration.mode=federated",
             "collaboration.rounds=2",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import pytest
@@ -30,23 +31,22 @@ def smollm2():
 
 def judged(reply, tmp_path, scale):
     with serving(Server(reply)) as server:
-        settings = JudgeSettings(url=server.url, model="smollm2", scale=scale, timeout=600.0, retries=0)
+        settings = JudgeSettings(url=server.url, model="smollm2", scale=scale, timeout=120.0, retries=0)
         return *judge(ANSWERS, settings, store=Store(tmp_path / "store"), arm="selected"), len(server.requests)
 
 
 @pytest.mark.parametrize("scale", [1, 10])
 def test_a_free_judge_is_read_where_it_gives_a_verdict_and_else_counted(smollm2, tmp_path, scale):
-    said: dict[str, str] = {}
-
-    def free(messages: Messages) -> str:
-        if (key := json.dumps(messages)) in said:
-            return said[key]
-        text = smollm2.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    @functools.cache  # the server and this test ask the same
+    def said(messages: str) -> str:
+        text = smollm2.tokenizer.apply_chat_template(json.loads(messages), tokenize=False, add_generation_prompt=True)
         ids = smollm2.tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
         with torch.no_grad():
-            output = smollm2.model.generate(ids, max_new_tokens=40, do_sample=False, use_cache=True)
-        said[key] = smollm2.tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)
-        return said[key]
+            output = smollm2.model.generate(ids, max_new_tokens=80, do_sample=False, use_cache=True)
+        return smollm2.tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)
+
+    def free(messages: Messages) -> str:
+        return said(json.dumps(messages))
 
     values, (row,), asked = judged(free, tmp_path, scale)
     assert asked == 4 + 4

@@ -113,7 +113,8 @@ def compare_ledger(ledger: Path, received: Path, client: str) -> Compared:
     arrived = verify_ledger(received).entries
     known = sorted({str(entry.get("client")) for entry in arrived})
     if client not in known:
-        raise DataError(f"{received}: has nothing of client {client}, only of {', '.join(known)}; check --client.")
+        others = f"only of {', '.join(known)}" if known else "nor of any other"
+        raise DataError(f"{received}: has nothing of client {client}, {others}; check --client.")
     for number, entry in enumerate(arrived, start=1):
         if entry.get("client") != client:
             continue

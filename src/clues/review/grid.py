@@ -22,8 +22,8 @@ class Grid:
     def __init__(self, session: Session, jump: Callable[[int], None]) -> None:
         self.session, self.jump = session, jump
         self.shown: dict[str, Any] = {"page": 1, "rowsPerPage": 50, "sortBy": "score", "descending": False}
-        # From the start: the browser sends back what it was given as soon as it shows the table, and a table without
-        # a number of rows would take the page that it holds for all there is.
+        # Quasar sends this back when it first shows the table. Without a number of rows, that late answer would undo
+        # the one that `_fill` has set, and the first page would pass for all rows.
         self.shown["rowsNumber"] = len(session.owner.table)
         with ui.dialog() as self.dialog, ui.card().classes("grid"):
             self.dialog.props('full-width full-height aria-label="All samples"')
