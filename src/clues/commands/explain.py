@@ -27,6 +27,7 @@ _LOW = {
     "likeness": "its response reads unlike good answers",
     "ending": "it ends unlike good answers; it may break off",
     "relevance": "its prompt hardly helps to predict the response; it may answer something else",
+    "typicality": "it is unusually hard or easy to predict; words may be missing, or it repeats itself or its prompt",
 }
 _TEXT = 400  # characters of prompt and response that are shown
 

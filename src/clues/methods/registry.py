@@ -132,7 +132,7 @@ METHODS = {
         _OURS,
         auto.score,
         rule="posterior",
-        uses=_ADAM | _ADAPTER | {"by"},
+        uses=frozenset({"preconditioner", "by"}) | _ADAPTER,
         gradients=1,
         forwards=2,
     ),
