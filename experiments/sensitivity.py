@@ -36,7 +36,7 @@ Sum = Callable[[Tensor], Tensor]  # samples × features → samples
 
 @dataclass(frozen=True)
 class Owner:
-    """A data owner of a finished run: features of its samples and of clean ones, and each sample's kind, if not good."""
+    """A data owner of a finished run: features of own and of clean samples, and each sample's kind, empty if good."""
 
     experiment: str
     features: Tensor

@@ -110,7 +110,7 @@ def _scored(folder: Path, row: int, *, score: float) -> dict[str, str]:
 
 
 def _compared(scored: Scored, row: int) -> dict[str, str]:
-    """Each feature of a sample, in standard deviations of the anchors. Those of the default score already are."""
+    """Each feature of a sample in standard deviations: of the anchors, or of clean samples for the default score."""
     names = [name for name in FEATURES if name in scored.samples.names]
     if len(names) == len(FEATURES):
         values = {name: float(scored.samples[name][row]) for name in names}
