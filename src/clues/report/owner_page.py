@@ -53,7 +53,7 @@ class OwnerData:
 def write_owner_page(folder: Path, data: OwnerData) -> Path:
     """Write `folder`/report.html and return its path. It shows private text and is for the owner only."""
     selection = data.selection
-    scores, kept = selection.scores.numpy(), np.array(selection.kept)
+    scores, kept = selection.scores, np.array(selection.kept)
     lowest = np.argsort(scores, kind="stable")[:SHOWN]
     rows = list(owner_rows(data.private.samples, selection, rows=lowest.tolist()))
     clean = [*data.public.validation, *data.public.anchors]
@@ -123,7 +123,7 @@ def _notes(selection: Selection) -> Iterator[str]:
 def _placed_anchors(data: OwnerData) -> np.ndarray:
     """The anchors' scores on the axis of the samples' scores; none where judgements have changed these."""
     selection = data.selection
-    return np.empty(0) if selection.updated is not None else data.anchors[selection.column].numpy()
+    return np.empty(0) if selection.updated is not None else data.anchors[selection.column]
 
 
 def _lowest(scores: np.ndarray, kept: np.ndarray) -> float | None:
@@ -158,7 +158,7 @@ def _charts(rows: Sequence[OwnerRow], selection: Selection, lowest: np.ndarray) 
         return
     sides: dict[str, list[float]] = {"length": [max(len(row.response), 1) for row in rows]}
     if "loss" in selection.table.names:
-        sides["loss"] = selection.table["loss"].numpy()[lowest].tolist()
+        sides["loss"] = selection.table["loss"][lowest].tolist()
     step = -(-len(rows) // _DOTS)
     for name, values in sides.items():
         points: dict[str, list[tuple[float, float]]] = {"dropped": [], "kept": []}
