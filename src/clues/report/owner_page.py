@@ -14,7 +14,7 @@ import numpy as np
 from markupsafe import Markup
 
 from clues.data.samples import Private, PublicSamples
-from clues.report.drawing import histogram, scatter
+from clues.report.drawing import histogram, number, scatter
 from clues.report.neighbours import nearest
 from clues.report.owner import LOW_FEATURES, LOW_SCORE, OwnerRow, owner_rows
 from clues.report.packing import bands, columns, packed, texts
@@ -69,7 +69,7 @@ def write_owner_page(folder: Path, data: OwnerData) -> Path:
         "picture": histogram(
             scores, kept, _placed_anchors(data), limit if limit is not None else _lowest(scores, kept)
         ),
-        "anchors": len(data.anchors),
+        "anchors": len(_placed_anchors(data)),
         "mend": _mend(rows),
         "hidden": (len(rows), len(kept)) if len(rows) < len(kept) else None,
         "charts": list(_charts(rows, selection, lowest)),
@@ -101,7 +101,8 @@ def _sentence(selection: Selection, unusable: int) -> str:
         else ", none is dropped"
     )
     rest = f" {_count(unusable, 'record', 'records')} cannot be used." if unusable else ""
-    return f"{kept:,} of {total:,} samples are kept ({kept / max(total, 1):.0%}){dropped}.{rest}"
+    samples = f"sample{'' if total == 1 else 's'} {'is' if kept == 1 else 'are'}"
+    return f"{kept:,} of {total:,} {samples} kept ({kept / max(total, 1):.0%}){dropped}.{rest}"
 
 
 def _count(count: int, one: str = "is", many: str = "are") -> str:
@@ -111,7 +112,8 @@ def _count(count: int, one: str = "is", many: str = "are") -> str:
 def _notes(selection: Selection) -> Iterator[str]:
     threshold, limit = selection.threshold, selection.threshold.limit(selection.client)
     if limit is None:
-        yield f"Kept is {rule_in_words(threshold.rule, None)} ({threshold.share[selection.client]:.0%})."
+        true = ", the true share of good samples" if threshold.rule == "oracle-ratio" else ""
+        yield f"The best {threshold.share[selection.client]:.0%} by score are kept{true}."
     else:
         yield f"The threshold is {rule_in_words(threshold.rule, limit)}."
     if selection.decisions:
@@ -176,7 +178,8 @@ def _related(name: str, values: Sequence[float], scores: Sequence[float]) -> str
         return f"The {name} is the same for all samples." if min(values) == max(values) else "All scores are the same."
     rho = float(spearmanr(values, scores).statistic)
     what = {"length": ("long", "short"), "loss": ("high-loss", "low-loss")}[name]
+    correlation = f"(rank correlation {number(rho, 2)})"
     if abs(rho) < 0.2:
-        return f"The score hardly depends on the {name} (rank correlation {rho:+.2f})."
+        return f"The score hardly depends on the {name} {correlation}."
     better, worse = what if rho > 0 else what[::-1]
-    return f"{better.capitalize()} responses score higher than {worse} ones (rank correlation {rho:+.2f})."
+    return f"{better.capitalize()} responses score higher than {worse} ones {correlation}."
