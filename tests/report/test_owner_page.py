@@ -31,7 +31,7 @@ def test_the_page_says_how_many_and_why_and_nothing_private_is_html(tmp_path):
     assert "<h3><span>hardly follows from its prompt</span><span>30</span></h3>" in text
     assert "Show all 30" in text
     assert "Short responses score higher than long ones" in text or "hardly depends on the length" in text
-    assert "Low-loss responses score higher than high-loss ones (rank correlation −1)." in text
+    assert "Low-loss responses score higher than high-loss ones (rank correlation −1.00)." in text
     assert "Nothing: these samples were scored here" in text
     assert EVIL not in text
     assert "http:" not in text and "https:" not in text

@@ -14,7 +14,7 @@ import numpy as np
 from markupsafe import Markup
 
 from clues.data.samples import Private, PublicSamples
-from clues.report.drawing import histogram, number, scatter
+from clues.report.drawing import histogram, scatter
 from clues.report.neighbours import nearest
 from clues.report.owner import LOW_FEATURES, LOW_SCORE, OwnerRow, owner_rows
 from clues.report.packing import bands, columns, packed, texts
@@ -178,7 +178,7 @@ def _related(name: str, values: Sequence[float], scores: Sequence[float]) -> str
         return f"The {name} is the same for all samples." if min(values) == max(values) else "All scores are the same."
     rho = float(spearmanr(values, scores).statistic)
     what = {"length": ("long", "short"), "loss": ("high-loss", "low-loss")}[name]
-    correlation = f"(rank correlation {number(rho, 2)})"
+    correlation = f"(rank correlation {rho:+.2f})".replace("-", "−")
     if abs(rho) < 0.2:
         return f"The score hardly depends on the {name} {correlation}."
     better, worse = what if rho > 0 else what[::-1]

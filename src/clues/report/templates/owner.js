@@ -120,7 +120,7 @@
   // ---- one sample
   const section = (title, ...nodes) => sheet.append(make("h3", title), ...nodes);
   const quote = (text) => { // what stands between two fences is code
-    const parts = text.split(/^(```[^\n]*\n[^]*?^```)/m).filter((part) => part.trim());
+    const parts = text.split(/^(```[^\n]*\n[^]*?^```)\n?/m).filter((part) => part);
     const code = (part) => Object.assign(make("code", part), { tabIndex: 0 }); // it scrolls, also by keys
     return make("p", "", "quote", ...parts.map((part) => (part.startsWith("```") ? code(part) : part)));
   };
