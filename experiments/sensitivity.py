@@ -29,16 +29,17 @@ from clues.settings import RunSettings, read_toml, validated
 from clues.silo.tables import ScoreTable
 
 REVEALED = (0, 10, 20)
+_FILES = ("scores", "anchors", "validation")
 Sum = Callable[[Tensor], Tensor]  # samples × features → samples
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A data owner of a finished run: features of its samples and anchors, and each sample's kind, empty if good."""
+    """A data owner of a finished run: features of own and of clean samples, and each sample's kind, empty if good."""
 
     experiment: str
     features: Tensor
-    anchors: Tensor
+    clean: Tensor
     kinds: list[str]
 
     @property
@@ -63,10 +64,10 @@ def read(folder: Path) -> Iterator[Owner]:
         for client in settings.clients:
             own = config.parent / "clients" / client.id
             if client.labels and (own / "scores.parquet").is_file():
-                table, anchors = ScoreTable(own / "scores.parquet"), ScoreTable(own / "anchors.parquet")
+                table, anchors, shown = (ScoreTable(own / f"{name}.parquet") for name in _FILES)
                 labels = read_labels(client.labels, table.ids)
-                features = [torch.tensor([part[name] for name in FEATURES]).T for part in (table, anchors)]
-                yield Owner(folder.name, *features, [labels[identity] for identity in table.ids])
+                own, *clean = (torch.tensor([t[name] for name in FEATURES]).T for t in (table, anchors, shown))
+                yield Owner(folder.name, own, torch.cat(clean), [labels[identity] for identity in table.ids])
 
 
 def sensitivity(owners: Sequence[Owner]) -> str:
@@ -113,12 +114,12 @@ def summed(weights: Sequence[float] = (1.0,) * len(FEATURES), lowest: float = LO
 def measured(owners: Sequence[Owner], combined: Sum) -> list[str]:
     auroc, f1, kept = [], [], []
     for owner in owners:
-        total, anchors = combined(owner.features), combined(owner.anchors)
-        log_odds = groups.judged(total, anchors)[0]
+        total, clean = combined(owner.features), combined(owner.clean)
+        log_odds = groups.judged(total, clean)[0]
         figures = selection_metrics(log_odds.tolist(), (log_odds > 0).tolist(), owner.kinds)
         auroc.append(figures["auroc"])
         f1.append(figures["f1"])
-        of_good = groups.judged(total[owner.good], anchors)[0]
+        of_good = groups.judged(total[owner.good], clean)[0]
         kept.append(float((of_good > 0).double().mean()))
     return [f"{statistics.fmean(values):.3f}" for values in (auroc, f1, kept)]
 
@@ -137,7 +138,7 @@ def reviewing(owners: Sequence[Owner]) -> str:
 
 def revealed(owner: Owner, count: int) -> tuple[float, float, float]:
     total, good = summed()(owner.features), owner.good
-    log_odds = groups.judged(total, summed()(owner.anchors))[0]
+    log_odds = groups.judged(total, summed()(owner.clean))[0]
     if not count:
         whole = f1(log_odds > 0, good)
         return whole, whole, whole

@@ -25,6 +25,7 @@ _LOW = {
     "likeness": "its response reads unlike good answers",
     "ending": "it ends unlike good answers; it may break off",
     "relevance": "its prompt hardly helps to predict the response; it may answer something else",
+    "typicality": "it is unusually hard or easy to predict; words may be missing, or it repeats itself or its prompt",
 }
 _TEXT = 400  # characters of prompt and response that are shown
 
@@ -107,7 +108,7 @@ def _scored(folder: Path, row: int, *, score: float) -> dict[str, str]:
 
 
 def _compared(scored: Scored, row: int) -> dict[str, str]:
-    """Each feature of a sample, in standard deviations of the anchors. Those of the default score already are."""
+    """Each feature of a sample in standard deviations: of the anchors, or of clean samples for the default score."""
     names = [name for name in FEATURES if name in scored.samples.names]
     if len(names) == len(FEATURES):
         values = {name: float(scored.samples[name][row]) for name in names}

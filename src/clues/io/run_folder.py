@@ -9,9 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from clues.errors import OutputError
 from clues.io.files import without_none, write_json, write_toml
-from clues.io.progress import claimed
+from clues.io.progress import claimed, say
 from clues.version import __version__
 
 # Settings that change no result: a run continues with others.
@@ -19,17 +21,19 @@ _INCIDENTAL = {
     f"evaluation.judge.{key}"
     for key in ("key_env", "timeout", "retries", "concurrency", "input_price", "output_price", "budget")
 }
+_LOCKS: dict[Path, FileLock] = {}  # until this process ends
 
 
 def claim_folder(folder: Path, config: Mapping[str, Any]) -> None:
     """Make `folder` that of the run described by `config`, unless it is already.
 
     Raises:
-        OutputError: the folder holds a run of another configuration, or other files.
+        OutputError: the folder holds a run of another configuration, or other files; or another process writes to it.
     """
     refuse_other_run(folder, config)
     if not (folder / "config.toml").is_file():
         write_toml(folder / "config.toml", without_none(config))
+    _lock(folder)
     claimed(folder)
 
 
@@ -51,6 +55,21 @@ def refuse_other_run(folder: Path, config: Mapping[str, Any]) -> None:
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{folder}: exists and is not a run of ours; choose another --out.")
+
+
+def _lock(folder: Path) -> None:
+    """Two processes that write to one folder would remove each other's unfinished work."""
+    place = folder.resolve()
+    lock = _LOCKS.setdefault(place, FileLock(place / ".lock"))
+    try:
+        if not lock.is_locked:
+            lock.acquire(timeout=0)
+    except Timeout:
+        raise OutputError(
+            f"{folder}: another command is writing there; wait until it has ended, or choose another --out."
+        ) from None
+    except (NotImplementedError, OSError) as error:
+        say(f"{folder}: cannot be locked ({type(error).__name__}); do not start the same command twice at once.")
 
 
 def write_provenance(folder: Path) -> None:

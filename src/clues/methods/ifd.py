@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
-from clues.data.tokens import TokenTable
+from clues.data.tokens import Tokens, TokenTable
 from clues.methods.interface import Job, Scores
+from clues.models.base import Base
 from clues.models.trajectory import Trained
 from clues.passes.losses import response_losses
 from clues.passes.passes import Passes
@@ -13,7 +15,8 @@ from clues.passes.passes import Passes
 
 def score(job: Job, trained: Trained, passes: Passes) -> Scores:
     """−L(response | prompt) / L(response). Both losses are means over the response's tokens."""
-    return Scores(score=-response_losses(last_responses(job), passes) / response_losses(without_prompts(job), passes))
+    alone = response_losses(without_prompts(job.scored, job.base), passes)
+    return Scores(score=-response_losses(last_responses(job), passes) / alone)
 
 
 def last_responses(job: Job) -> TokenTable:
@@ -21,8 +24,8 @@ def last_responses(job: Job) -> TokenTable:
     return TokenTable(replace(t, earlier=()) for t in job.scored)
 
 
-def without_prompts(job: Job) -> TokenTable:
-    """The last responses of the scored samples alone, after the token that starts a text."""
-    tokenizer = job.base.tokenizer
+def without_prompts(samples: Iterable[Tokens], base: Base) -> TokenTable:
+    """The last responses alone, after the token that starts a text."""
+    tokenizer = base.tokenizer
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    return TokenTable(replace(t, earlier=(), input_ids=[start, *t.response], response_start=1) for t in job.scored)
+    return TokenTable(replace(t, earlier=(), input_ids=[start, *t.response], response_start=1) for t in samples)

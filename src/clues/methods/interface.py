@@ -58,8 +58,9 @@ class Scores:
     """Scores of the private samples, then of the anchors; every tensor holds one number per sample, higher is better.
 
     `by_domain`: the score against each validation domain alone. `signals`: what the score is computed from. `parts`:
-    the contribution of each part of the adapter. `beside`: other measures on which thresholds are compared. `note`:
-    what a person should know of these scores, as a sentence without its full stop.
+    the contribution of each part of the adapter. `beside`: other measures on which thresholds are compared.
+    `validation`: signals of the validation samples, where they count as clean samples beside the anchors. `note`: what
+    a person should know of these scores, as a sentence without its full stop.
     """
 
     score: Tensor
@@ -67,6 +68,7 @@ class Scores:
     signals: Mapping[str, Tensor] = field(default_factory=dict)
     parts: Mapping[str, Tensor] = field(default_factory=dict)
     beside: Mapping[str, Tensor] = field(default_factory=dict)
+    validation: Mapping[str, Tensor] = field(default_factory=dict)
     note: str = ""
 
     @property

@@ -11,4 +11,5 @@ from clues.passes.passes import Passes
 
 def score(job: Job, trained: Trained, passes: Passes) -> Scores:
     """L(response) − L(response | prompt). Both losses are means over the response's tokens."""
-    return Scores(score=response_losses(without_prompts(job), passes) - response_losses(last_responses(job), passes))
+    alone = response_losses(without_prompts(job.scored, job.base), passes)
+    return Scores(score=alone - response_losses(last_responses(job), passes))

@@ -93,7 +93,7 @@ METHODS = {
         "the log-odds of being good, from gradients, hidden states and likelihoods",
         _OURS,
         rule="posterior",
-        uses=_ADAM | _ADAPTER | {"by"},
+        uses=frozenset({"preconditioner", "by"}) | _ADAPTER,
         gradients=1,
         forwards=2,
     ),

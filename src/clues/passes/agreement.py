@@ -5,6 +5,7 @@ S(z) = Σ_t η_t ⟨∇ℓ(z; φ_t), v_t⟩ with v_t = Σ_m w_m · mean over V_m
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
@@ -16,7 +17,7 @@ from clues.data.batches import Batch
 from clues.data.tokens import Tokens
 from clues.models.adapters import attached, lora_facts, lora_modules
 from clues.models.trajectory import Checkpoint, Trained
-from clues.passes.directions import G, Target, cosines, direction_lengths
+from clues.passes.directions import G, Target, cosines, cosines_with_others, direction_lengths
 from clues.passes.gradients import Gradients, batch_products
 from clues.passes.parts import part_names
 from clues.passes.passes import Columns, Passes
@@ -30,6 +31,8 @@ class Agreement(Generic[G]):
     """How gradients agree with a target, over all checkpoints.
 
     `dot` is Σ_t η_t times the inner products, `cosine` their mean with weights η_t: samples × (all, then the groups).
+    `others`: the cosines with the groups as they would be without the sample itself, for samples of the target whose
+    gradients are made as those of `samples` are, and not contrasted: samples × groups.
     `paper`: Σ_t η_t ⟨∇ℓ, v_t⟩ without contrast; `loss`, `norm`: the sample's loss and gradient norm, averaged with
     weights η_t: samples. `parts`: each adapter part's contribution to the first column of `dot`: samples.
     """
@@ -37,6 +40,7 @@ class Agreement(Generic[G]):
     groups: list[G]
     dot: Tensor
     cosine: Tensor
+    others: Tensor
     paper: Tensor
     loss: Tensor
     norm: Tensor
@@ -74,6 +78,7 @@ def agreement(
     """
     count, columns = len(samples), 2 + len(target.names)
     dot, cosine = torch.zeros(count, columns), torch.zeros(count, columns)
+    others, sizes = torch.zeros(count, columns - 2), Counter(target.groups)
     loss, norm = torch.zeros(count), torch.zeros(count)
     parts: dict[str, Tensor] = {}
     weights = mean_shares([checkpoint.learning_rate for checkpoint in trained.checkpoints])
@@ -88,6 +93,8 @@ def agreement(
         dot += rate * result["products"]
         # A mean over checkpoints, so that a cosine stays between −1 and 1.
         cosine += weight * cosines(result["products"], result["norm"], lengths)
+        of_groups = result["products"][:, 2:], result["norm"], lengths[2:]
+        others += weight * cosines_with_others(*of_groups, sizes=torch.tensor([sizes[name] for name in target.names]))
         loss += weight * result["loss"]
         norm += weight * result["norm"]
         for column, name in enumerate(dict.fromkeys(compute.part_of.values())):
@@ -96,6 +103,7 @@ def agreement(
         groups=target.names,
         dot=_without_plain(dot),
         cosine=_without_plain(cosine),
+        others=others,
         paper=dot[:, 1].clone(),
         loss=loss,
         norm=norm,

@@ -120,3 +120,21 @@ def direction_lengths(directions: Mapping[str, Tensor]) -> Tensor:
 def cosines(products: Tensor, norms: Tensor, lengths: Tensor) -> Tensor:
     """samples × directions, from inner products (samples × directions) and the norms of both sides."""
     return products / (norms[:, None] * lengths[None, :]).clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def cosines_with_others(products: Tensor, norms: Tensor, lengths: Tensor, *, sizes: Tensor) -> Tensor:
+    """What `cosines` would be if each sample were left out of the means: for samples that are part of them.
+
+    With v the mean of n gradients, g among them: ⟨g, n v − g⟩ = n⟨g, v⟩ − |g|²,
+    and |n v − g|² = n²|v|² − 2n⟨g, v⟩ + |g|².
+
+    Args:
+        products, norms, lengths: as for `cosines`. sizes: how many gradients each direction is the mean of: directions.
+
+    Returns:
+        samples × directions, NaN where a direction is one gradient.
+    """
+    products, own, size = products.double(), norms.double()[:, None].square(), sizes.double()
+    lengths_of_others = (size.square() * lengths.double().square() - 2 * size * products + own).clamp(min=0).sqrt()
+    found = (size * products - own) / (own.sqrt() * lengths_of_others).clamp(min=torch.finfo(torch.float32).tiny)
+    return torch.where(size > 1, found, torch.nan).float()

@@ -17,6 +17,7 @@ LOW_FEATURES = {
     "likeness": "unlike good responses",
     "ending": "ends unlike good responses",
     "relevance": "hardly follows from its prompt",
+    "typicality": "unusually easy or hard to predict",
 }
 LOW_SCORE = "low score"  # where the score has no features
 _COPIES = {

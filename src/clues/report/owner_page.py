@@ -31,6 +31,7 @@ _RESPONSES = {
     LOW_FEATURES["likeness"]: "Look for refusals, page residue, another language or another format.",
     LOW_FEATURES["ending"]: "Look for responses that break off, and for signatures or markup at their end.",
     LOW_FEATURES["relevance"]: "Check that prompts and responses have not been shifted against each other.",
+    LOW_FEATURES["typicality"]: "Look for missing words, loops, and responses that repeat their prompt.",
     "near-copy of another sample": "Keep one of each group: --drop duplicate does so.",
     "near-copy of a test": "Remove them, or the test says nothing: --drop test does so.",
     "breaks off": "Often a length limit of the export; write it again without one.",

@@ -15,6 +15,7 @@ from clues.silo.tables import ScoreTable
 
 ALONE = "me"  # the owner's name where there is no collaboration
 SAMPLES, ANCHORS, COSTS = "scores.parquet", "anchors.parquet", "costs.json"
+VALIDATION = "validation.parquet"  # written where a method measures validation samples as it does anchors
 
 
 @dataclass(frozen=True)

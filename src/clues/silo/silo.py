@@ -37,7 +37,7 @@ from clues.selection.threshold import Threshold
 from clues.settings import SiloSettings, validated
 from clues.silo.checked import columns
 from clues.silo.job import make_job
-from clues.silo.scored import ALONE, ANCHORS, COSTS, SAMPLES, Scored, select_by_anchors
+from clues.silo.scored import ALONE, ANCHORS, COSTS, SAMPLES, VALIDATION, Scored, select_by_anchors
 from clues.silo.selection import Selection
 from clues.silo.tables import write_table
 from clues.training.fit import Training, fit
@@ -50,7 +50,8 @@ class Silo:
     Args:
         findings: of checks on the private samples; they become columns of the scores.
         store: keeps finished work; `folder`/store by default, and a temporary store without a folder.
-        folder: where results are exported: trajectory/, scores.parquet, anchors.parquet, costs.json.
+        folder: where results are exported: trajectory/, scores.parquet, anchors.parquet, maybe
+            validation.parquet, costs.json.
         name: the owner's name in a threshold.
     """
 
@@ -133,7 +134,7 @@ class Silo:
             trained = self._needed(trained)
             with phase("scoring"):
                 folder = self._scored_at(trained)
-        for name in (SAMPLES, ANCHORS, COSTS):
+        for name in (SAMPLES, ANCHORS, VALIDATION, COSTS):
             self._show(folder / name, name)
         self._scored = Scored(folder)
         return self._scored
@@ -207,8 +208,9 @@ class Silo:
             check_numbers(scores.columns, job.scored.id)
             split = len(job.private)
             samples, anchors = (scores.rows(rows).columns for rows in (slice(0, split), slice(split, None)))
+            written = {"samples": samples, "anchors": anchors, "validation": dict(scores.validation)}
             total = sum(gathered(sum(passes.earlier, cost)), Cost())
-            once(lambda: self._write(part, samples=samples, anchors=anchors, note=scores.note))
+            once(lambda: self._write(part, **written, note=scores.note))
             once(lambda: write_json(part / COSTS, asdict(total)))
 
         choices = job.scoring.model_dump(exclude={"batch_size", "batch_tokens", "keep_passes"})
@@ -233,7 +235,7 @@ class Silo:
             self._fit(job.private, training, trajectory=part / "trajectory", watch=watch)
             samples, anchors = scorers[0].columns()
             check_numbers(samples, job.private.id)
-            self._write(part, samples=samples, anchors=anchors)
+            self._write(part, samples=samples, anchors=anchors, validation={})
             shutil.rmtree(part / ".in-run", ignore_errors=True)
 
         inputs = [*self._data_digests(), training.facts, job.scoring]
@@ -245,10 +247,12 @@ class Silo:
         digests = [job.base.digest, job.private.digest, job.public.anchors.digest, job.public.validation.digest]
         return [*digests, *([self.findings.digest] if self.findings else [])]
 
-    def _write(self, folder: Path, *, samples: Columns, anchors: Columns, note: str = "") -> None:
+    def _write(self, folder: Path, *, samples: Columns, anchors: Columns, validation: Columns, note: str = "") -> None:
         found = columns(self.findings, samples["score"].numpy(), self.job.private.id) if self.findings else {}
         write_table(folder / SAMPLES, self.job.private.ids, samples, texts=found, note=note)
         write_table(folder / ANCHORS, self.job.public.anchors.ids, anchors)
+        if validation:
+            write_table(folder / VALIDATION, self.job.public.validation.ids, validation)
 
 
 def select_records(

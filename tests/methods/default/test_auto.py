@@ -46,16 +46,37 @@ def test_hidden_states_are_compared_as_written_out(base):
         return state[start:end].mean(0), state[-1], state[:start].mean(0)
 
     private, anchors, validation = PARTS
-    found = auto(base)
-    prompts = torch.stack([states(s)[2] for s in [*private, *validation]])
+    clean, found = [*anchors, *validation], auto(base)
+    prompts = torch.stack([states(s)[2] for s in [*private, *clean]])
     variance, directions = torch.linalg.eigh(torch.cov(prompts.T))
     less = directions / (1 + variance / variance.mean())
     for place, name in ((0, "likeness"), (1, "ending")):
-        scored, shown = (torch.stack([states(s)[place] for s in part]) for part in ([*private, *anchors], validation))
-        centre = torch.cat([scored[:7], shown]).mean(0)
-        cosines = torch.cosine_similarity((scored - centre) @ less, (shown.mean(0) - centre)[None] @ less)
-        wanted = standardised(cosines[:, None], torch.zeros(11, dtype=torch.long), private=7)[:, 0]
-        assert torch.allclose(found.signals[name], wanted, atol=1e-3), name
+        own, shown = (torch.stack([states(s)[place] for s in part]) for part in (private, clean))
+        centre = torch.cat([own, shown]).mean(0)
+        others = [torch.cat([shown[:row], shown[row + 1 :]]).mean(0) for row in range(len(shown))]
+        means = torch.stack([shown.mean(0)] * len(own) + others)
+        cosines = torch.cosine_similarity((torch.cat([own, shown]) - centre) @ less, (means - centre) @ less)
+        wanted = standardised(cosines[:, None], torch.zeros(17, dtype=torch.long), private=7)[:, 0]
+        assert torch.allclose(found.signals[name], wanted[:11], atol=1e-3), name
+        assert torch.allclose(found.validation[name], wanted[11:], atol=1e-3), name
+
+
+def test_typicality_is_the_distance_from_the_loss_of_other_clean_samples(base):
+    private, anchors, validation = PARTS
+    clean = [*anchors, *validation]
+    own, shown = (
+        torch.tensor([float(base.model(input_ids=ids, labels=labels).loss) for ids, labels in map(loss_inputs, part)])
+        for part in (private, clean)
+    )
+    others = [torch.cat([shown[:row], shown[row + 1 :]]).mean() for row in range(len(shown))]
+    distances = -torch.cat([own - shown.mean(), shown - torch.stack(others)]).abs()
+    wanted = standardised(distances[:, None], torch.zeros(17, dtype=torch.long), private=7)[:, 0]
+    assert torch.allclose(auto(base).signals["typicality"], wanted[:11], atol=1e-3)
+
+
+def loss_inputs(sample):
+    ids = torch.tensor([sample.input_ids])
+    return ids, torch.where(torch.arange(ids.shape[1]) < sample.response_start, -100, ids)
 
 
 def test_a_large_client_is_compared_batch_by_batch_with_the_same_result(base, monkeypatch):
@@ -108,3 +129,9 @@ def test_a_sample_of_an_unknown_domain_is_compared_with_the_most_similar_one():
     rows = table([replace(PARTS[0][0], domain=name) for name in ("a", "other")])
     cosines = torch.tensor([[0.9, 0.1], [0.2, 0.3]])
     assert measured.nearest_domains(rows, ["a", "b"], cosines=cosines).tolist() == [0, 1]
+
+
+def test_the_only_clean_sample_of_a_domain_has_nothing_to_be_compared_with(base):
+    private, anchors, _ = PARTS
+    lone = [replace(tokens(1, 2, prefix="v")[0], domain="alone")]
+    assert not any(auto(base, (private, anchors, lone)).validation[name].any() for name in ("likeness", "agreement"))

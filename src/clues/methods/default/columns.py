@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-FEATURES = ("agreement", "likeness", "ending", "relevance")  # what each means is in `features.py`
-LOWEST, HIGHEST = -4.0, 1.5  # no feature counts further, in standard deviations of the anchors
+FEATURES = ("agreement", "likeness", "ending", "relevance", "typicality")  # what each means is in `features.py`
+LOWEST, HIGHEST = -4.0, 1.5  # no feature counts further, in standard deviations of clean samples

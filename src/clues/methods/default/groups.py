@@ -1,8 +1,8 @@
-"""Two groups of samples, those like the anchors and the rest; or one, where scores do not tell them apart.
+"""Two groups of samples, those like the clean ones and the rest; or one, where scores do not tell them apart.
 
-Scores of good samples are normally distributed as the anchors' are. Those of low-quality samples are lower and spread
-more widely; nothing else is assumed of them. The mixture of both is fitted to a client's scores by
-expectation-maximisation, with the anchors as prior of the good group.
+Scores of good samples are normally distributed as those of clean samples are. Those of low-quality samples are lower
+and spread more widely; nothing else is assumed of them. The mixture of both is fitted to a client's scores by
+expectation-maximisation, with the clean samples as prior of the good group.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-DISTANCE = 3.0  # the prior of the low group: its mean below that of the anchors, in their standard deviations,
-SPREAD = 2.0  # its standard deviation, in those of the anchors,
+DISTANCE = 3.0  # the prior of the low group: its mean below that of clean samples, in their standard deviations,
+SPREAD = 2.0  # its standard deviation, in those of clean samples,
 WEIGHT = 0.1  # and its weight, as a share of the client's samples
 EVIDENCE = 2.0  # the log-likelihood ratio from which on scores tell two groups apart, in nats
-TAIL = 2.5  # where they do not: standard deviations of the anchors below their mean from which on samples are dropped
-LEAST_VARIANCE = 0.25  # of anchors, as a few may be alike by chance; the sum of features has a variance of about 10
+TAIL = 2.5  # where they do not: samples are dropped from here on, in those of clean samples below their mean
+LEAST_VARIANCE = (
+    0.25  # of clean samples, as a few may be alike by chance; the sum of features has a variance of about 10
+)
 STEPS = 50
 
 
@@ -58,28 +60,28 @@ class Groups:
         return float(torch.logaddexp(good, low).sum())
 
 
-def judged(scores: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor, bool]:
-    """The log-odds of being good, of a client's samples and of the anchors, and whether scores tell two groups apart.
+def judged(scores: Tensor, clean: Tensor) -> tuple[Tensor, Tensor, bool]:
+    """The log-odds of being good, of a client's samples and of clean ones, and whether scores tell two groups apart.
 
-    Where they do not, the log-odds are negative for samples more than `TAIL` standard deviations below the anchors'
-    mean.
+    Where they do not, the log-odds are negative for samples more than `TAIL` standard deviations below the mean of
+    clean ones.
     """
-    scores, anchors = scores.double(), anchors.double()
-    like = Normal(float(anchors.mean()), max(float(anchors.var(correction=0)), LEAST_VARIANCE))
-    groups = fitted(scores, like, anchors=len(anchors))
-    one = like.updated(scores, torch.ones_like(scores), strength=len(anchors))
+    scores, clean = scores.double(), clean.double()
+    like = Normal(float(clean.mean()), max(float(clean.var(correction=0)), LEAST_VARIANCE))
+    groups = fitted(scores, like, clean=len(clean))
+    one = like.updated(scores, torch.ones_like(scores), strength=len(clean))
     if groups.log_likelihood(scores) - float(one.log_density(scores).sum()) >= EVIDENCE:
-        return groups.log_odds(scores), groups.log_odds(anchors), True
+        return groups.log_odds(scores), groups.log_odds(clean), True
     deviation = math.sqrt(like.variance)
-    odds, of_anchors = ((part - like.mean) / deviation + TAIL for part in (scores, anchors))
-    return odds, of_anchors, False
+    odds, of_clean = ((part - like.mean) / deviation + TAIL for part in (scores, clean))
+    return odds, of_clean, False
 
 
-def fitted(scores: Tensor, like: Normal, *, anchors: int) -> Groups:
+def fitted(scores: Tensor, like: Normal, *, clean: int) -> Groups:
     """The mixture of a client's scores.
 
     Args:
-        like: the anchors' scores. anchors: their number.
+        like: the scores of clean samples. clean: their number.
     """
     deviation = math.sqrt(like.variance)
     below = Normal(like.mean - DISTANCE * deviation, SPREAD**2 * like.variance)
@@ -87,7 +89,7 @@ def fitted(scores: Tensor, like: Normal, *, anchors: int) -> Groups:
     for _ in range(STEPS):
         good = groups.log_odds(scores).sigmoid()
         share = (float(good.sum()) + 1) / (len(scores) + 2)
-        updated = like.updated(scores, good, strength=anchors)
+        updated = like.updated(scores, good, strength=clean)
         low = below.updated(scores, 1 - good, strength=max(WEIGHT * len(scores), 2.0))
         # The low group stays lower and wider, or its name would be wrong.
         mean = min(low.mean, updated.mean - math.sqrt(updated.variance) / 2)
