@@ -28,7 +28,7 @@ def test_the_page_says_how_many_and_why_and_nothing_private_is_html(tmp_path):
     text = write_owner_page(tmp_path, owner_data(tmp_path)).read_text()
     assert "30 of 60 samples are kept (50%), 30 are dropped by their score. 1 record cannot be used." in text
     assert "threshold 0" in text
-    assert "<h3><span>hardly follows from its prompt</span><span>30</span></h3>" in text
+    assert "<h3><span>unusually easy or hard to predict</span><span>30</span></h3>" in text
     assert "Show all 30" in text
     assert "Short responses score higher than long ones" in text or "hardly depends on the length" in text
     assert "Low-loss responses score higher than high-loss ones (rank correlation −1.00)." in text
