@@ -17,7 +17,7 @@ import torch
 
 from clues.data.sample import Sample
 from clues.data.samples import Private, PublicSamples
-from clues.methods.default.features import FEATURES
+from clues.methods.default.columns import FEATURES
 from clues.report.owner_page import OwnerData, write_owner_page
 from clues.selection.threshold import Threshold
 from clues.silo.selection import Selection

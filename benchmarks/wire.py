@@ -23,7 +23,8 @@ from toy import write_model, write_samples
 from workers import forget_peak, peak, size_of
 
 from clues.collaboration import protocol
-from clues.collaboration.ledger import Ledger, Received, items_of
+from clues.collaboration.items import items_of
+from clues.collaboration.ledger import Ledger, Received
 from clues.collaboration.local import collaborate
 from clues.collaboration.privacy.keys import public_text
 from clues.collaboration.privacy.masks import MaskedSum, mask, unmask

@@ -25,8 +25,7 @@ from torch import Tensor
 
 from clues.lab.tables import grid
 from clues.methods.default import groups
-from clues.methods.default.features import FEATURES
-from clues.methods.default.score import HIGHEST, LOWEST
+from clues.methods.default.columns import FEATURES, HIGHEST, LOWEST
 from clues.selection.metrics import read_labels, selection_metrics
 from clues.selection.reviewed import best_limit, updated_log_odds, worth_reviewing
 from clues.settings import RunSettings, read_toml, validated
@@ -71,7 +70,7 @@ def read(folder: Path) -> Iterator[Owner]:
             if client.labels and (own / "scores.parquet").is_file():
                 table, anchors, shown = (ScoreTable(own / f"{name}.parquet") for name in _FILES)
                 labels = read_labels(client.labels, table.ids)
-                own, *clean = (torch.stack([t[name] for name in FEATURES], dim=1) for t in (table, anchors, shown))
+                own, *clean = (torch.tensor([t[name] for name in FEATURES]).T for t in (table, anchors, shown))
                 yield Owner(folder.name, own, torch.cat(clean), [labels[identity] for identity in table.ids])
 
 
@@ -175,10 +174,10 @@ def revealed(owner: Owner, count: int) -> tuple[float, float, float]:
     if not count:
         whole = f1(log_odds > 0, good)
         return whole, whole, whole
-    judged = {row: bool(good[row]) for row in worth_reviewing(log_odds, count)}
+    judged = {row: bool(good[row]) for row in worth_reviewing(log_odds.numpy(), count)}
     others = torch.tensor([row not in judged for row in range(len(good))])
-    updated = updated_log_odds(log_odds, owner.features.clamp(LOWEST, HIGHEST), judged=judged)
-    kept = updated >= best_limit(updated)
+    updated = updated_log_odds(log_odds.numpy(), owner.features.clamp(LOWEST, HIGHEST).numpy(), judged=judged)
+    kept = torch.from_numpy(updated >= best_limit(updated))
     kept[~others] = good[~others]
     return f1((log_odds > 0)[others], good[others]), f1(kept[others], good[others]), f1(kept, good)
 

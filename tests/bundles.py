@@ -13,7 +13,7 @@ from clues.data.tokens import Tokens, TokenTable
 from clues.io.digests import value_digest
 from clues.io.store import Store
 from clues.methods.interface import Job, Public, Scores
-from clues.methods.registry import method
+from clues.methods.scoring import score_job
 from clues.models.adapters import Lora
 from clues.models.base import Base
 from clues.models.trajectory import Checkpoint, Trained
@@ -40,7 +40,7 @@ def passes(base: Base, settings: ScoringSettings = ScoringSettings(), store: Sto
 
 def scores(given: Job, trained: Trained, store: Store | None = None) -> Scores:
     """By the method that the job's settings name."""
-    return method(given.scoring.method).score(given, trained, passes(given.base, given.scoring, store))
+    return score_job(given, trained, passes(given.base, given.scoring, store))
 
 
 def score(

@@ -16,7 +16,7 @@ from clues.version import __version__ as __version__
 if TYPE_CHECKING:
     from clues.commands.run import run as run
     from clues.commands.score import score as score
-    from clues.commands.select import select as select
+    from clues.commands.select_from import select as select
     from clues.commands.train import evaluate_file as evaluate_file
     from clues.commands.train import merge_folders as merge_folders
     from clues.commands.train import train as train
@@ -52,7 +52,7 @@ _HOMES = {
     "merge_folders": "commands.train",
     "run": "commands.run",
     "score": "commands.score",
-    "select": "commands.select",
+    "select": "commands.select_from",
     "select_records": "silo.silo",
     "train": "commands.train",
 }

@@ -113,7 +113,7 @@ def compare(
 def validate(config: Path, set_: Set = None) -> None:
     """Check settings, files, model and template of a run; report all errors at once, train and write nothing."""
     settings = _run_settings(config, None, None, set_)
-    from clues.collaboration.local import check
+    from clues.collaboration.checking import check
 
     check(settings)
     print(f"{config}: valid; {len(settings.clients)} clients, {settings.collaboration.mode}.")
@@ -194,7 +194,7 @@ def select(
         "selection": {"threshold": threshold, "drop": names(drop or "")},
     }
     settings = validated(SelectSettings, values, set_ or [])
-    from clues.commands.score import select as recipe
+    from clues.commands.select import select as recipe
     from clues.commands.tables import facts_table, flat, pages, show
 
     result = recipe(folder, settings.selection, labels=settings.labels, decisions=settings.reviewed)
@@ -222,7 +222,7 @@ def suggest(
     count: Annotated[int, typer.Option(min=1, help="Number of samples.")] = 20,
 ) -> None:
     """Name the samples most worth reviewing; writes FOLDER/to-review.jsonl, where you fill in the field quality."""
-    from clues.commands.score import suggest as recipe
+    from clues.commands.suggest import suggest as recipe
     from clues.commands.tables import show, texts_table
 
     file, rows = recipe(folder, count)

@@ -7,7 +7,8 @@ import json
 import pytest
 import torch
 
-from clues.collaboration.ledger import Ledger, Received, compare_ledger, items_of, verify_ledger
+from clues.collaboration.items import items_of
+from clues.collaboration.ledger import Ledger, Received, compare_ledger, verify_ledger
 from clues.errors import DataError
 
 

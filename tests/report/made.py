@@ -9,7 +9,7 @@ import torch
 
 from clues.data.sample import Sample, Unusable
 from clues.data.samples import Private, PublicSamples
-from clues.methods.default.features import FEATURES
+from clues.methods.default.columns import FEATURES
 from clues.report.owner_page import OwnerData
 from clues.selection.threshold import Threshold
 from clues.silo.checked import CHECKED, DUPLICATE_OF, PUBLIC_COPY

@@ -21,7 +21,9 @@ def sample(identity, *turns):
 def selection(tmp_path):
     """Of four samples: a good one, its near-copy that refuses, one that is low, and one that its owner overruled."""
     columns = {"score": [2.0, 1.0, -1.0, -2.0], "agreement": [0.0, 0.0, 0.0, 0.0], "relevance": [1.0, 1.0, -3.0, -1.0]}
-    columns |= {"likeness": columns["agreement"], "ending": columns["agreement"], "loss": columns["score"]}
+    columns |= {name: columns["agreement"] for name in ("likeness", "ending", "typicality")} | {
+        "loss": columns["score"]
+    }
     texts = {
         CHECKED: pyarrow.array([[], ["refusal", "duplicate"], [], []], pyarrow.list_(pyarrow.string())),
         DUPLICATE_OF: pyarrow.array([None, "a", None, None], pyarrow.string()),
@@ -48,7 +50,7 @@ def test_each_row_says_what_was_decided_by_whom_and_what_is_wrong(selection):
         ("hardly follows from its prompt",),
     ]
     assert [row.group for row in rows] == ["a", "a", "", ""]
-    assert rows[2].features == {"agreement": 0.0, "likeness": 0.0, "ending": 0.0, "relevance": -3.0}
+    assert rows[2].features == {"agreement": 0.0, "likeness": 0.0, "ending": 0.0, "relevance": -3.0, "typicality": 0.0}
     assert (rows[2].prompt, rows[2].response, rows[2].score, rows[2].domain) == ("what is c", "c is", -1.0, "x")
     assert "lowest: relevance, -3.0" in rows[2].reason
 

@@ -28,10 +28,10 @@ def test_the_page_says_how_many_and_why_and_nothing_private_is_html(tmp_path):
     text = write_owner_page(tmp_path, owner_data(tmp_path)).read_text()
     assert "30 of 60 samples are kept (50%), 30 are dropped by their score. 1 record cannot be used." in text
     assert "threshold 0" in text
-    assert "<h3><span>hardly follows from its prompt</span><span>30</span></h3>" in text
+    assert "<h3><span>unusually easy or hard to predict</span><span>30</span></h3>" in text
     assert "Show all 30" in text
     assert "Short responses score higher than long ones" in text or "hardly depends on the length" in text
-    assert "Low-loss responses score higher than high-loss ones (rank correlation -1.00)." in text
+    assert "Low-loss responses score higher than high-loss ones (rank correlation −1.00)." in text
     assert "Nothing: these samples were scored here" in text
     assert EVIL not in text
     assert "http:" not in text and "https:" not in text
@@ -65,12 +65,12 @@ def test_a_sample_without_a_shared_word_has_no_neighbour():
 
 def test_the_ledger_is_told_in_words(tmp_path):
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    items = {"arrays.q.lora_A": ([2, 8], b"1234"), "metrics.score": ([10], b"12"), "metrics.num-examples": ([1], b"7")}
+    items = {"facts.anchors": ([1], b"12"), "facts.weight": ([1], b"7"), "arrays.q.lora_A": ([2, 8], b"1234")}
     ledger.write("train.select", items)
     with (tmp_path / "ledger.jsonl").open("a") as stream:
         stream.write('{"time": "cut')
     (message,) = read_sent(tmp_path / "ledger.jsonl")
-    assert message.content == "an adapter (1 tensors); score of 10 anchors; number of samples"
+    assert message.content == "an adapter (1 tensor); scores of the anchors; number of samples trained on"
     assert (message.kind, message.bytes) == ("train.select", 7)
     assert read_sent(tmp_path / "none.jsonl") == []
 
@@ -112,6 +112,9 @@ def test_both_pages_work_in_a_browser(tmp_path, browser):
     page.get_by_label("Decision").select_option("kept")
     page.get_by_label("Domain").select_option("y")
     assert count.inner_text() == "55 of 3,000 samples"
+    page.get_by_label("Search").fill("no such words")
+    assert (count.inner_text(), rows.count()) == ("0 of 3,000 samples", 0)
+    assert page.get_by_text("No sample is like that").is_visible()
     page.get_by_role("button", name="Clear").click()
     page.wait_for_function("document.getElementById('count').textContent === '3,000 samples'")
     page.get_by_label("Reason").select_option(label="near-copy of another sample (600)")

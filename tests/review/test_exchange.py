@@ -11,7 +11,7 @@ from clues.errors import ConfigError, OutputError
 from clues.review.exchange import export
 from clues.review.session import Session
 from clues.silo.folder import open_folder
-from clues.silo.review import Mark, read_decisions, read_marks
+from clues.silo.marks import Mark, read_decisions, read_marks
 from scored import records, scored_folder
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from clues.errors import DataError
 from clues.review.log import MarkLog
-from clues.silo.review import Mark, read_decisions
+from clues.silo.marks import Mark, read_decisions
 
 IDS = ["a", "b", "c"]
 

@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from clues.commands.score import select, suggest
+from clues.commands.select import select
+from clues.commands.suggest import suggest
 from clues.data import telling
 from clues.data.samples import read_private
 from clues.errors import OutputError

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from clues.errors import DataError
-from clues.methods.default.features import FEATURES
+from clues.methods.default.columns import FEATURES
 from clues.selection.threshold import Threshold
-from clues.silo.review import read_decisions, reviewed
+from clues.silo.marks import read_decisions
+from clues.silo.review import reviewed
 from clues.silo.selection import Selection, counts
 from clues.silo.tables import ScoreTable, write_table
 

@@ -10,7 +10,8 @@ from typing import Generic, Protocol, TypeVar
 from pydantic import BaseModel
 from torch import Tensor
 
-from clues.collaboration.ledger import Received, items_of
+from clues.collaboration.items import items_of
+from clues.collaboration.ledger import Received
 from clues.collaboration.memory import CONTENT
 from clues.collaboration.protocol import Content, Failure, parsed, plain
 from clues.errors import ProtocolError

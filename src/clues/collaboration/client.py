@@ -14,11 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+from scipy.special import expit
 from torch import Tensor
 
 from clues.checks.findings import check_samples, tell_findings
 from clues.collaboration import protocol
-from clues.collaboration.ledger import Ledger, items_of
+from clues.collaboration.items import items_of
+from clues.collaboration.ledger import Ledger
 from clues.collaboration.privacy.guard import Guard
 from clues.collaboration.protocol import Content, Failure, parsed, plain
 from clues.data.samples import Private, PublicSamples, Sample, parse_samples, read_private
@@ -37,7 +40,8 @@ from clues.settings import SiloFile, SiloSettings, Terms
 from clues.silo.checked import Checked
 from clues.silo.folder import JOB, OWNER, THRESHOLD
 from clues.silo.job import make_job
-from clues.silo.review import DECISIONS, read_decisions, reviewed
+from clues.silo.marks import DECISIONS, read_decisions
+from clues.silo.review import reviewed
 from clues.silo.scored import SAMPLES
 from clues.silo.selection import Selection, counts, write_selection
 from clues.silo.silo import Silo
@@ -139,7 +143,7 @@ class Client:
         answer = protocol.SelectAnswer.model_validate(
             {
                 "anchors": self._guard(terms).anchors(
-                    {n: anchors[n] for n in anchors.names if n in names}, question.job
+                    {n: torch.tensor(anchors[n]) for n in anchors.names if n in names}, question.job
                 ),
                 # They tell whether a public text is among the private ones, which no noise hides.
                 "checks": {} if self.own.privacy else Checked(scored.samples).counts(),
@@ -247,7 +251,7 @@ class Client:
     def _weight(self, rows: Sequence[int], terms: Terms) -> protocol.Weight:
         expected = None
         if terms.merging.weights == "quality" and terms.collaboration.mode == "merging":
-            expected = float(ScoreTable(self.folder / SAMPLES).score[list(rows)].sigmoid().sum())
+            expected = float(expit(ScoreTable(self.folder / SAMPLES).score[list(rows)]).sum())
         return protocol.Weight(samples=len(rows), expected_good=expected)
 
     def _reviewed(self, selection: Selection) -> Selection:

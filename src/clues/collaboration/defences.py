@@ -80,7 +80,7 @@ class AnchorReport:
         return abs(self.z) > SUSPICIOUS or not self.correlation > 0
 
 
-def check_anchors(anchors: AnchorScores) -> dict[str, AnchorReport]:
+def check_anchors(anchors: Mapping[str, Tensor]) -> dict[str, AnchorReport]:
     """Compare every client's anchor scores with the others'; empty for fewer than three clients.
 
     Scores of honest clients differ too, with their data and their trajectories. With three or four clients, two that

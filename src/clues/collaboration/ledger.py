@@ -17,25 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
-from torch import Tensor
-
 from clues.errors import DataError
 from clues.io.progress import say
 
 Items = Mapping[str, tuple[Any, bytes | memoryview]]  # by name, (shape or count, content)
 _FIRST = "0" * 64  # what the first line has for the digest of the one before
-
-
-def items_of(facts: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> Items:
-    """Every item of a message: facts as JSON, arrays as their bytes. Both sides of any engine get the same."""
-    items: dict[str, tuple[Any, bytes | memoryview]] = {
-        f"facts.{name}": ([1], json.dumps(value, sort_keys=True).encode()) for name, value in facts.items()
-    }
-    for name, tensor in arrays.items():
-        content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        items[f"arrays.{name}"] = (list(tensor.shape), content.data)
-    return items
 
 
 class Ledger:

@@ -16,6 +16,7 @@ from torch import Tensor
 from clues.errors import ConfigError
 from clues.methods.interface import Job
 from clues.methods.registry import method, only_used
+from clues.methods.scoring import score_job
 from clues.models.trajectory import Trained
 from clues.passes.passes import Passes
 from clues.settings import ScoringSettings
@@ -63,7 +64,7 @@ def recomputed_anchors(job: Job, trained: Trained, passes: Passes) -> dict[str, 
     public = public.with_scoring(contrast=0)
     if job.scoring.method == "auto":
         public = public.with_scoring(method="clues", domain_weights={})
-    scores = method(public.scoring.method).score(public, trained, passes).columns
+    scores = score_job(public, trained, passes).columns
     return {name: scores[name][len(public.private) :] for name in columns if name in scores}
 
 

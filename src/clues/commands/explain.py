@@ -8,16 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from clues.data.records.sources import rows
 from clues.data.samples import read_records
 from clues.data.telling import told_before
 from clues.errors import CluesError, DataError, OutputError
 from clues.io.files import read_json
-from clues.methods.default.features import FEATURES
+from clues.methods.default.columns import FEATURES
 from clues.silo.checked import DUPLICATE_OF, Checked
-from clues.silo.review import DECISIONS
+from clues.silo.marks import DECISIONS
 from clues.silo.scored import Scored
 from clues.silo.tables import ScoreTable
 
@@ -104,7 +102,7 @@ def _scored(folder: Path, row: int, *, score: float) -> dict[str, str]:
     if limit is not None:
         limit *= selection.get("scale", {}).get(folder.resolve().name, 1.0)
         facts["threshold"] = f"{limit:.3f} ({selection['rule']})"
-    facts["anchors' scores"] = f"{float(anchors.min()):.3f} to {float(anchors.max()):.3f}, mean {_mean(anchors):.3f}"
+    facts["anchors' scores"] = f"{float(anchors.min()):.3f} to {float(anchors.max()):.3f}, mean {anchors.mean():.3f}"
     facts["rank"] = f"{int((samples > before).sum()) + 1} of {len(samples)}, the best first"
     return facts
 
@@ -117,9 +115,9 @@ def _compared(scored: Scored, row: int) -> dict[str, str]:
         return {name: _in_words(value, _LOW[name]) for name, value in values.items()}
     columns = {name: (scored.samples[name], scored.anchors[name]) for name in scored.samples.names}
     return {
-        f"{name} against the anchors": _in_words((float(own[row]) - _mean(anchors)) / spread, "")
+        f"{name} against the anchors": _in_words((float(own[row]) - float(anchors.mean())) / spread, "")
         for name, (own, anchors) in columns.items()
-        for spread in [float(anchors.std(correction=0))]
+        for spread in [float(anchors.std())]
         if spread > 0
     }
 
@@ -157,7 +155,3 @@ def _texts(record: Mapping[str, Any]) -> dict[str, str]:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _TEXT else f"{text[:_TEXT]} …"
-
-
-def _mean(values: Tensor) -> float:
-    return float(values.mean())

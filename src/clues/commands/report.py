@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clues.commands.score import report_selection
+from clues.commands.select import report_selection
 from clues.errors import OutputError
 from clues.io.files import read_json
 from clues.report.card import write_cards
@@ -12,7 +12,8 @@ from clues.report.owner_page import OwnerData, write_owner_page
 from clues.report.run_page import write_run_page
 from clues.settings import RunSettings, read_toml, validated
 from clues.silo.folder import THRESHOLD, open_folder
-from clues.silo.review import read_decisions, reviewed
+from clues.silo.marks import read_decisions
+from clues.silo.review import reviewed
 from clues.silo.scored import ANCHORS
 from clues.silo.tables import ScoreTable
 

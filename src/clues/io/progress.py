@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from clues.errors import CluesError
 from clues.io.events import Board, Event, Kind
-from clues.io.live import duration, live
+from clues.io.live import duration, live, progress
 
 T = TypeVar("T")
 Mode = Literal["shown", "quiet", "json"]
@@ -101,6 +101,21 @@ def say(line: str) -> None:
     _print(line)
 
 
+def hear(event: Event) -> None:
+    """Pass on what another process tells of this run, such as the coordinator's side on a server."""
+    for listener in list(_listeners):
+        listener(event)
+    if event.event == "note":
+        _print(event.note)
+    elif event.event == "progress" and not _live and time.monotonic() - _last_line >= INTERVAL:
+        _print(f"{event.task}: {progress(event)}".removesuffix(": "))
+
+
+def _write(event: Event) -> None:
+    # In one piece, or what another thread prints could come before its end.
+    print(event.line() + "\n", end="", flush=True)
+
+
 def _print(line: str) -> None:
     global _last_line
     _last_line = time.monotonic()
@@ -115,7 +130,7 @@ def reporting(mode: Mode) -> Iterator[None]:
     before, _mode = _mode, mode
     with ExitStack() as stack:
         if mode == "json":
-            stack.enter_context(_listening(lambda event: None if console.quiet else print(event.line(), flush=True)))
+            stack.enter_context(_listening(lambda event: None if console.quiet else _write(event)))
         try:
             yield
         finally:
@@ -186,9 +201,9 @@ def task(what: str, total: int | None = None, *, done: int = 0) -> Iterator[Task
     _tasks.append(current)
     try:
         if total is not None and _has_room_for_a_bar():
-            with _bar() as progress:
-                row = progress.add_task(current.what, total=total, completed=done, loss="")
-                current.bar = lambda: progress.update(row, completed=current.done, loss=current.last_loss)
+            with _bar() as shown:
+                row = shown.add_task(current.what, total=total, completed=done, loss="")
+                current.bar = lambda: shown.update(row, completed=current.done, loss=current.last_loss)
                 yield current
         else:
             yield current

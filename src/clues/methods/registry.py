@@ -1,21 +1,15 @@
-"""The registry of scoring methods: the values of `scoring.method` and `clues score --method`."""
+"""What scoring methods there are: the values of `scoring.method` and `clues score --method`.
+
+`scoring.py` has the functions that compute them. Nothing here needs a model, so that commands which only name methods
+start at once.
+"""
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass, replace
-from typing import Any, Literal
-
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import Literal
 
 from clues.errors import ConfigError
-from clues.methods import clues, datainf, floors, ifd, ira, perplexity, rds, rho
-from clues.methods.default import score as auto
-from clues.methods.interface import Job, Score, Scores
-from clues.models.trajectory import Trained
-from clues.passes.losses import response_losses
-from clues.passes.passes import Passes
 from clues.settings import Rule, ScoringSettings, SelectionSettings
 
 
@@ -31,7 +25,6 @@ class Method:
 
     title: str
     source: str
-    score: Score
     trajectory: Literal["private", "validation", "none"] = "private"
     rule: Rule = "anchor-quantile"
     uses: frozenset[str] = frozenset()
@@ -90,37 +83,6 @@ def with_rule(selection: SelectionSettings, scoring: ScoringSettings) -> Selecti
     return selection.model_copy(update={"threshold": selection.threshold or method(scoring.method).rule})
 
 
-def _with(**choices: Any) -> Score:
-    """The gradient method with some settings fixed."""
-    return lambda job, trained, passes: clues.score(job.with_scoring(**choices), trained, passes)
-
-
-def _minus(signal: str) -> Score:
-    def score(job: Job, trained: Trained, passes: Passes) -> Scores:
-        scores = clues.score(job, trained, passes)
-        return replace(scores, score=-scores.signals[signal])
-
-    return score
-
-
-def _random(job: Job, trained: Trained, passes: Passes) -> Scores:
-    # Seeded by id; by position, every client would get the same numbers.
-    return Scores(score=torch.tensor([random.Random(name).random() for name in job.scored.ids]))
-
-
-def _combined(job: Job, trained: Trained, passes: Passes) -> Scores:
-    """Gradient cosine minus loss, each in standard deviations of the client's anchors."""
-    scores = clues.score(job.with_scoring(similarity="cosine"), trained, passes)
-    loss, start = response_losses(job.scored, passes), len(job.private)
-    score = _against_anchors(scores.signals["cosine"], start) - _against_anchors(loss, start)
-    return replace(scores, score=score, beside={"base_loss": loss})
-
-
-def _against_anchors(values: Tensor, start: int) -> Tensor:
-    anchors = values[start:]
-    return (values - anchors.mean()) / anchors.std(correction=0).clamp(min=torch.finfo(torch.float32).tiny)
-
-
 _OURS = "CLUES, arXiv 2507.03004"
 _ADAM = frozenset({"preconditioner", "apply_to"})
 _ADAPTER = frozenset({"loss_reduction", "modules"})
@@ -130,17 +92,15 @@ METHODS = {
     "auto": Method(
         "the log-odds of being good, from gradients, hidden states and likelihoods",
         _OURS,
-        auto.score,
         rule="posterior",
         uses=frozenset({"preconditioner", "by"}) | _ADAPTER,
         gradients=1,
         forwards=2,
     ),
-    "clues": Method("CLUES with the chosen settings", _OURS, clues.score, uses=frozenset(_CHOICES), gradients=1),
+    "clues": Method("CLUES with the chosen settings", _OURS, uses=frozenset(_CHOICES), gradients=1),
     "paper": Method(
         "CLUES as published: plain inner products",
         _OURS,
-        _with(similarity="dot", preconditioner="none", loss_reduction="mean", contrast=0),
         rule="anchor-mean",
         uses=_DIRECTION | {"modules"},
         gradients=1,
@@ -148,7 +108,6 @@ METHODS = {
     "combined": Method(
         "CLUES' cosine and the base model's loss, against the anchors",
         _OURS,
-        _combined,
         uses=_ADAM | _ADAPTER | _DIRECTION | {"contrast"},
         gradients=1,
         forwards=1,
@@ -156,52 +115,39 @@ METHODS = {
     "less": Method(
         "LESS: cosine of Adam directions with the validation gradient",
         "arXiv 2402.04333",
-        _with(similarity="cosine", preconditioner="adam", apply_to="train", contrast=0),
         uses=_ADAPTER | _DIRECTION | {"projection"},
         gradients=1,
     ),
     "datainf": Method(
         "DataInf at the last checkpoint",
         "arXiv 2310.00902",
-        datainf.score,
         uses=_ADAPTER | {"domain_weights"},
         gradients=3,
         checkpoints="last",
     ),
-    "ifd": Method(
-        "minus instruction-following difficulty", "arXiv 2308.12032", ifd.score, trajectory="none", forwards=2
-    ),
-    "ira": Method("instruction-response alignment", "arXiv 2410.11540", ira.score, trajectory="none", forwards=2),
+    "ifd": Method("minus instruction-following difficulty", "arXiv 2308.12032", trajectory="none", forwards=2),
+    "ira": Method("instruction-response alignment", "arXiv 2410.11540", trajectory="none", forwards=2),
     "rds": Method(
         "cosine of hidden states with the validation set",
         "arXiv 2503.01807",
-        rds.score,
         trajectory="none",
         forwards=1,
     ),
     "rho": Method(
         "the loss that tuning on the validation set removes",
         "arXiv 2206.07137",
-        rho.score,
         trajectory="validation",
         forwards=2,
     ),
-    "ppl": Method(
-        "minus perplexity under the base model", "arXiv 1911.00359", perplexity.score, trajectory="none", forwards=1
-    ),
-    "loss": Method(
-        "minus the loss along the trajectory", "a baseline", _minus("loss"), uses=_ADAPTER | _DIRECTION, gradients=1
-    ),
+    "ppl": Method("minus perplexity under the base model", "arXiv 1911.00359", trajectory="none", forwards=1),
+    "loss": Method("minus the loss along the trajectory", "a baseline", uses=_ADAPTER | _DIRECTION, gradients=1),
     "gradient-norm": Method(
         "minus the norm of the gradient",
         "a baseline",
-        _minus("norm"),
         uses=_ADAM | _ADAPTER | _DIRECTION,
         gradients=1,
     ),
-    "length": Method("the length of the response", "a baseline", floors.length, trajectory="none"),
-    "overlap": Method(
-        "the share of the response that the prompt has too", "a baseline", floors.overlap, trajectory="none"
-    ),
-    "random": Method("a random number", "a baseline", _random, trajectory="none"),
+    "length": Method("the length of the response", "a baseline", trajectory="none"),
+    "overlap": Method("the share of the response that the prompt has too", "a baseline", trajectory="none"),
+    "random": Method("a random number", "a baseline", trajectory="none"),
 }

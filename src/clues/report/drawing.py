@@ -99,11 +99,15 @@ class Plot:
             self.labels.append(f'<span class="tick" style="left:{self.x.place(value):g}%">{escape(text)}</span>')
         self.labels.append(f'<span class="axis">{escape(name)}</span>' if name else "")
 
-    def y_ticks(self) -> None:
+    def y_ticks(self, name: str, *, counts: bool = False) -> None:
+        """Round values and what they are. `counts`: whole numbers from 0 only."""
         for value, text in self.y.ticks():
+            if counts and (value < 0 or value % 1):
+                continue
             bottom = self.y.place(value)
             self.shapes.append(f'<path class="line rule" d="M0 {100 - bottom:g}H100"/>')
             self.labels.append(f'<span class="level" style="bottom:{bottom:g}%">{escape(text)}</span>')
+        self.labels.append(f'<span class="up">{escape(name)}</span>')
 
     def drawn(self, kind: str = "") -> Markup:
         shapes, labels = "".join(self.shapes), "".join(self.labels)
@@ -120,6 +124,8 @@ def histogram(scores: np.ndarray, kept: np.ndarray, anchors: np.ndarray, limit: 
     width = (axis.high - axis.low) / bins
     start = axis.low if limit is None else limit - width * np.ceil((limit - axis.low) / width)  # the limit is an edge
     edges = start + width * np.arange(np.ceil((axis.high - start) / width) + 1)
+    if limit is not None:  # exactly, or a sample at the limit would stand below it
+        edges[np.argmin(np.abs(edges - limit))] = limit
     bins = len(edges) - 1
     place = np.clip(np.digitize(scores, edges) - 1, 0, bins - 1)
     low, high = (np.bincount(place[kept == which], minlength=bins) for which in (False, True))
@@ -127,6 +133,7 @@ def histogram(scores: np.ndarray, kept: np.ndarray, anchors: np.ndarray, limit: 
     said = f"{int(kept.sum())} samples are kept and {int((~kept).sum())} dropped; scores from {number(axis.low)} to "
     axis = Axis(float(edges[0]), float(edges[-1]))
     plot = Plot(f"Distribution of scores: {said}{number(axis.high)}.", axis, Axis(-0.12 * most, 1.12 * most))
+    plot.y_ticks("samples", counts=True)
     for left, right, below, above in zip(edges[:-1], edges[1:], low.tolist(), high.tolist(), strict=True):
         plot.bar("dropped", left, right, 0, below)
         plot.bar("kept", left, right, below, below + above)
@@ -143,7 +150,7 @@ def scatter(title: str, groups: Mapping[str, Points], *, name: str, log: bool = 
     points = [point for some in groups.values() for point in some]
     x, y = (Axis.over(values) for values in zip(*points, strict=True))
     plot = Plot(title, Axis(x.low, x.high, log) if x.low > 0 else x, y)
-    plot.y_ticks()
+    plot.y_ticks("score")
     for kind, some in groups.items():
         plot.dots(kind, some)
     plot.x_ticks(name)
@@ -169,11 +176,11 @@ def interval(title: str, low: float, middle: float, high: float, axis: Axis) -> 
     return plot.drawn("strip")
 
 
-def curves(title: str, series: Mapping[str, Sequence[float]], *, name: str) -> Markup:
-    """A line for each series, over 1, 2, 3, …"""
+def curves(title: str, series: Mapping[str, Sequence[float]], *, name: str, measure: str) -> Markup:
+    """A line for each series, over 1, 2, 3, … `name`: of these numbers."""
     longest = max(len(values) for values in series.values())
     plot = Plot(title, Axis(1, max(longest, 2)), Axis.over([value for values in series.values() for value in values]))
-    plot.y_ticks()
+    plot.y_ticks(measure)
     for place, values in enumerate(series.values()):
         points = list(enumerate(values, start=1))
         plot.line(f"series-{place % 4}", points)

@@ -8,7 +8,7 @@ from typing import Any
 
 from clues.checks.registry import CHECKS, DUPLICATE, PUBLIC, TEST
 from clues.data.sample import Sample
-from clues.methods.default.features import FEATURES
+from clues.methods.default.columns import FEATURES
 from clues.silo.selection import Selection
 
 # What a low value of a feature says of a sample.

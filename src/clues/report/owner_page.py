@@ -31,6 +31,7 @@ _RESPONSES = {
     LOW_FEATURES["likeness"]: "Look for refusals, page residue, another language or another format.",
     LOW_FEATURES["ending"]: "Look for responses that break off, and for signatures or markup at their end.",
     LOW_FEATURES["relevance"]: "Check that prompts and responses have not been shifted against each other.",
+    LOW_FEATURES["typicality"]: "Look for missing words, loops, and responses that repeat their prompt.",
     "near-copy of another sample": "Keep one of each group: --drop duplicate does so.",
     "near-copy of a test": "Remove them, or the test says nothing: --drop test does so.",
     "breaks off": "Often a length limit of the export; write it again without one.",
@@ -53,7 +54,7 @@ class OwnerData:
 def write_owner_page(folder: Path, data: OwnerData) -> Path:
     """Write `folder`/report.html and return its path. It shows private text and is for the owner only."""
     selection = data.selection
-    scores, kept = selection.scores.numpy(), np.array(selection.kept)
+    scores, kept = selection.scores, np.array(selection.kept)
     lowest = np.argsort(scores, kind="stable")[:SHOWN]
     rows = list(owner_rows(data.private.samples, selection, rows=lowest.tolist()))
     clean = [*data.public.validation, *data.public.anchors]
@@ -69,7 +70,7 @@ def write_owner_page(folder: Path, data: OwnerData) -> Path:
         "picture": histogram(
             scores, kept, _placed_anchors(data), limit if limit is not None else _lowest(scores, kept)
         ),
-        "anchors": len(data.anchors),
+        "anchors": len(_placed_anchors(data)),
         "mend": _mend(rows),
         "hidden": (len(rows), len(kept)) if len(rows) < len(kept) else None,
         "charts": list(_charts(rows, selection, lowest)),
@@ -101,7 +102,8 @@ def _sentence(selection: Selection, unusable: int) -> str:
         else ", none is dropped"
     )
     rest = f" {_count(unusable, 'record', 'records')} cannot be used." if unusable else ""
-    return f"{kept:,} of {total:,} samples are kept ({kept / max(total, 1):.0%}){dropped}.{rest}"
+    samples = f"sample{'' if total == 1 else 's'} {'is' if kept == 1 else 'are'}"
+    return f"{kept:,} of {total:,} {samples} kept ({kept / max(total, 1):.0%}){dropped}.{rest}"
 
 
 def _count(count: int, one: str = "is", many: str = "are") -> str:
@@ -111,7 +113,8 @@ def _count(count: int, one: str = "is", many: str = "are") -> str:
 def _notes(selection: Selection) -> Iterator[str]:
     threshold, limit = selection.threshold, selection.threshold.limit(selection.client)
     if limit is None:
-        yield f"Kept is {rule_in_words(threshold.rule, None)} ({threshold.share[selection.client]:.0%})."
+        true = ", the true share of good samples" if threshold.rule == "oracle-ratio" else ""
+        yield f"The best {threshold.share[selection.client]:.0%} by score are kept{true}."
     else:
         yield f"The threshold is {rule_in_words(threshold.rule, limit)}."
     if selection.decisions:
@@ -123,7 +126,7 @@ def _notes(selection: Selection) -> Iterator[str]:
 def _placed_anchors(data: OwnerData) -> np.ndarray:
     """The anchors' scores on the axis of the samples' scores; none where judgements have changed these."""
     selection = data.selection
-    return np.empty(0) if selection.updated is not None else data.anchors[selection.column].numpy()
+    return np.empty(0) if selection.updated is not None else data.anchors[selection.column]
 
 
 def _lowest(scores: np.ndarray, kept: np.ndarray) -> float | None:
@@ -158,7 +161,7 @@ def _charts(rows: Sequence[OwnerRow], selection: Selection, lowest: np.ndarray) 
         return
     sides: dict[str, list[float]] = {"length": [max(len(row.response), 1) for row in rows]}
     if "loss" in selection.table.names:
-        sides["loss"] = selection.table["loss"].numpy()[lowest].tolist()
+        sides["loss"] = selection.table["loss"][lowest].tolist()
     step = -(-len(rows) // _DOTS)
     for name, values in sides.items():
         points: dict[str, list[tuple[float, float]]] = {"dropped": [], "kept": []}
@@ -176,7 +179,8 @@ def _related(name: str, values: Sequence[float], scores: Sequence[float]) -> str
         return f"The {name} is the same for all samples." if min(values) == max(values) else "All scores are the same."
     rho = float(spearmanr(values, scores).statistic)
     what = {"length": ("long", "short"), "loss": ("high-loss", "low-loss")}[name]
+    correlation = f"(rank correlation {rho:+.2f})".replace("-", "−")
     if abs(rho) < 0.2:
-        return f"The score hardly depends on the {name} (rank correlation {rho:+.2f})."
+        return f"The score hardly depends on the {name} {correlation}."
     better, worse = what if rho > 0 else what[::-1]
-    return f"{better.capitalize()} responses score higher than {worse} ones (rank correlation {rho:+.2f})."
+    return f"{better.capitalize()} responses score higher than {worse} ones {correlation}."

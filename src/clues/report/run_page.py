@@ -53,7 +53,11 @@ def write_run_page(folder: Path, metrics: Mapping[str, Any], settings: Mapping[s
         "differences": list(_differences(metrics["comparisons"])),
         "compared": compared(metrics["comparisons"]),
         "curves": [
-            {"title": domain, "arms": list(series), "picture": curves(f"{domain}, by round", series, name="round")}
+            {
+                "title": domain,
+                "arms": list(series),
+                "picture": curves(f"{domain}, by round", series, name="round", measure="NLL"),
+            }
             for domain, series in metrics.get("rounds", {}).items()
         ],
         "weights": metrics.get("merge_weights", {}),
@@ -71,7 +75,7 @@ def _sentences(metrics: Mapping[str, Any]) -> Iterator[str]:
     yield f"{len(clients)} client{'s keep' if len(clients) != 1 else ' keeps'} {kept:,} of {total:,} samples{share}."
     for row in metrics["comparisons"]:
         if row["measure"] == "nll" and row["other"] == "mixed":
-            yield f"Models of the selected and of all samples, on {row['domain']}: {row['verdict']}."
+            yield f"Training on the selected samples instead of all, on {row['domain']}: {row['verdict']}."
 
 
 def _notes(clients: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -8,11 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# The facts of answers (`clues.collaboration.protocol`); where one is empty, its name is sent all the same.
 _WORDS = {
-    "facts": "names and counts, as text",
-    "num-examples": "number of samples",
-    "expected-good": "expected number of good samples",
-    "reason": "the type of an error",
+    "samples": "number of samples",
+    "unusable": "number of unusable records",
+    "good_share": "share of good samples, if there are labels",
+    "mask_key": "public key, if the run uses masks",
+    "anchors": "scores of the anchors",
+    "checks": "how often each check found something",
+    "weight": "number of samples trained on",
+    "missing": "adapters that it asks for",
+    "verdicts": "numbers of kept and dropped samples, by threshold",
+    "clipped": "how many numbers were clipped",
+    "reason": "why it failed: the type of an error, or a refusal",
 }
 
 
@@ -34,14 +42,10 @@ def read_sent(ledger: Path) -> list[Sent]:
 
 
 def _content(items: Sequence[Mapping[str, Any]]) -> str:
-    tensors = [item for item in items if len(item["shape"]) > 1]
-    parts = [f"an adapter ({len(tensors)} tensors)"] if tensors else []
-    for item in items:
-        if item not in tensors:
-            name = item["name"].rpartition(".")[2]
-            many = item["shape"][0] if item["shape"] else 1
-            parts.append(_WORDS.get(name, name if many == 1 else f"{name} of {many} anchors"))
-    return "; ".join(parts) or "nothing"
+    facts = [item["name"].removeprefix("facts.") for item in items if item["name"].startswith("facts.")]
+    tensors = len(items) - len(facts)
+    adapter = [f"an adapter ({tensors} tensor{'' if tensors == 1 else 's'})"] if tensors else []
+    return "; ".join([*adapter, *(_WORDS.get(name, name) for name in facts)]) or "nothing"
 
 
 def size(count: float) -> str:

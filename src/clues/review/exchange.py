@@ -1,6 +1,6 @@
 """Files in which other tools carry marks: CSV for spreadsheets, JSON for Argilla.
 
-Both are read back as any file of decisions is, `clues.silo.review.read_marks`.
+Both are read back as any file of decisions is, `clues.silo.marks.read_marks`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from clues.errors import ConfigError, OutputError
 from clues.io.files import replace_whole
 from clues.review.session import Session
-from clues.silo.review import to_cell
+from clues.silo.marks import to_cell
 
 COLUMNS = ("id", "prompt", "response", "score", "quality", "remark")
 _CELL = 32_000  # characters; Excel splits a cell of more than 32,767

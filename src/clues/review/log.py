@@ -10,7 +10,7 @@ from typing import Any
 from clues.data.layouts.identity import own_id
 from clues.data.records.sources import rows
 from clues.io.files import write_jsonl
-from clues.silo.review import Mark, read_marks
+from clues.silo.marks import Mark, read_marks
 
 
 class MarkLog:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from clues.review.log import MarkLog
 from clues.selection.reviewed import worth_reviewing
 from clues.silo.folder import OwnerFolder
-from clues.silo.review import QUALITIES, Mark, decided, reviewed
+from clues.silo.marks import QUALITIES, Mark, decided
+from clues.silo.review import reviewed
 
 VERBS = {"good": "keep", "low": "drop", "unsure": "unsure"}  # what the qualities are called on the page
 
@@ -81,7 +82,7 @@ class Session:
 
     def found(self, words: str, *, by_mark: bool, falling: bool) -> list[int]:
         """The rows whose id, prompt or response contains all of these words, by score or by mark."""
-        rows = self.scores.argsort(stable=True, descending=falling).tolist()
+        rows = (-self.scores if falling else self.scores).argsort(kind="stable").tolist()
         if by_mark:
             order = ["", *sorted(QUALITIES[:-1])]
             rows.sort(key=lambda row: order.index(self.mark(row).quality), reverse=not falling)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import ArrayLike
 
 from clues.errors import SelectionError
 from clues.settings import SelectionSettings
 
-AnchorScores = Mapping[str, Tensor]  # by client: anchors
+AnchorScores = Mapping[str, ArrayLike]  # by client: anchors; arrays, or tensors on the CPU
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,20 @@ class Threshold:
     scale: dict[str, float] = field(default_factory=dict)
     share: dict[str, float] = field(default_factory=dict)
 
-    def keep(self, scores: Tensor, client: str) -> Tensor:
+    def keep(self, scores: np.ndarray, client: str) -> np.ndarray:
         """Whether to keep each sample: samples → samples, bool.
 
         Raises:
             SelectionError: a score is not a number.
         """
-        if not torch.isfinite(scores).all():
+        if not np.isfinite(scores).all():
             raise SelectionError(f"client {client}: some scores are not numbers; score again in float32.")
         limit = self.limit(client)
         if limit is not None:
-            return scores >= limit
-        kept = torch.zeros(len(scores), dtype=torch.bool)
-        best = scores.argsort(descending=True, stable=True)
+            reached: np.ndarray = scores >= limit
+            return reached
+        kept = np.zeros(len(scores), dtype=bool)
+        best = np.argsort(-scores, kind="stable")
         kept[best[: round(self.share[client] * len(scores))]] = True
         return kept
 
@@ -59,13 +60,14 @@ def fit_threshold(
     Raises:
         SelectionError: anchor scores are missing or not numbers, or labels are missing.
     """
-    pooled = torch.cat([scores.double() for scores in anchors.values()]) if anchors else torch.empty(0)
+    known = {client: np.asarray(scores, dtype=np.float64) for client, scores in anchors.items()}
+    pooled = np.concatenate([*known.values(), []])
     if not len(pooled):
         raise SelectionError("threshold: there are no anchor scores; give --anchors and score again.")
-    wrong = [client for client, scores in anchors.items() if not torch.isfinite(scores).all()]
+    wrong = [client for client, scores in known.items() if not np.isfinite(scores).all()]
     if wrong:
         raise SelectionError(f"threshold: anchor scores of {', '.join(wrong)} are not numbers; score again in float32.")
-    fit = _Fit(anchors, pooled, settings, good_share or {})
+    fit = _Fit(known, pooled, settings, good_share or {})
     return _RULES[settings.threshold or "anchor-quantile"](fit)
 
 
@@ -73,8 +75,8 @@ def fit_threshold(
 class _Fit:
     """What rules are fitted on. `pooled`: the anchor scores of all clients, clients · anchors."""
 
-    anchors: AnchorScores
-    pooled: Tensor
+    anchors: Mapping[str, np.ndarray]
+    pooled: np.ndarray
     settings: SelectionSettings
     good_share: Mapping[str, float]
 
@@ -86,22 +88,20 @@ def _mean(fit: _Fit) -> Threshold:
 
 def _quantile(fit: _Fit) -> Threshold:
     """τ = the q-quantile over clients and anchors: keeps about 1 − q of samples like the anchors."""
-    return Threshold("anchor-quantile", float(fit.pooled.quantile(fit.settings.quantile)))
+    return Threshold("anchor-quantile", float(np.quantile(fit.pooled, fit.settings.quantile)))
 
 
 def _deviation(fit: _Fit) -> Threshold:
     """τ = mean minus k standard deviations over clients and anchors."""
-    return Threshold(
-        "anchor-deviation", float(fit.pooled.mean() - fit.settings.deviations * fit.pooled.std(correction=0))
-    )
+    return Threshold("anchor-deviation", float(fit.pooled.mean() - fit.settings.deviations * fit.pooled.std()))
 
 
 def _normalised(fit: _Fit) -> Threshold:
     """Scores are divided by the absolute anchor mean of their client; τ is the mean of the anchors so divided."""
-    scale = {client: abs(float(scores.double().mean())) for client, scores in fit.anchors.items()}
+    scale = {client: abs(float(scores.mean())) for client, scores in fit.anchors.items()}
     if not all(scale.values()):
         raise SelectionError("threshold: a client's anchor scores average to 0; use anchor-mean or anchor-quantile.")
-    divided = torch.cat([scores.double() / scale[client] for client, scores in fit.anchors.items()])
+    divided = np.concatenate([scores / scale[client] for client, scores in fit.anchors.items()])
     return Threshold("anchor-normalised", float(divided.mean()), scale=scale)
 
 

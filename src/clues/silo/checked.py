@@ -7,8 +7,6 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from clues.checks.findings import Findings
 from clues.checks.registry import CHECKS, DUPLICATE, NAMES, TEST
@@ -18,7 +16,7 @@ from clues.silo.tables import ScoreTable
 CHECKED, DUPLICATE_OF, PUBLIC_COPY = "checks", "duplicate_of", "copy_of_public"
 
 
-def columns(findings: Findings, scores: Tensor, id_of: Callable[[int], str]) -> dict[str, Any]:
+def columns(findings: Findings, scores: np.ndarray, id_of: Callable[[int], str]) -> dict[str, Any]:
     """The columns: the names of checks that found something; the ids of the samples that a sample is a near-copy of.
 
     Args:
@@ -26,7 +24,7 @@ def columns(findings: Findings, scores: Tensor, id_of: Callable[[int], str]) -> 
     """
     import pyarrow
 
-    better, public = findings.copies.among(scores.numpy()), findings.of_public
+    better, public = findings.copies.among(scores), findings.of_public
     sources = findings.public_copies
     test = np.isin(np.arange(len(public)), [row for row, (part, _) in sources.items() if part == TEST])
     single = [findings.marks >> bit & 1 for bit in range(len(CHECKS))]
@@ -48,20 +46,21 @@ class Checked:
         self._samples = len(table)
         self._names, self._duplicate_of, self._public_copy = map(table.texts, (CHECKED, DUPLICATE_OF, PUBLIC_COPY))
 
-    def marked(self, names: Collection[str]) -> Tensor:
+    def marked(self, names: Collection[str]) -> np.ndarray:
         """Whether one of these checks found something: samples, bool.
 
         Raises:
             SelectionError: there are names, and the table has no findings.
         """
         if not names:
-            return torch.zeros(self._samples, dtype=torch.bool)
+            return np.zeros(self._samples, dtype=bool)
         if self._names is None:
             raise SelectionError("selection.drop: these scores were made without checks; leave it out, or score again.")
         found = np.isin(self._names.flatten().to_numpy(zero_copy_only=False), list(names))
         starts = self._names.offsets.to_numpy() - self._names.offsets[0].as_py()
         totals = np.concatenate([[0], np.cumsum(found)])
-        return torch.from_numpy(totals[starts[1:]] > totals[starts[:-1]])
+        marked: np.ndarray = totals[starts[1:]] > totals[starts[:-1]]
+        return marked
 
     def words(self, row: int) -> list[str]:
         """What a reason says of a sample."""

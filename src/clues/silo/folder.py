@@ -16,7 +16,7 @@ from clues.io.files import read_json
 from clues.methods.registry import with_rule
 from clues.selection.threshold import Threshold
 from clues.settings import ScoreSettings, SelectionSettings, Terms, read_toml, validated
-from clues.silo.review import DECISIONS
+from clues.silo.marks import DECISIONS
 from clues.silo.scored import SAMPLES, Scored, select_by_anchors
 from clues.silo.selection import Selection
 from clues.silo.tables import ScoreTable

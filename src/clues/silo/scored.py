@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from torch import Tensor
+import numpy as np
 
 from clues.selection.threshold import fit_threshold
 from clues.settings import SelectionSettings
@@ -33,7 +33,7 @@ class Scored:
         return ScoreTable(self.folder / ANCHORS)
 
     @property
-    def score(self) -> Tensor:
+    def score(self) -> np.ndarray:
         """The scores of the private samples, higher being better: samples."""
         return self.samples.score
 

@@ -9,13 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from clues.data.samples import Private
 from clues.io.files import json_line, replace_whole
 from clues.io.progress import phase
-from clues.methods.default.features import FEATURES
+from clues.methods.default.columns import FEATURES
 from clues.selection.threshold import Threshold
 from clues.silo.checked import Checked
 from clues.silo.tables import ScoreTable
@@ -35,7 +34,7 @@ class Selection:
     column: str = "score"
     drop: Sequence[str] = ()
     decisions: Mapping[int, bool] = field(default_factory=dict)
-    updated: Tensor | None = None
+    updated: np.ndarray | None = None
 
     @cached_property
     def kept(self) -> list[bool]:
@@ -51,7 +50,7 @@ class Selection:
         return Checked(self.table)
 
     @cached_property
-    def scores(self) -> Tensor:
+    def scores(self) -> np.ndarray:
         return self.table[self.column] if self.updated is None else self.updated
 
     @property
@@ -90,19 +89,19 @@ class Selection:
         return FEATURES[lowest], float(self.features[row, lowest])
 
     @cached_property
-    def features(self) -> Tensor | None:
+    def features(self) -> np.ndarray | None:
         """samples × `FEATURES`, if the default score made the table."""
         if not set(FEATURES) <= set(self.table.names):
             return None
-        return torch.stack([self.table[name] for name in FEATURES], dim=1)
+        return np.column_stack([self.table[name] for name in FEATURES])
 
     @cached_property
-    def _reached(self) -> Tensor:
+    def _reached(self) -> np.ndarray:
         """Whether each score reaches the threshold: samples, bool."""
         return self.threshold.keep(self.scores, self.client)
 
     @cached_property
-    def _refused(self) -> Tensor:
+    def _refused(self) -> np.ndarray:
         """Whether each sample is dropped whatever its score: samples, bool."""
         return self.checked.marked(self.drop)
 

@@ -25,6 +25,7 @@ from clues.io.progress import phase
 from clues.io.store import Store, export
 from clues.methods.interface import Job
 from clues.methods.registry import checked_method, method, with_rule
+from clues.methods.scoring import score_job
 from clues.models.adapters import TENSORS, AdapterState, lora_facts
 from clues.models.base import Base, at_rest
 from clues.models.trajectory import Trained, load_trajectory
@@ -203,7 +204,7 @@ class Silo:
             size, tokens = batch_limits(job.base, job.scoring)
             passes = Passes(base=job.base, store=self.store, batch_size=size, batch_tokens=tokens)
             with at_rest(job.base), measured(job.base) as cost:
-                scores = method(job.scoring.method).score(job, trained, passes)
+                scores = score_job(job, trained, passes)
             check_numbers(scores.columns, job.scored.id)
             split = len(job.private)
             samples, anchors = (scores.rows(rows).columns for rows in (slice(0, split), slice(split, None)))
@@ -247,7 +248,7 @@ class Silo:
         return [*digests, *([self.findings.digest] if self.findings else [])]
 
     def _write(self, folder: Path, *, samples: Columns, anchors: Columns, validation: Columns, note: str = "") -> None:
-        found = columns(self.findings, samples["score"], self.job.private.id) if self.findings else {}
+        found = columns(self.findings, samples["score"].numpy(), self.job.private.id) if self.findings else {}
         write_table(folder / SAMPLES, self.job.private.ids, samples, texts=found, note=note)
         write_table(folder / ANCHORS, self.job.public.anchors.ids, anchors)
         if validation:

@@ -8,8 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from clues.errors import OutputError
 from clues.io.files import replace_whole
@@ -54,13 +53,14 @@ class ScoreTable:
         return str((self._file.schema_arrow.metadata or {}).get(b"note", b"").decode())
 
     @property
-    def score(self) -> Tensor:
+    def score(self) -> np.ndarray:
         """Higher is better: samples, float64."""
         return self["score"]
 
-    def __getitem__(self, name: str) -> Tensor:
+    def __getitem__(self, name: str) -> np.ndarray:
         """A column: samples, float64."""
-        return torch.from_numpy(self._file.read([name])[name].to_numpy().copy())
+        column: np.ndarray = np.from_dlpack(self._file.read([name])[name].combine_chunks())  # to_numpy imports pandas
+        return column
 
     def texts(self, name: str) -> Any:
         """A column of texts, or of lists of them, as an Arrow array; None if there is no such column."""
@@ -70,12 +70,12 @@ class ScoreTable:
 def write_table(
     path: Path,
     ids: Iterator[str],
-    columns: Mapping[str, Tensor],
+    columns: Mapping[str, Any],
     *,
     texts: Mapping[str, Any] | None = None,
     note: str = "",
 ) -> None:
-    """Write ids and columns of equal length, as float64, and Arrow arrays of texts."""
+    """Write ids and columns of equal length, arrays or tensors, as float64, and Arrow arrays of texts."""
     import pyarrow
     import pyarrow.parquet
 
@@ -89,7 +89,7 @@ def write_table(
                 rows = slice(start, start + _ROWS)
                 arrays = [
                     list(islice(ids, min(_ROWS, count - start))),
-                    *(values[rows].double().numpy() for values in columns.values()),
+                    *(np.asarray(values[rows], dtype=np.float64) for values in columns.values()),
                     *(array[rows] for array in texts.values()),
                 ]
                 writer.write_table(pyarrow.table(arrays, schema=schema))

@@ -10,7 +10,9 @@ import pytest
 from clues.collaboration.flower import submitting
 from clues.collaboration.flower.submitting import FAILED, submit
 from clues.errors import ConfigError, ProtocolError
+from clues.io.events import Event
 from clues.io.files import read_json, write_json
+from clues.io.progress import reporting
 from clues.settings import EngineSettings, RunSettings
 
 COMPLETED, FAILED_AT_ONCE = ("finished:completed", ""), ("finished:failed", "No heartbeat")
@@ -50,7 +52,9 @@ class Control:
         self.asked.append(f"stop {run}")
 
     def log(self, run, after):
-        yield f"log of {run} after {after}\n", after + 1
+        event = Event(event="note", note=f"Round {run} is done.").line()
+        yield f"INFO :      Starting Flower\n{event[:20]}", after + 1  # a part ends within a line
+        yield f"{event[20:]}\n{{}}\n7", after + 2
 
 
 @pytest.fixture
@@ -77,18 +81,33 @@ def test_a_run_that_completes_gives_its_metrics(submitted, tmp_path, capsys):
     assert submitted([PENDING, RUNNING, None, RUNNING, COMPLETED]) == {"version": "1"}
     assert submitted.control.asked == [f"start {tmp_path}"]
     assert read_json(tmp_path / "server" / "settings.json")["clients"][0]["id"] == "a"
-    assert "log of 0" in capsys.readouterr().err
+    assert capsys.readouterr().err == "Round 0 is done.\n"
+    assert (tmp_path / "server" / "flower.log").read_text() == "INFO :      Starting Flower\n{}\n7\n"
+
+
+def test_its_events_are_told_as_those_of_this_process_are(submitted, capsys):
+    with reporting("quiet"):
+        submitted([COMPLETED])
+    assert capsys.readouterr() == ("", "")
+    with reporting("json"):
+        submitted([COMPLETED])
+    told = capsys.readouterr()
+    assert [Event.of(line).note for line in told.out.splitlines()] == ["Round 0 is done."]
+    assert told.err == ""
 
 
 def test_its_own_error_is_the_sentence_that_a_user_reads(submitted):
-    with pytest.raises(ProtocolError, match=r"^select: a client failed\.$"):
+    with pytest.raises(ProtocolError, match=r"^select: a client failed\. The log of the run: .*/server/flower\.log$"):
         submitted([RUNNING, FAILED_AT_ONCE], [COMPLETED], error="select: a client failed.")
     assert len(submitted.control.asked) == 1
 
 
 def test_one_whose_process_died_is_started_again(submitted):
     assert submitted([RUNNING, FAILED_AT_ONCE], [RUNNING, COMPLETED]) == {"version": "1"}
-    with pytest.raises(ProtocolError, match=r"ended as failed \(No heartbeat\); run again to go on"):
+    with pytest.raises(
+        ProtocolError,
+        match=r"ended as failed \(No heartbeat\); run again to go on\. The log of the run: .*flower\.log$",
+    ):
         submitted([FAILED_AT_ONCE], [FAILED_AT_ONCE], [COMPLETED])
 
 

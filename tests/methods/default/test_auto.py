@@ -9,6 +9,7 @@ import torch
 
 import clues.methods.default.features as measured
 from bundles import job, scores, table
+from clues.methods.default.columns import FEATURES
 from clues.methods.default.score import UNSEPARATED, standardised
 from clues.models.trajectory import Trained
 from clues.passes.hidden import decoder_layers, hidden_states
@@ -32,7 +33,7 @@ def test_auto_is_the_same_for_any_batch_size_and_scores_anchors_too(base):
 def test_the_order_is_that_of_the_sum_of_features(base):
     found = auto(base)
     total = sum(feature.clamp(-4, 1.5) for feature in found.signals.values())
-    assert list(found.signals) == list(measured.FEATURES)
+    assert list(found.signals) == list(FEATURES)
     assert found.score[:7].argsort().tolist() == total[:7].argsort().tolist()
 
 

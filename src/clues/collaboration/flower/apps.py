@@ -19,7 +19,7 @@ from clues.collaboration.resident import Resident
 from clues.collaboration.server import coordinate
 from clues.errors import CluesError
 from clues.io.files import read_json, write_json
-from clues.io.progress import heartbeat
+from clues.io.progress import heartbeat, reporting
 from clues.io.store import Store
 from clues.settings import RunSettings, read_silo
 
@@ -29,13 +29,16 @@ client = ClientApp()
 
 @server.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run one collaboration. `run_config` names the run's folder, whose `server/settings.json` holds the settings."""
+    """Run one collaboration. `run_config` names the run's folder, whose `server/settings.json` holds the settings.
+
+    It prints events, which whoever watches the run tells from what Flower prints.
+    """
     out = Path(str(context.run_config["out"]))
     settings = RunSettings.model_validate(read_json(out / "server" / "settings.json"))
     store = Store(out / "server" / "store")
     channel = FlowerChannel(grid, settings.engine)
     try:
-        with heartbeat():
+        with reporting("json"), heartbeat():
             coordinate(channel, settings, out=out, store=store, remember=True)
     except CluesError as error:
         write_json(out / FAILED, {"error": str(error)})

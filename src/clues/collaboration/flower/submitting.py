@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -15,12 +14,14 @@ import tomli_w
 
 from clues.collaboration.flower.runtime import Control
 from clues.errors import ConfigError, ProtocolError
+from clues.io.events import Event
 from clues.io.files import read_json, write_json
-from clues.io.progress import say
+from clues.io.progress import hear, say
 from clues.settings import RunSettings
 
 FAILED = "failed.json"  # in the run's folder: why the coordinator's side ended
 _RUN = "flower-run.json"  # in server/: the number of the run on the SuperLink
+_LOG = "flower.log"  # in server/: what the coordinator's side has printed, beside its events
 _PENDING = 120.0  # seconds that a run may wait for a process of the server
 _POLL = 2.0  # seconds
 _APP: dict[str, Any] = {
@@ -58,12 +59,13 @@ def submit(settings: RunSettings, out: Path, *, control: Control, silos: Sequenc
     Raises:
         ProtocolError: the run failed, was stopped, or was never started; says why as far as it is known.
     """
+    log = out / "server" / _LOG
     for attempt in range(settings.engine.attempts):
         run = _going_on(control, out)
         if run is None:
             run = _started(settings, out, control=control, silos=silos)
         try:
-            status, details = _watch(run, control)
+            status, details = _watch(run, control, log)
         except KeyboardInterrupt:
             control.stop(run)
             raise
@@ -71,12 +73,12 @@ def submit(settings: RunSettings, out: Path, *, control: Control, silos: Sequenc
             metrics: dict[str, Any] = read_json(out / "metrics.json")
             return metrics
         if (out / FAILED).is_file():
-            raise ProtocolError(str(read_json(out / FAILED)["error"]))
+            raise ProtocolError(f"{read_json(out / FAILED)['error']} The log of the run: {log}")
         ended = f"the run ended as {status.removeprefix('finished:')} ({details or 'no details'})"
         if status == "finished:stopped" or attempt + 1 == settings.engine.attempts:
             break
         say(f"{ended}; it is started again and goes on with what clients have answered.")
-    raise ProtocolError(f"{ended}; run again to go on.")
+    raise ProtocolError(f"{ended}; run again to go on. The log of the run: {log}")
 
 
 def deploy(settings: RunSettings, out: Path) -> dict[str, Any]:
@@ -114,10 +116,10 @@ def _going_on(control: Control, out: Path) -> int | None:
     return None if ended else run
 
 
-def _watch(run: int, control: Control) -> tuple[str, str]:
-    """(status, details) of a run when it has ended. Its log is shown; Flower's own command reports no failure."""
-    log = threading.Thread(target=_show_log, args=(run, control), daemon=True)
-    log.start()
+def _watch(run: int, control: Control, log: Path) -> tuple[str, str]:
+    """(status, details) of a run when it has ended. Its events are told, and what else it prints goes to its log."""
+    reader = threading.Thread(target=_read_log, args=(run, control, log), daemon=True)
+    reader.start()
     pending = time.monotonic() + _PENDING
     while True:
         try:
@@ -125,7 +127,7 @@ def _watch(run: int, control: Control) -> tuple[str, str]:
         except ProtocolError:
             status = "unknown"  # the SuperLink may come back
         if status.startswith("finished"):
-            log.join(5)
+            reader.join(5)
             return status, details
         if status != "pending":
             pending = time.monotonic() + _PENDING
@@ -138,13 +140,26 @@ def _watch(run: int, control: Control) -> tuple[str, str]:
         time.sleep(_POLL)
 
 
-def _show_log(run: int, control: Control) -> None:
-    after, ended = 0.0, False
+def _read_log(run: int, control: Control, log: Path) -> None:
+    after, ended, rest = 0.0, False, ""
+    log.parent.mkdir(parents=True, exist_ok=True)
     while not ended:
         with contextlib.suppress(ProtocolError):
             for text, time_of in control.log(run, after):
                 after = time_of
-                sys.stderr.write(text)
-                sys.stderr.flush()
+                *lines, rest = (rest + text).split("\n")  # a part may end within a line
+                _tell(lines, log)
             ended = True
         time.sleep(_POLL)
+    _tell([rest] if rest else [], log)
+
+
+def _tell(lines: Sequence[str], log: Path) -> None:
+    """Pass events on, and write all other lines to the log."""
+    with log.open("a", encoding="utf-8") as stream:
+        for line in lines:
+            event = Event.of(line)
+            if event:
+                hear(event)
+            else:
+                stream.write(line + "\n")

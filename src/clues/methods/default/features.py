@@ -38,7 +38,6 @@ from clues.passes.hidden import decoder_layers, hidden_states
 from clues.passes.losses import response_losses
 from clues.passes.passes import Columns, Passes
 
-FEATURES = ("agreement", "likeness", "ending", "relevance", "typicality")
 DEPTH = 2 / 3  # of the layer whose hidden states are compared
 REFERENCE = 512  # private samples whose hidden states are the reference for all
 _COMPARED = {"likeness": "mean", "ending": "last"}  # the state that each of these features compares

@@ -11,7 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clues.methods.default.features import FEATURES, features, samples_of
+from clues.methods.default.columns import FEATURES, HIGHEST, LOWEST
+from clues.methods.default.features import features, samples_of
 from clues.methods.default.groups import judged
 from clues.methods.interface import Job, Scores
 from clues.models.trajectory import Trained
@@ -19,7 +20,6 @@ from clues.passes.agreement import agreement
 from clues.passes.directions import by_domain
 from clues.passes.passes import Passes
 
-LOWEST, HIGHEST = -4.0, 1.5  # no feature counts further, in standard deviations of clean samples
 UNSEPARATED = "these scores do not separate good from low-quality samples"
 
 

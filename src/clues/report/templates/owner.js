@@ -70,7 +70,8 @@
     active = 0;
     grid.scrollTop = 0;
     const part = view.length === total ? "" : ` of ${total.toLocaleString("en")}`;
-    $("count").textContent = `${view.length.toLocaleString("en")}${part} samples${loaded < total && form.query.value ? "; texts are still being read" : ""}`;
+    $("count").textContent = `${view.length.toLocaleString("en")}${part} ${total === 1 ? "sample" : "samples"}${loaded < total && form.query.value ? "; texts are still being read" : ""}`;
+    $("none").hidden = view.length > 0;
     grid.setAttribute("aria-rowcount", view.length + 1);
     draw(true);
   };
@@ -90,9 +91,10 @@
     node.style.top = `${place * height}px`;
     node.append(
       cell("", make("span", kept ? "kept" : "dropped", kept ? "chip kept" : "chip")), cell("num", shown(data.score[row])),
-      cell("why", data.by[row] === "owner" ? "decided by the owner" : words[data.cause[row]] || "like good samples"),
+      cell("why", data.by[row] === "owner" ? "decided by you" : words[data.cause[row]] || "like good samples"),
       cell("pair", make("b", text[0].slice(0, 300)), make("span", text[1].slice(0, 300))),
       cell("where", data.domains[data.domain[row]]), cell("num size", data.length[row].toLocaleString("en")));
+    node.querySelector(".where").title = data.domains[data.domain[row]]; // a long name is cut
     return node;
   };
   const draw = (anew) => {
@@ -117,6 +119,11 @@
 
   // ---- one sample
   const section = (title, ...nodes) => sheet.append(make("h3", title), ...nodes);
+  const quote = (text) => { // what stands between two fences is code
+    const parts = text.split(/^(```[^\n]*\n[^]*?^```)\n?/m).filter((part) => part);
+    const code = (part) => Object.assign(make("code", part), { tabIndex: 0 }); // it scrolls, also by keys
+    return make("p", "", "quote", ...parts.map((part) => (part.startsWith("```") ? code(part) : part)));
+  };
   const opener = (row) => {
     const button = make("button", texts[row] ? texts[row][0].slice(0, 200) : data.id[row], "link cut");
     button.type = "button";
@@ -152,12 +159,12 @@
     const why = !kept && words[data.cause[row]] ? `: ${words[data.cause[row]]}` : "";
     sheet.replaceChildren(title, make("div", "", "facts", make("span", kept ? "kept" : "dropped", kept ? "chip kept" : "chip"),
       make("span", `${by}${why}; score ${shown(data.score[row])}; domain ${data.domains[data.domain[row]]}`)), make("p", `${reason}.`, "note"));
-    for (const [role, text] of earlier) section(`Earlier turn, ${role}`, make("p", text, "quote"));
-    section("Prompt", make("p", prompt, "quote"));
-    section("Response", make("p", response, "quote"));
+    for (const [role, text] of earlier) section(`Earlier turn, ${role}`, quote(text));
+    section("Prompt", quote(prompt));
+    section("Response", quote(response));
     if (Object.keys(data.features).length) section("Features (● this sample; band: most clean samples; line: their median)", bars(row));
     const near = clean && clean[data.nearest[row]];
-    if (near) section(`Nearest clean sample, by shared words (likeness ${data.likeness[row]} of 1): ${near[0]}`, make("p", `${near[1]}\n\n${near[2]}`, "quote"));
+    if (near) section(`Nearest clean sample, by shared words (likeness ${data.likeness[row]} of 1): ${near[0]}`, quote(`${near[1]}\n\n${near[2]}`));
     const copies = (members.get(data.group[row]) || []).filter((other) => other !== row);
     if (copies.length) {
       section(`Near-copies (${copies.length})`, ...copies.slice(0, 20).map(opener));
