@@ -1,6 +1,6 @@
 """Pages hold what they should, and nothing that runs or is fetched."""
 
-from clues.report.pages import Table, signed, write_compare_page
+from clues.report.pages import Table, compared, signed, write_compare_page
 from clues.report.run_page import write_run_page
 from report.made import METRICS
 
@@ -76,3 +76,9 @@ def test_the_comparison_page_shows_every_table_and_fetches_nothing(tmp_path):
     assert text.index("a note") < text.index("<h2>Cost</h2>")
     assert "http:" not in text
     assert "<script" not in text
+
+
+def test_where_nothing_was_measured_there_is_neither_difference_nor_interval():
+    row = {"domain": "medical", "measure": "judge_10", "arm": "selected", "other": "base", "verdict": "none"}
+    (table,) = compared([{**row, "difference": None, "low": None, "high": None}])
+    assert table.lines == [["medical", "judge_10", "selected − base", "–", "–", "none"]]

@@ -52,9 +52,10 @@ def compared(comparisons: Sequence[Mapping[str, Any]]) -> list[Table]:
     """A table of the differences between models and their verdicts, from metrics.json, unless there are none."""
     lines = []
     for row in comparisons:
-        figures = ["–" if row[key] is None else signed(row[key]) for key in ("difference", "low", "high")]
-        told = [figures[0], " to ".join(figures[1:]), row["verdict"]]
-        lines.append([row["domain"], row["measure"], f"{row['arm']} − {row['other']}", *told])
+        figures = [signed(row[key]) for key in ("difference", "low", "high") if row[key] is not None]
+        difference, interval = (figures[0], " to ".join(figures[1:])) if figures else ("–", "–")
+        models = f"{row['arm']} − {row['other']}"
+        lines.append([row["domain"], row["measure"], models, difference, interval, row["verdict"]])
     columns = ["domain", "measure", "models", "difference", "95 % interval", "verdict"]
     return [Table("Differences between models", 3, columns, lines, COMPARED_NOTE)] if lines else []
 
