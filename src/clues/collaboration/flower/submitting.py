@@ -22,7 +22,7 @@ from clues.settings import RunSettings
 FAILED = "failed.json"  # in the run's folder: why the coordinator's side ended
 _RUN = "flower-run.json"  # in server/: the number of the run on the SuperLink
 _PENDING = 120.0  # seconds that a run may wait for a process of the server
-_POLL = 2.0  # seconds
+_POLL = 1.0  # seconds
 _APP: dict[str, Any] = {
     "project": {
         "name": "clues-app",
@@ -139,12 +139,12 @@ def _watch(run: int, control: Control) -> tuple[str, str]:
 
 
 def _show_log(run: int, control: Control) -> None:
-    after, ended = 0.0, False
-    while not ended:
+    after = 0.0
+    while True:
         with contextlib.suppress(ProtocolError):
             for text, time_of in control.log(run, after):
                 after = time_of
                 sys.stderr.write(text)
                 sys.stderr.flush()
-            ended = True
+            return
         time.sleep(_POLL)
