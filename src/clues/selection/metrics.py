@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
-
 from clues.errors import DataError
 from clues.selection.judged import read_judged
 
@@ -46,6 +44,9 @@ def selection_metrics(scores: Sequence[float], kept: Sequence[bool], kinds: Sequ
     Args:
         kinds: per sample, its corruption type, empty for good ones.
     """
+    # With its libraries it takes a second or two, which a process that is given no labels need not spend.
+    from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+
     good = [not kind for kind in kinds]
     precision, recall, f1, _ = precision_recall_fscore_support(good, kept, average="binary", zero_division=0)
     low = Counter(sorted(kind for kind in kinds if kind))
@@ -67,4 +68,6 @@ def selection_metrics(scores: Sequence[float], kept: Sequence[bool], kinds: Sequ
 
 
 def _auroc(good: Sequence[bool], scores: Sequence[float]) -> float | None:
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(good, scores)) if len(set(good)) == 2 else None

@@ -5,7 +5,7 @@ the run's bundle brings. The worker takes the tasks of a SuperNode that was star
 answers them in one process, by the installed package; the bundle is never unpacked. The Control API is what Flower's
 own command line speaks, which takes seconds to start.
 
-A SuperNode and a SuperLink are started with a weakness mended each, see below.
+A SuperNode and a SuperLink are started with weaknesses mended, see below.
 
 Nothing else imports from `flwr.cli`, `flwr.proto`, `flwr.supercore` or `flwr.supernode`. The same in 1.41 and 1.42; a
 test runs both through a real SuperLink and SuperNode.
@@ -55,12 +55,16 @@ flower_supernode()
 sys.stdout.flush()
 os._exit(1)
 """
-# A SuperLink answers with an error if its database is locked for five seconds, as happens on a busy machine.
+# On a busy machine a SuperLink answers with an error if its database is locked for five seconds. And it has the process
+# of a run started again, and again, if that needs more than 30 seconds to report: now two minutes. As before, one that
+# was killed is missed after a minute, the product of the two numbers.
 SUPERLINK = """
 import sys
 from flwr.supercore import sql_mixin
+from flwr.supercore.corestate import sql_corestate
 from flwr.superlink.cli import flower_superlink
 sql_mixin.SQLITE_PRAGMAS = (*sql_mixin.SQLITE_PRAGMAS, ("busy_timeout", "60000"))
+sql_corestate.HEARTBEAT_DEFAULT_INTERVAL, sql_corestate.HEARTBEAT_PATIENCE = 120, 0.5
 sys.argv[0] = "flower-superlink"
 flower_superlink()
 """

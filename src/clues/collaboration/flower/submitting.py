@@ -23,7 +23,7 @@ FAILED = "failed.json"  # in the run's folder: why the coordinator's side ended
 _RUN = "flower-run.json"  # in server/: the number of the run on the SuperLink
 _LOG = "flower.log"  # in server/: what the coordinator's side has printed, beside its events
 _PENDING = 120.0  # seconds that a run may wait for a process of the server
-_POLL = 2.0  # seconds
+_POLL = 1.0  # seconds
 _APP: dict[str, Any] = {
     "project": {
         "name": "clues-app",
@@ -141,15 +141,15 @@ def _watch(run: int, control: Control, log: Path) -> tuple[str, str]:
 
 
 def _read_log(run: int, control: Control, log: Path) -> None:
-    after, ended, rest = 0.0, False, ""
+    after, rest = 0.0, ""
     log.parent.mkdir(parents=True, exist_ok=True)
-    while not ended:
+    while True:
         with contextlib.suppress(ProtocolError):
             for text, time_of in control.log(run, after):
                 after = time_of
                 *lines, rest = (rest + text).split("\n")  # a part may end within a line
                 _tell(lines, log)
-            ended = True
+            break
         time.sleep(_POLL)
     _tell([rest] if rest else [], log)
 
