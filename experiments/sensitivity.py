@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from results import PAGE, replaced
 from sklearn.linear_model import LogisticRegression
@@ -70,7 +71,9 @@ def read(folder: Path) -> Iterator[Owner]:
             if client.labels and (own / "scores.parquet").is_file():
                 table, anchors, shown = (ScoreTable(own / f"{name}.parquet") for name in _FILES)
                 labels = read_labels(client.labels, table.ids)
-                own, *clean = (torch.tensor([t[name] for name in FEATURES]).T for t in (table, anchors, shown))
+                own, *clean = (
+                    torch.tensor(np.stack([t[name] for name in FEATURES], axis=1)) for t in (table, anchors, shown)
+                )
                 yield Owner(folder.name, own, torch.cat(clean), [labels[identity] for identity in table.ids])
 
 
