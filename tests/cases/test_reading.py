@@ -308,7 +308,7 @@ def test_bad_records_of_clients_are_counted_and_stay_there(clues, tiny_model, wr
     selection = json.loads((tmp_path / "run/clients/a/selection.json").read_text())
     assert (selection["kept"] + selection["dropped"], selection["unusable"]) == (6, 2)
     assert [row["prompt"] for row in lines(tmp_path / "run/clients/a/dropped.jsonl")[-2:]] == ["SECRET"] * 2
-    assert "<th>unusable</th>" in (tmp_path / "run" / "report.html").read_text()
+    assert ">unusable</th>" in (tmp_path / "run" / "report.html").read_text()
     for file in ("metrics.json", "report.html", "clients/a/ledger.jsonl"):
         assert "SECRET" not in (tmp_path / "run" / file).read_text()
 
