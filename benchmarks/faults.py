@@ -45,7 +45,7 @@ def main(chosen: list[str]) -> None:
 def row(deployment: Deployment, name: str, *, phase: str) -> None:
     seed = len(list(deployment.folder.glob("*.toml"))) + 1  # of a job that no client knows
     slow = {"seed": seed, "training": {"epochs": 20.0}}
-    seconds = deployment.killed_in(phase, f"killed-{seed}", *KILLS[name], **slow)
+    seconds = deployment.killed_in({phase: KILLS[name]}, f"killed-{seed}", **slow)[phase]
     deployment.run(f"undisturbed-{seed}", "in-process", **slow)
     same = deployment.equal(f"killed-{seed}", f"undisturbed-{seed}")
     print(f"| {name} | {phase} | {seconds:.0f} | {'equal' if same else 'different'} |", flush=True)

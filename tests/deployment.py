@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 IDS = ("a", "b", "c")
+DATA = "samples.jsonl"  # a client's own file
 SECRET = "zebrafish"  # stands in every private sample, and in no public one
 WORDS = ["bone", "nerve", "heart", "rate", "price", "bond", "option", "trade", "fixed", "increased", "abnormal"]
 PARTS = {
@@ -73,7 +74,8 @@ def _kinds(job: Path) -> list[str]:
 @dataclass
 class Deployment:
     """`proxied`: clients reach the server through a proxy that keeps what passes, decrypted.
-    `samples`: of each client. `host`: the address of the server.
+    `samples`: of each client. `host`: the address of the server. `owner`: what an owner adds to the file that is handed
+    over. `said`: the commands of all, as they would be typed in the folder of who gives them.
     """
 
     folder: Path
@@ -81,12 +83,14 @@ class Deployment:
     proxied: bool = False
     samples: int = 8
     host: str = "127.0.0.1"
+    owner: dict[str, Any] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     proxy: Proxy | None = None
 
     def __post_init__(self) -> None:
         self.server, self.port = self.folder / "server", free_port()
-        for name, count in (("validation", 4), ("anchors", 4), ("tests", 3)):
+        for name, count in (("validation", 4), ("anchors", 4), ("test", 3)):
             write_samples(self.folder / f"{name}.jsonl", count)
 
     def silo(self, client: str) -> Path:
@@ -100,28 +104,26 @@ class Deployment:
         self.pin_keys()
         for client in IDS:
             self.start_client(client)
+        wait_for(lambda: all(map(self.ready, IDS)), "all data and models read", seconds=240)
         wait_for(lambda: not self.wrong(), "all clients online", seconds=240)
-        logs = [self.silo(client) / f"clues-{client}" / "logs" / "worker.log" for client in IDS]
-        wait_for(lambda: all("model: " in log.read_text() for log in logs), "all data and models read", seconds=240)
         return self
 
     def start_server(self) -> None:
-        command = ["server", "start", "--folder", self.server, "--host", self.host, "--port", self.port]
-        self.processes["server"] = self.spawn([*command, "--name", self.host], self.folder / "server.log")
+        command = ["server", "start", "--folder", "server", "--name", self.host, "--host", self.host]
+        self.processes["server"] = self.spawn([*command, "--port", self.port], self.folder / "server.log")
         wait_for(lambda: listening(self.port, self.host), "the SuperLink", seconds=120)
         if self.proxied and self.proxy is None:
             self.proxy = Proxy(self.server, self.port)
 
     def add_client(self, client: str) -> Path:
         """What a coordinator and then an owner do: register, hand over, name the data."""
-        port = self.proxy.port if self.proxy else self.port
-        done = self.clues("server", "add-client", client, "--folder", self.server, "--address", f"{self.host}:{port}")
+        proxy = ["--address", f"{self.host}:{self.proxy.port}"] if self.proxy else []
+        done = self.clues("server", "add-client", client, "--folder", "server", *proxy)
         assert done.exit_code == 0, done.stderr
-        silo = self.silo(client)
-        write_samples(silo / "data.jsonl", self.samples, f"{SECRET}-{client}")
-        tree = tomllib.loads((self.server / "clients" / f"{client}.toml").read_text())
-        tree["model"] = {"id": str(self.model), "device": "cpu"}
-        tree["allow"] = {"megabytes": 1}
+        silo, handed = self.silo(client), tomllib.loads((self.server / "clients" / f"{client}.toml").read_text())
+        write_samples(silo / DATA, self.samples, f"{SECRET}-{client}")
+        tree = {**handed, "data": DATA, "model": {"id": str(self.model), "device": "cpu"}}
+        tree["allow"] = {**self.owner.get("allow", {}), "megabytes": 1}
         (silo / "silo.toml").write_text(tomli_w.dumps(tree))
         return silo / "silo.toml"
 
@@ -139,6 +141,11 @@ class Deployment:
     def start_client(self, client: str) -> None:
         silo = self.silo(client)
         self.processes[client] = self.spawn(["client", "start", "silo.toml"], silo / "log", client=client)
+
+    def ready(self, client: str) -> bool:
+        """Whether a client has read its data and model."""
+        log = self.silo(client) / f"clues-{client}" / "logs" / "worker.log"
+        return log.is_file() and "model: " in log.read_text()
 
     def host_of(self, client: str) -> list[str]:
         """The command that runs others on a client's host."""
@@ -158,7 +165,7 @@ class Deployment:
             "root_certificates": str(self.server / "ca.crt"),
             "wait": 150.0,
         }
-        data = {} if deployed else {client: str(self.silo(client) / "data.jsonl") for client in IDS}
+        data = {} if deployed else {client: str(self.silo(client) / DATA) for client in IDS}
         tree: dict[str, Any] = {
             "validation": [str(self.folder / "validation.jsonl")],
             "anchors": [str(self.folder / "anchors.jsonl")],
@@ -166,7 +173,7 @@ class Deployment:
             "model": {"id": str(self.model), "device": "cpu"},
             "lora": {"r": 2},
             "training": {"epochs": 2.0, "batch_size": 4, "learning_rate": 0.005},
-            "evaluation": {"tests": [str(self.folder / "tests.jsonl")], "arms": ["base", "mixed", "selected"]},
+            "evaluation": {"tests": [str(self.folder / "test.jsonl")], "arms": ["base", "mixed", "selected"]},
         }
         for table, values in tables.items():
             tree[table] = {**tree.get(table, {}), **values} if isinstance(values, dict) else values
@@ -184,17 +191,23 @@ class Deployment:
         settings = validated(RunSettings, {**read_toml(self.config(name, by, **tables)), "out": str(out)})
         return collaborate(settings, out)
 
-    def clues(self, *arguments: object) -> Result:
-        """A command of the coordinator, in this process."""
+    def clues(self, *arguments: object, at: Path | None = None) -> Result:
+        """A command of the coordinator, or in the folder `at`, in this process."""
         from clues.cli import app
 
-        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+        words = [str(argument) for argument in arguments]
+        self.said.append(" ".join(words))
+        with contextlib.chdir(at or self.folder):
+            return CliRunner().invoke(app, words)
 
     def spawn(self, arguments: Sequence[object], log: Path, client: str = "") -> subprocess.Popen[bytes]:
         host, folder = (self.host_of(client), self.silo(client)) if client else ([], self.folder)
-        command = [*host, sys.executable, "-m", "clues", *map(str, arguments)]
+        words = [str(argument) for argument in arguments]
+        self.said.append(" ".join(words))
         with log.open("ab") as stream:
-            return subprocess.Popen(command, cwd=folder, stdout=stream, stderr=subprocess.STDOUT)
+            return subprocess.Popen(
+                [*host, sys.executable, "-m", "clues", *words], cwd=folder, stdout=stream, stderr=subprocess.STDOUT
+            )
 
     def part(self, of: str, name: str) -> psutil.Process | None:
         """The process of a part, below that of the server or of a client."""
@@ -220,28 +233,24 @@ class Deployment:
             there, {client: there / "clients" / client for client in IDS}
         )
 
-    def killed_in(self, phase: str, name: str, *kills: tuple[str, str], **tables: Any) -> float:
+    def killed_in(self, kills: Mapping[str, Sequence[tuple[str, str]]], name: str, **tables: Any) -> dict[str, float]:
         """A run, in the folder of that name, of which parts are killed with -9 while clients work in a phase.
 
         What a person would start again is started again.
 
         Args:
-            kills: (of, part), where `of` is "server", "run" or a client, and `part` one of it, or "all" for the command
-                that a person started. tables: settings; they make a job that no client knows.
+            kills: by phase, in the order of the phases, (of, part), where `of` is "server", "run" or a client, and
+                `part` one of it, or "all" for the command that a person started. tables: settings; they make a job
+                that no client knows.
 
         Returns:
-            Seconds from the kill until the coordinator has the answers of the phase.
+            By phase, seconds from the kill until the coordinator has its answers.
 
         Raises:
             AssertionError: the run failed.
         """
         known = {client: self.jobs(client) for client in IDS}
-        before = "weigh" if phase == "train" and "privacy" in tables else _ASKED_AFTER[phase]
         command = ["run", self.config(name, **tables), "--out", self.folder / name]
-
-        def asked() -> bool:
-            new = [self.jobs(client) - known[client] for client in IDS]
-            return all(job and before in _kinds(*job) for job in new)
 
         def start(of: str) -> None:
             if of == "run":
@@ -252,25 +261,41 @@ class Deployment:
                 self.start_client(of)
 
         start("run")
-        run = lambda: self.processes["run"].poll() is not None  # noqa: E731  # has it ended?
-        wait_for(lambda: asked() or run(), f"the phase {phase}", seconds=400)
+        ended = lambda: self.processes["run"].poll() is not None  # noqa: E731
+        seconds = {}
+        for phase, parts in kills.items():
+            before = "weigh" if phase == "train" and "privacy" in tables else _ASKED_AFTER[phase]
+            wait_for(lambda: self._answered(before, known) or ended(), f"the phase {phase}", seconds=400)  # noqa: B023
+            self._work()
+            since = time.monotonic()
+            self._kill(parts)
+            for of in [of for of, part in parts if part == "all"]:
+                start(of)
+            answers = self.folder / name / "server" / "store" / "answers" / phase
+            wait_for(lambda: ended() or len([*answers.glob("*.safetensors")]) >= len(IDS), phase, seconds=400)  # noqa: B023
+            seconds[phase] = time.monotonic() - since
+        wait_for(ended, "the run", seconds=400)
+        assert self.processes["run"].returncode == 0, (self.folder / f"{name}.log").read_text()
+        return seconds
+
+    def _answered(self, kind: str, known: Mapping[str, set[Path]]) -> bool:
+        """Whether all clients have answered a question of this kind about a new job."""
+        new = [self.jobs(client) - known[client] for client in IDS]
+        return all(job and kind in _kinds(*job) for job in new)
+
+    def _work(self) -> None:
+        """Wait until a client works."""
         worker = wait_for(lambda: self.part("a", "worker"), "the worker", seconds=60)
         used = sum(worker.cpu_times()[:2])
         wait_for(lambda: sum(worker.cpu_times()[:2]) > used + 0.5, "work", seconds=60)
-        started = time.monotonic()
-        for of, part in kills:
-            victim = self.processes[of] if part == "all" else wait_for(lambda: self.part(of, part), part, seconds=60)  # noqa: B023
-            victim.kill()
-            if part == "all":
-                victim.wait()
-        for of in [of for of, part in kills if part == "all"]:
-            start(of)
-        answers = self.folder / name / "server" / "store" / "answers" / phase
-        wait_for(lambda: run() or len([*answers.glob("*.safetensors")]) >= len(IDS), phase, seconds=400)
-        seconds = time.monotonic() - started
-        wait_for(run, "the run", seconds=400)
-        assert self.processes["run"].returncode == 0, (self.folder / f"{name}.log").read_text()
-        return seconds
+
+    def _kill(self, parts: Sequence[tuple[str, str]]) -> None:
+        for of, name in parts:
+            if name == "all":
+                self.processes[of].kill()
+                self.processes[of].wait()
+            else:
+                wait_for(lambda: self.part(of, name), name, seconds=60).kill()  # noqa: B023
 
     def close(self) -> None:
         """Stop every process by its own id, the server's last."""
@@ -318,8 +343,8 @@ class Proxy:
 
 
 @contextlib.contextmanager
-def deployed(folder: Path, model: Path, *, proxied: bool = False) -> Iterator[Deployment]:
-    deployment = Deployment(folder, model, proxied=proxied)
+def deployed(folder: Path, model: Path, **options: Any) -> Iterator[Deployment]:
+    deployment = Deployment(folder, model, **options)
     try:
         yield deployment.start()
     finally:

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from clues.cli import app
-from clues.settings import CompareSettings, RunSettings, SiloFile, validated
+from clues.settings import CompareSettings, EngineSettings, RunSettings, SiloFile, validated
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs/tutorials").glob("*.md"))
@@ -110,6 +110,15 @@ def test_the_site_builds_without_a_warning(tmp_path):
     api = (tmp_path / "site/reference/api.html").read_text(encoding="utf-8")
     assert 'id="clues.select_records"' in api
     assert 'href="concepts.html"' in (tmp_path / "site/index.html").read_text(encoding="utf-8")
+
+
+def test_the_defaults_that_the_page_on_deployments_names():
+    page = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `engine\.(\w+)` \| (.+?) \|", page, re.M)
+    defaults = EngineSettings().model_dump()
+    assert {name: str(defaults[name]).removesuffix(".0") for name, _ in rows} == {
+        name: {"all clients": "None"}.get(default, default) for name, default in rows
+    }
 
 
 def test_every_fault_is_brought_about_by_a_test_that_exists():

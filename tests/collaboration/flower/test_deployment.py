@@ -1,5 +1,5 @@
-"""A real deployment over TLS with registered keys: equal to the other engines also if parts of it are killed, silent
-about private things, and closed to those outside.
+"""A real deployment over TLS with registered keys, made by the commands of docs/deploy.md: equal to the other engines
+also if parts of it are killed, silent about private things, and closed to those outside.
 
 One deployment serves all tests, as starting it is most of what they cost. benchmarks/faults.py kills every part alone,
 and prints how long it took.
@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import struct
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,8 +32,11 @@ from clues.errors import ProtocolError
 from clues.merging.updates import lora_pairs, products
 from clues.models.adapters import TENSORS
 from clues.settings import read_silo
-from deployment import IDS, SECRET, Deployment, deployed, results, wait_for
+from deployment import DATA, IDS, SECRET, Deployment, deployed, results, wait_for
 
+PAGE = (Path(__file__).parents[3] / "docs" / "deploy.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^\$ clues (.+)$", PAGE, re.M)
+OWNER, RUN = (tomllib.loads(text) for text in re.findall(r"```toml\n(.+?)```", PAGE, re.S))
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(1200)]
 CLIENTS = [("a", "worker"), ("b", "SuperNode"), ("c", "all")]
 SERVER = [("server", "ServerApp"), ("server", "SuperExec"), ("server", "SuperLink"), ("run", "all")]
@@ -50,12 +54,49 @@ only_slow = pytest.mark.skipif("CLUES_SLOW" not in os.environ, reason="takes min
 @pytest.fixture(scope="module")
 def deployment(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A server and three clients, who reach it through a proxy that records."""
-    with deployed(tmp_path_factory.mktemp("deployment"), tiny_model, proxied=True) as started:
+    folder = tmp_path_factory.mktemp("deployment")
+    with deployed(folder, tiny_model, proxied=True, owner={"allow": OWNER["allow"]}) as started:
         yield started
 
 
+def test_the_commands_of_the_page_lead_from_nothing_to_a_finished_run(deployment):
+    """The deployment was made by some, for `hospital` and `bank`, here a and b; the others are given here."""
+    loopback = {"0.0.0.0": "127.0.0.1", "9092": str(deployment.port), "clues.example.org": "127.0.0.1"}
+    names = {**loopback, "hospital": "a", "bank": "b", "hospital.toml": "silo.toml"}
+    serve, add, add_another, check, start, doctor, run = (
+        [names.get(word, word) for word in line.split()] for line in COMMANDS
+    )
+    for line in map(" ".join, (serve, add, add_another, start)):
+        assert any(said.partition(" --address ")[0] == line for said in deployment.said), line
+    own = tomllib.loads((deployment.silo("a") / "silo.toml").read_text())
+    allowed = {**OWNER["allow"], "megabytes": 1}
+    assert own == own | OWNER | {"id": "a", "folder": "clues-a", "model": own["model"], "allow": allowed}
+    checked = deployment.clues(*check, at=deployment.silo("a"))
+    assert [line.split(":")[0] for line in checked.stdout.splitlines()] == ["data", "model", "server"]
+    assert deployment.clues(*doctor).stdout == "The server runs, and all registered clients are online.\n"
+
+    engine = {**RUN["engine"], "address": f"127.0.0.1:{deployment.port}"}
+    small = {"lora": {"r": 2}, "training": {"epochs": 1.0}, "model": {"id": str(deployment.model)}}
+    tree = {**RUN, **small, "engine": engine, "clients": [{"id": "a"}, {"id": "b"}]}
+    (deployment.folder / run[1]).write_text(tomli_w.dumps(tree))
+    before = {client: deployment.jobs(client) for client in IDS}
+    assert "Selection" in deployment.clues(*run).stdout
+    assert not (deployment.folder / "runs/together/clients").exists()
+    (jobs_a, jobs_b, jobs_c) = (deployment.jobs(client) - before[client] for client in IDS)
+    assert (len(jobs_a), len(jobs_b), len(jobs_c)) == (1, 1, 0)
+
+    data = ", ".join(f'{{ id = "{client}", data = "silo-{client}/{DATA}" }}' for client in "ab")
+    alone = deployment.clues(
+        *("run", run[1], "--out", "runs/alone", "--engine", "in-process", "--set", f"clients=[{data}]")
+    )
+    assert alone.exit_code == 0, alone.stderr
+    here, there = (deployment.folder / "runs" / name for name in ("alone", "together"))
+    own_files = {"a": jobs_a.pop(), "b": jobs_b.pop()}
+    assert results(there, own_files) == results(here, {client: here / "clients" / client for client in "ab"})
+
+
 def test_nothing_private_crosses_or_stays_at_the_server_also_when_a_client_fails(deployment, capfd):
-    data = deployment.silo("c") / "data.jsonl"
+    data = deployment.silo("c") / DATA
     good = data.read_text()
     data.write_text(f'{{"id": "{SECRET}", "prompt": "{SECRET}", "response": \n')  # the whole file cannot be used
     try:
@@ -79,13 +120,11 @@ def test_nothing_private_crosses_or_stays_at_the_server_also_when_a_client_fails
     for shared in (public["response"], repr(anchors[0])):  # so that what follows can be found
         assert shared.encode() in seen["the wire"]
 
-    private = [SECRET.encode(), str(deployment.silo("a")).encode(), b"data.jsonl"]
+    private = [SECRET.encode(), str(deployment.silo("a")).encode(), DATA.encode()]
     for client in ("a", "b"):
         scores = pyarrow.parquet.read_table(deployment.latest(client) / "scores.parquet")["score"].to_pylist()
         private += [form for score in scores for form in (repr(score).encode(), struct.pack("<d", score))]
-    handed_over = [str(deployment.server / "clients" / f"{client}.toml") for client in IDS]  # these name data.jsonl
-    found = [(name, word) for name, text in seen.items() for word in private if word in text]
-    assert [(name, word) for name, word in found if name not in handed_over] == []
+    assert [(name, word) for name, text in seen.items() for word in private if word in text] == []
 
 
 def test_an_app_that_brings_its_own_package_runs_nothing_at_a_client(deployment, tmp_path):
@@ -198,34 +237,31 @@ def test_a_client_is_registered_once_and_the_doctor_names_who_is_not_there(deplo
     assert deployment.wrong() == ""
 
 
-def killed(deployment, seed, phase, kills, **tables) -> str:
-    """The folder of a run that gave what an undisturbed one gave."""
-    name = f"killed-{seed}"
-    deployment.killed_in(phase, name, *kills, seed=seed, **SLOW, **tables)
-    deployment.run(f"undisturbed-{seed}", "in-process", seed=seed, **SLOW, **tables)
-    assert deployment.equal(name, f"undisturbed-{seed}")
-    return name
+@pytest.fixture(scope="module")
+def survived(deployment: Deployment) -> Path:
+    """A run of which all parts are killed: a client's in selection, the server's in training; a SuperNode and a
+    ServerApp together, as each is missed for a minute.
+
+    Under masks, of which the server must not get a second set for a question that it asks again.
+    """
+    worker, node, client = CLIENTS
+    deployment.killed_in({"select": [worker, client], "train": [node, *SERVER]}, "survived", **SLOW, **MASKED)
+    return deployment.folder / "survived"
 
 
-def test_three_engines_give_the_same_bytes_even_if_all_parts_of_the_clients_are_killed_in_selection(deployment):
-    found = {}
+def test_three_engines_give_the_same_bytes_even_if_every_part_is_killed(deployment, survived):
+    found = results(survived, {client: deployment.latest(client) for client in IDS})
+    assert len(found) == 2 + 2 * len(IDS)
     for engine in ("in-process", "simulation"):
-        deployment.run(engine, engine, **SLOW)
+        deployment.run(engine, engine, **SLOW, **MASKED)
         folder = deployment.folder / engine
-        found[engine] = results(folder, {client: folder / "clients" / client for client in IDS})
-    deployment.killed_in("select", "deployment", *CLIENTS, **SLOW)
-    found["deployment"] = results(deployment.folder / "deployment", {c: deployment.latest(c) for c in IDS})
-    reference = found.pop("in-process")
-    assert len(reference) == 1 + 2 + 2 * len(IDS)
-    for engine, files in found.items():
-        assert files.keys() == reference.keys(), engine
-        assert [name for name in reference if files[name] != reference[name]] == [], engine
+        reference = results(folder, {client: folder / "clients" / client for client in IDS})
+        assert found.keys() == reference.keys(), engine
+        assert [name for name in reference if found[name] != reference[name]] == [], engine
 
 
-def test_every_part_of_the_server_is_killed_in_training_and_it_sees_noise(deployment):
-    """Under masks, of which the server must not get a second set for a question that it asks again."""
-    name = killed(deployment, 12, "train", SERVER, **MASKED)
-    answers = [*(deployment.folder / name / "server" / "store" / "answers" / "train").iterdir()]
+def test_under_masks_the_server_sees_noise(deployment, survived):
+    answers = [*(survived / "server" / "store" / "answers" / "train").iterdir()]
     assert len(answers) == len(IDS)
     sent = [load_file(file) for file in answers]
     names = sorted(sent[0].keys() - {"masks-cancel"})
@@ -252,4 +288,7 @@ def updates(silo):
     ids=["clients-train", "server-select", "whole-server-select", "whole-server-train"],
 )
 def test_the_other_kills(deployment, seed, phase, kills):
-    killed(deployment, seed, phase, kills)
+    name = f"killed-{seed}"
+    deployment.killed_in({phase: kills}, name, seed=seed, **SLOW)
+    deployment.run(f"undisturbed-{seed}", "in-process", seed=seed, **SLOW)
+    assert deployment.equal(name, f"undisturbed-{seed}")
