@@ -149,6 +149,8 @@ def within(owners: Sequence[Owner]) -> str:
 
 def across(owners: Sequence[Owner]) -> str:
     """Whether one set of weights suits all: weights learnt from all other owners' labels rank an owner's samples."""
+    if len(owners) == 1:
+        return "–"
     found = []
     for owner in owners:
         others = [other for other in owners if other is not owner]

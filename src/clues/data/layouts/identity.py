@@ -14,7 +14,8 @@ from clues.data.records.values import blank, text_flaw
 
 # Columns of scores.parquet.
 RESERVED_DOMAINS = {"id", "score", "dot", "cosine", "paper", "loss", "norm", "base_loss"}
-RESERVED_DOMAINS |= {"agreement", "likeness", "ending", "relevance", "checks", "duplicate_of", "copy_of_public"}
+RESERVED_DOMAINS |= {"agreement", "likeness", "ending", "relevance", "typicality"}
+RESERVED_DOMAINS |= {"checks", "duplicate_of", "copy_of_public"}
 
 
 def own_id(record: Mapping[str, Any]) -> str | None:
