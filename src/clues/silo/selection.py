@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -84,10 +85,10 @@ class Selection:
 
     def weakest(self, row: int) -> tuple[str, float] | None:
         """The feature on which a sample is least like good ones, and its value; None if the score has no features."""
-        if self.features is None:
+        if self.features is None or self._lowest is None:
             return None
-        lowest = int(self.features[row].argmin())
-        return FEATURES[lowest], float(self.features[row, lowest])
+        lowest = int(self._lowest[row])
+        return FEATURES[lowest], float(self.features.numpy()[row, lowest])
 
     @cached_property
     def features(self) -> Tensor | None:
@@ -96,15 +97,21 @@ class Selection:
             return None
         return torch.stack([self.table[name] for name in FEATURES], dim=1)
 
+    # Arrays, as reasons are asked for row by row, and a tensor is slow to index.
     @cached_property
-    def _reached(self) -> Tensor:
-        """Whether each score reaches the threshold: samples, bool."""
-        return self.threshold.keep(self.scores, self.client)
+    def _lowest(self) -> np.ndarray | None:
+        """The place of each sample's lowest feature, if the default score made the table: samples."""
+        return None if self.features is None else self.features.argmin(1).numpy()
 
     @cached_property
-    def _refused(self) -> Tensor:
+    def _reached(self) -> np.ndarray:
+        """Whether each score reaches the threshold: samples, bool."""
+        return self.threshold.keep(self.scores, self.client).numpy()
+
+    @cached_property
+    def _refused(self) -> np.ndarray:
         """Whether each sample is dropped whatever its score: samples, bool."""
-        return self.checked.marked(self.drop)
+        return self.checked.marked(self.drop).numpy()
 
 
 @phase("selection")
@@ -117,7 +124,7 @@ def write_selection(private: Private, selection: Selection, folder: Path) -> Non
     def write(kept: Path, dropped: Path) -> None:
         with ExitStack() as files:
             kept_file, dropped_file = (files.enter_context(p.open("w", encoding="utf-8")) for p in (kept, dropped))
-            scores = selection.scores
+            scores = selection.scores.numpy()
             for row, (sample, keep) in enumerate(zip(private.samples, selection.kept, strict=True)):
                 facts = {"id": sample.id, "score": float(scores[row]), "reason": selection.reason(row)}
                 (kept_file if keep else dropped_file).write(json_line({**sample.record, "clues": facts}) + "\n")
