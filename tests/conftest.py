@@ -21,13 +21,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from clues.data import telling
 from clues.models.base import Base, load_base
 from clues.settings import ModelSettings
+from templates import DEFAULT
 
 VOCABULARY = "the a bone nerve heart rate price bond option trade of with is defined as an increased abnormal fixed"
 WORDS = VOCABULARY.split()
-TEMPLATE = (
-    "{% for m in messages %}<s>{{ m['role'] }}\n{{ m['content'] }}</s>{% endfor %}"
-    "{% if add_generation_prompt %}<s>assistant\n{% endif %}"
-)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -61,7 +58,7 @@ def make_tiny_model(folder: Path) -> Path:
     trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet)
     raw.train_from_iterator([" ".join(WORDS)], trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>")
-    tokenizer.chat_template = TEMPLATE
+    tokenizer.chat_template = DEFAULT
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     config = LlamaConfig(

@@ -13,24 +13,7 @@ from clues.data.prompts import tokenize
 from clues.data.samples import Sample
 from clues.errors import DataError
 from clues.settings import DataSettings
-
-TURNS = "{% for m in messages %}<s>{{ m['role'] }}\n{{ m['content'] }}</s>\n{% endfor %}"
-HEADER = "{% if add_generation_prompt %}<s>assistant\n{% endif %}"
-NO_HEADER = TURNS
-NO_END = (
-    "{% for m in messages %}{{ m['role'].upper() }}: {{ m['content'] }}\n{% endfor %}"
-    "{% if add_generation_prompt %}ASSISTANT: {% endif %}"
-)
-EMPTY_THOUGHT = (
-    "{% for m in messages %}<s>{{ m['role'] }}\n{% if m['role'] == 'assistant' and loop.last "
-    "and '<think>' not in m['content'] %}<think>\n\n</think>\n\n{% endif %}{{ m['content'] }}</s>\n{% endfor %}"
-    + HEADER
-)
-NO_SYSTEM = (
-    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('No system role') }}{% endif %}" + TURNS + HEADER
-)
-DROPS_SYSTEM = TURNS.replace("{% for m in messages %}", "{% for m in messages if m['role'] != 'system' %}") + HEADER
-CLOCK = "<s>system\n{{ strftime_now('%d %B %Y, %H:%M:%S.%f') }}</s>" + TURNS + HEADER
+from templates import CLOCK, DROPS_SYSTEM, EMPTY_THOUGHT, HEADER, NO_END, NO_HEADER, NO_SYSTEM, TURNS
 
 
 def question(text: str = "what is a bone") -> dict[str, str]:

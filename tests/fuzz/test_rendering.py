@@ -10,20 +10,13 @@ from hypothesis import strategies as st
 from mutation import changed_bytes, fuzzed
 
 from clues.data.prompts import tokenize
+from clues.data.rendering import Renderer, TemplateRefusal
 from clues.data.samples import Sample
 from clues.errors import CluesError
 from clues.settings import DataSettings
+from templates import ALTERNATING, DATED_THOUGHT, DEFAULT, RICH
 
-TEMPLATES = [
-    "{% for m in messages %}<s>{{ m['role'] }}\n{{ m['content'] }}</s>{% endfor %}"
-    "{% if add_generation_prompt %}<s>assistant\n{% endif %}",
-    "{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] %}{% set messages = messages[1:] %}"
-    "{% endif %}{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
-    "{{ raise_exception('roles must alternate') }}{% endif %}[{{ m['role'] | upper }}] {{ m['content'] | trim }}"
-    "{{ eos_token if m['role'] == 'assistant' }}{% endfor %}",
-    "{{ strftime_now('%d %b %Y') }}{% for m in messages %}{% if loop.last and '<think>' not in m.content %}"
-    "<think>\n\n</think>\n\n{% endif %}{{ m.role + ': ' + m.content }}\n{% endfor %}{{ tools | tojson if tools }}",
-]
+TEMPLATES = [DEFAULT, ALTERNATING, DATED_THOUGHT]
 SAMPLES = [
     Sample("a", [{"role": "user", "content": "what is a bone"}], "a heart", "d", {}, "f, line 1"),
     Sample(
@@ -56,6 +49,24 @@ def test_any_template(base, template, which):
             continue
         assert sample.response in tokenizer.decode(row.response)
         assert all(0 < start < end <= row.response_start for start, end in row.earlier)
+
+
+@fuzzed
+@given(template=changed_bytes([text.encode() for text in (DEFAULT, ALTERNATING, RICH)]), prompt=st.booleans())
+def test_any_template_gives_the_text_of_transformers(base, template, prompt):
+    text = template.decode(errors="replace")
+    messages = [*SAMPLES[1].context[:2], {"role": "assistant", "content": SAMPLES[1].response}]
+    try:
+        wanted = base.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=prompt, chat_template=text
+        )
+    except Exception:
+        wanted = None
+    try:
+        found = Renderer(base.tokenizer, text, every_turn=False)(messages, None, prompt=prompt)
+    except TemplateRefusal:
+        found = None
+    assert found == wanted
 
 
 @fuzzed

@@ -123,3 +123,11 @@ def test_what_cannot_be_pickled_stays_as_it_is():
         held.append(each)
     held.keep([1, 2])
     assert [held[0], held[1]] == [lock, "after"]
+
+
+def test_objects_that_are_stored_as_their_values_are_made_again():
+    held = Spooled(lambda text: tuple(text.split()), lambda *words: " ".join(words))
+    for each in ("a bone", "a bone", "nerve"):
+        held.append(each)
+    held[1] = "heart rate"
+    assert [*held, held[-1], held[0]] == ["a bone", "heart rate", "nerve", "nerve", "a bone"]

@@ -29,8 +29,11 @@ def another_language(pair: Pair) -> bool:
     letters = sum(map(str.isalpha, texts[1])) * (2 if _WIDE.search(texts[1]) else 1)
     if letters < _LETTERS or not any(map(str.isalpha, texts[0])):
         return False
-    (asked, likely), (spoken, clear) = map(_identifier().classify, texts)
-    if asked == spoken or spoken == _NO_LANGUAGE or likely < _LIKELY or clear < _CLEAR or _ASKED.search(pair.prompt):
+    spoken, clear = _identifier().classify(texts[1])
+    if spoken == _NO_LANGUAGE or clear < _CLEAR:
+        return False
+    asked, likely = _identifier().classify(texts[0])
+    if asked == spoken or likely < _LIKELY or _ASKED.search(pair.prompt):
         return False
     prompt, response = (dict(_identifier().rank(text)) for text in texts)
     return prompt[spoken] <= _RULED_OUT and response[asked] <= _RULED_OUT

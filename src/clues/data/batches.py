@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clues.data.tokens import Tokens, as_table
+from clues.data.tokens import Joined, Span, Tokens, TokenTable, as_table
 from clues.io.indexed import Indexed
 from clues.io.progress import track
 
@@ -36,15 +36,30 @@ class Batch:
 
 def pad(tokens: Sequence[Tokens], rows: list[int] | None = None) -> Batch:
     """Stack sequences. Padding has token id 0, is masked and carries no loss."""
-    lengths = np.array([len(t.input_ids) for t in tokens])
-    input_ids = np.zeros((len(tokens), lengths.max()), dtype=np.int64)
-    labels = np.full_like(input_ids, IGNORED)
-    for row, item in enumerate(tokens):
-        input_ids[row, : lengths[row]] = item.input_ids
-        for start, end in (*item.earlier, (item.response_start, lengths[row])):
-            labels[row, start:end] = item.input_ids[start:end]
-    mask = (np.arange(input_ids.shape[1]) < lengths[:, None]).astype(np.int64)
-    return Batch(rows or list(range(len(tokens))), *(torch.from_numpy(array) for array in (input_ids, mask, labels)))
+    starts = np.array([each.response_start for each in tokens])
+    contents = [(each.input_ids, each.earlier) for each in tokens]
+    return _padded(contents, starts, rows=rows or list(range(len(tokens))))
+
+
+def pad_rows(table: TokenTable | Joined, rows: list[int]) -> Batch:
+    """The same of some rows of a table, without building their `Tokens`."""
+    return _padded([table.content(row) for row in rows], table.starts[rows], rows=rows)
+
+
+def _padded(
+    contents: Sequence[tuple[Sequence[int] | np.ndarray, tuple[Span, ...]]], starts: np.ndarray, *, rows: list[int]
+) -> Batch:
+    """Stack (token ids, spans of earlier responses), given where each last response begins."""
+    lengths = np.array([len(ids) for ids, _ in contents])
+    places = np.arange(lengths.max())
+    inside = places < lengths[:, None]
+    input_ids = np.zeros(inside.shape, dtype=np.int64)
+    input_ids[inside] = np.concatenate([ids for ids, _ in contents])
+    labels = np.where(inside & (places >= starts[:, None]), input_ids, IGNORED)
+    for row, (_, earlier) in enumerate(contents):
+        for start, end in earlier:
+            labels[row, start:end] = input_ids[row, start:end]
+    return Batch(rows, *(torch.from_numpy(array) for array in (input_ids, inside.astype(np.int64), labels)))
 
 
 class Plan(Indexed[list[int]]):
@@ -53,8 +68,8 @@ class Plan(Indexed[list[int]]):
     A batch holds at most `batch_size` sequences and, unless it is a single one, at most `batch_tokens` padded tokens.
     """
 
-    def __init__(self, tokens: Sequence[Tokens], *, batch_size: int, batch_tokens: int) -> None:
-        lengths = as_table(tokens).lengths
+    def __init__(self, table: TokenTable | Joined, *, batch_size: int, batch_tokens: int) -> None:
+        lengths = table.lengths
         self._order = np.argsort(-lengths, kind="stable")
         self._starts = [0]
         while (start := self._starts[-1]) < len(lengths):
@@ -74,6 +89,7 @@ def batches(
     tokens: Sequence[Tokens], *, batch_size: int, batch_tokens: int, what: str | None = None
 ) -> Iterator[Batch]:
     """Yield the batches of a `Plan`. If `what` names the work, show its progress."""
-    plan = Plan(tokens, batch_size=batch_size, batch_tokens=batch_tokens)
+    table = as_table(tokens)
+    plan = Plan(table, batch_size=batch_size, batch_tokens=batch_tokens)
     for rows in track(plan, what) if what else plan:
-        yield pad([tokens[row] for row in rows], rows)
+        yield pad_rows(table, rows)

@@ -9,9 +9,10 @@ from typing import Any
 
 from clues.data.cutting import cut_pair
 from clues.data.records.rows import listed
-from clues.data.rendering import Rendered, TemplateRefusal, Tokenizer, render, renderer
+from clues.data.rendering import Rendered, TemplateRefusal, render, renderer
 from clues.data.samples import Sample
 from clues.data.telling import say_once
+from clues.data.templates import Tokenizer
 from clues.data.tokens import Span, Tokens, TokenTable
 from clues.errors import DataError
 from clues.models.base import Base

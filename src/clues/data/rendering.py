@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from jinja2.exceptions import TemplateError
 
 from clues.data.layouts.dialects import Message
 from clues.data.samples import Sample
+from clues.data.templates import Fill, Tokenizer, compiled, is_plain
 from clues.data.tokens import Span
 from clues.errors import ConfigError
 from clues.settings import DataSettings
 
-Tokenizer = Any  # transformers.PreTrainedTokenizerBase
 Render = Callable[..., str]  # a Renderer with the tools filled in
 # Some templates write today's date, which would change a sample's tokens from day to day.
 _NOW = datetime(2025, 1, 1, tzinfo=UTC)
@@ -68,26 +69,17 @@ class Renderer:
         Raises:
             TemplateRefusal: the template raises an error of any kind.
         """
-        return self._rendered(list(messages), tools, prompt=prompt, first=messages)
-
-    def with_probe(self, messages: Sequence[Message], tools: Any) -> tuple[str, str]:
-        """The messages rendered, and once more with a placeholder for the last; a call costs more than a rendering."""
-        probe = _with_placeholder(messages, len(messages) - 1)
         try:
-            text, probed = self._rendered([list(messages), probe], tools, prompt=False, first=messages)
-        except TemplateRefusal:  # of which of the two
-            return self(messages, tools), self(probe, tools)
-        return text, probed
-
-    def _rendered(self, conversations: Any, tools: Any, *, prompt: bool, first: Sequence[Message]) -> Any:
-        try:
-            return self.tokenizer.apply_chat_template(
-                conversations,
+            if tools is None and is_plain(messages) and self._fill:
+                return self._fill(messages, prompt)
+            rendered: str = self.tokenizer.apply_chat_template(
+                list(messages),
                 tools=tools,
                 tokenize=False,
                 add_generation_prompt=prompt,
                 chat_template=_with_fixed_date(self.tokenizer.get_chat_template(self.template, tools)),
             )
+            return rendered
         except Exception as error:  # a template is code and can raise anything
             templates = self.tokenizer.chat_template
             if isinstance(error, ValueError) and isinstance(templates, Mapping):
@@ -97,7 +89,16 @@ class Renderer:
                 ) from None
             lines = str(error).strip().splitlines() if isinstance(error, TemplateError) else []
             reason = lines[0][:200] if lines else type(error).__name__
-            raise TemplateRefusal(f"the model's chat template refuses it ({reason}); {_remedy(first)}") from None
+            raise TemplateRefusal(f"the model's chat template refuses it ({reason}); {_remedy(messages)}") from None
+
+    @cached_property
+    def _fill(self) -> Fill | None:
+        return compiled(self.tokenizer, _with_fixed_date(self.tokenizer.get_chat_template(self.template)))
+
+    @cached_property
+    def end(self) -> str:
+        """The tokenizer's end token, or nothing."""
+        return self.tokenizer.eos_token or ""
 
     @property
     def has_clock(self) -> bool:
@@ -128,20 +129,19 @@ def render(sample: Sample, apply: Renderer) -> Rendered:
     Raises:
         TemplateRefusal: the template refuses the conversation or omits a part of it.
     """
-    eos = apply.tokenizer.eos_token or ""
     if not apply.tokenizer.chat_template and apply.template is None:
-        return _without_template(sample, eos)
+        return _without_template(sample, apply.end)
     messages, tools = [*sample.context, {"role": "assistant", "content": sample.response}], sample.tools
     render_messages = functools.partial(apply, tools=tools)
-    text, probe = apply.with_probe(messages, tools)
+    text, probe = apply(messages, tools), apply(_with_placeholder(messages, len(messages) - 1), tools)
     _refuse_omissions(messages, text, apply=render_messages)
     start, tail = _locate_response(messages, text, probe=probe, apply=render_messages)
     body = text[start:].rstrip("\n")
     end = start + len(body.removesuffix(tail).rstrip("\n"))
     if not tail:
-        body += eos
+        body += apply.end
     earlier = _earlier(messages, text, tail=tail, apply=render_messages) if apply.every_turn else ()
-    return Rendered(text[:start] + body, start, end, bool(tail or eos), earlier, _contents(messages, text))
+    return Rendered(text[:start] + body, start, end, bool(tail or apply.end), earlier, _contents(messages, text))
 
 
 def _without_template(sample: Sample, eos: str) -> Rendered:
@@ -174,8 +174,10 @@ def _refuse_omissions(messages: Sequence[Message], text: str, *, apply: Render) 
             raise TemplateRefusal(
                 f"the model's chat template leaves out the turn of role '{message['role']}'; {_remedy(messages)}"
             )
+    if not any("tool_calls" in message for message in messages):
+        return
     without_calls = [{key: value for key, value in message.items() if key != "tool_calls"} for message in messages]
-    if without_calls != messages and apply(without_calls) == text:
+    if apply(without_calls) == text:
         raise TemplateRefusal(
             "the model's chat template leaves out the tool call; remove such records, or name another template by "
             "data.template"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from clues.data.layouts.turns import Message
@@ -32,6 +33,9 @@ class Sample:
         """SHA-256 of turns, response and tools."""
         content: list[Any] = [self.context, self.response, *([self.tools] if self.tools else [])]
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
+
+
+values_of = attrgetter(*(field.name for field in fields(Sample)))  # in the order of the constructor
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from clues.data.layouts.dialects import RecordError
 from clues.data.layouts.identity import own_id
 from clues.data.records.rows import Row
-from clues.data.sample import Sample, Unusable
+from clues.data.sample import Sample, Unusable, values_of
 from clues.io.spool import Spooled
 
 Keys = np.ndarray[Any, np.dtype[np.uint64]]
@@ -28,7 +28,7 @@ class Source:
     """
 
     def __init__(self) -> None:
-        self.samples: Spooled[Sample] = Spooled()
+        self.samples = Spooled(values_of, Sample)
         self.files: list[Path] = []  # those with samples, in order
         self._unusable: list[tuple[float, Unusable]] = []  # each with the number of samples before it
         # Per sample: hash of its id, number of its file, whether the record names the id, and which combination of

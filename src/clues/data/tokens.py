@@ -98,6 +98,11 @@ class TokenTable(Indexed[Tokens]):
     def id(self, row: int) -> str:
         return self._stored(row)[1].decode("utf-8", "surrogatepass")
 
+    def content(self, row: int) -> tuple[np.ndarray, tuple[Span, ...]]:
+        """(token ids, spans of earlier responses that carry loss) of a row."""
+        tokens, _, rest = self._stored(row)
+        return np.frombuffer(tokens, dtype=np.int32), pickle.loads(rest)[0] if rest else ()
+
     def _stored(self, row: int) -> tuple[bytes, bytes, bytes]:
         """(tokens, id, rest) of a row."""
         stored, tokens = self._rows[row], 4 * self._lengths[row]
@@ -112,6 +117,11 @@ class TokenTable(Indexed[Tokens]):
     def lengths(self) -> np.ndarray:
         """The number of tokens of each sample: samples."""
         return np.asarray(self._lengths)
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Where each response begins: samples."""
+        return np.asarray(self._starts)
 
     @property
     def ends(self) -> np.ndarray:
@@ -164,10 +174,10 @@ class Joined(Indexed[Tokens]):
 
     def __init__(self, *parts: Sequence[Tokens]) -> None:
         self._parts = [as_table(part) for part in parts]
-        self._starts = np.cumsum([0, *(len(part) for part in self._parts)]).tolist()
+        self._places = np.cumsum([0, *(len(part) for part in self._parts)]).tolist()
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return int(self._places[-1])
 
     def _item(self, row: int) -> Tokens:
         part, number = self._at(row)
@@ -177,13 +187,17 @@ class Joined(Indexed[Tokens]):
         part, number = self._at(row)
         return part.id(number)
 
+    def content(self, row: int) -> tuple[np.ndarray, tuple[Span, ...]]:
+        part, number = self._at(row)
+        return part.content(number)
+
     @property
     def encoded_rows(self) -> Iterator[bytes]:
         return (row for part in self._parts for row in part.encoded_rows)
 
     def _at(self, row: int) -> tuple[TokenTable | Joined, int]:
-        number = bisect.bisect_right(self._starts, row) - 1
-        return self._parts[number], row - self._starts[number]
+        number = bisect.bisect_right(self._places, row) - 1
+        return self._parts[number], row - self._places[number]
 
     @property
     def ids(self) -> Iterator[str]:
@@ -192,6 +206,10 @@ class Joined(Indexed[Tokens]):
     @cached_property
     def lengths(self) -> np.ndarray:
         return np.concatenate([part.lengths for part in self._parts])
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        return np.concatenate([part.starts for part in self._parts])
 
     @property
     def ends(self) -> np.ndarray:

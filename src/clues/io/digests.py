@@ -19,7 +19,7 @@ def value_digest(value: Any) -> str:
     Raises:
         TypeError: it holds a value of another type.
     """
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=_plain).encode()).hexdigest()
+    return hashlib.sha256(_ENCODER.encode(value).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
@@ -37,3 +37,6 @@ def _plain(value: Any) -> Any:
         content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
         return [str(value.dtype), list(value.shape), hashlib.sha256(content.data).hexdigest()]
     raise TypeError(f"a digest cannot tell values of type {type(value).__name__} apart")
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, default=_plain)  # made once, as json.dumps makes one for every call

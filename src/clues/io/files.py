@@ -68,7 +68,7 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def json_line(row: Mapping[str, Any]) -> str:
     """A row as JSON; in ASCII with escapes if it holds a lone surrogate, which UTF-8 cannot encode."""
-    line = json.dumps(row, ensure_ascii=False, default=_printed)
+    line = _ENCODER.encode(row)
     try:
         line.encode("utf-8")
     except UnicodeEncodeError:
@@ -79,6 +79,9 @@ def json_line(row: Mapping[str, Any]) -> str:
 def _printed(value: Any) -> str:
     """A value that JSON cannot hold: bytes as base64, others as their `str`."""
     return base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else str(value)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=_printed)  # made once, as json.dumps makes one for every call
 
 
 def write_toml(path: Path, value: Mapping[str, Any]) -> None:

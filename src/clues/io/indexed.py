@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar, overload
 
 T = TypeVar("T")
@@ -23,3 +23,6 @@ class Indexed(Sequence[T]):
     def __getitem__(self, row: int | slice) -> T | list[T]:
         rows = range(len(self))[row]
         return self._item(rows) if isinstance(rows, int) else [self._item(each) for each in rows]
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self._item, range(len(self)))

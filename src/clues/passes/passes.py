@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clues.data.batches import Batch, Plan, pad
+from clues.data.batches import Batch, Plan, pad_rows
 from clues.data.tokens import Joined, Tokens, TokenTable, as_table
 from clues.io.digests import value_digest
 from clues.io.processes import gathered, is_main_process, process_count, spread
@@ -84,7 +84,7 @@ class Passes:
     ) -> Iterator[_Shard]:
         def batch_columns(number: int) -> Columns:
             rows = plan[number]
-            parts = in_halves(compute, pad([table[row] for row in rows], rows))
+            parts = in_halves(compute, pad_rows(table, rows))
             columns = {name: torch.cat([part[name] for part in parts]).cpu() for name in parts[0]}
             check_numbers(columns, lambda place: table.id(rows[place]))
             progress.advance(min(len(plan), progress.done + process_count()))

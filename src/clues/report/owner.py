@@ -59,8 +59,8 @@ def owner_rows(
     Args:
         rows: only these rows, in their order.
     """
-    kept, scores, table = selection.kept, selection.scores.tolist(), selection.table
-    columns = {name: table[name].tolist() for name in feature_names(table.names)}
+    kept, scores, table = selection.kept, selection.scores, selection.table
+    columns = {name: table[name] for name in feature_names(table.names)}
     best = selection.checked.best_copies()
     groups = [identity or "" for identity in best] if best else [""] * len(kept)
     leaders = set(groups)
@@ -71,13 +71,13 @@ def owner_rows(
             id=sample.id,
             prompt=_text(last["content"]),
             response=sample.response,
-            score=scores[row],
+            score=float(scores[row]),
             decision="kept" if kept[row] else "dropped",
             decided_by=selection.decided_by(row),
             reason=selection.reason(row),
             causes=tuple(_causes(selection, row)),
             domain=sample.domain,
-            features={name: values[row] for name, values in columns.items()},
+            features={name: float(values[row]) for name, values in columns.items()},
             group=groups[row] or (sample.id if sample.id in leaders else ""),
             earlier=tuple((str(turn["role"]), _text(turn["content"])) for turn in earlier),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,9 +58,8 @@ class Checked:
         if self._names is None:
             raise SelectionError("selection.drop: these scores were made without checks; leave it out, or score again.")
         found = np.isin(self._names.flatten().to_numpy(zero_copy_only=False), list(names))
-        starts = self._names.offsets.to_numpy() - self._names.offsets[0].as_py()
-        totals = np.concatenate([[0], np.cumsum(found)])
-        marked: np.ndarray = totals[starts[1:]] > totals[starts[:-1]]
+        totals = np.concatenate([[0], np.cumsum(found)])[self._starts]
+        marked: np.ndarray = totals[1:] > totals[:-1]
         return marked
 
     def words(self, row: int) -> list[str]:
@@ -69,7 +69,9 @@ class Checked:
 
     def names(self, row: int) -> list[str]:
         """The checks that found something in a sample."""
-        return [] if self._names is None else list(self._names[row].as_py())
+        if self._names is None or self._starts[row] == self._starts[row + 1]:  # quickly told, as most have none
+            return []
+        return list(self._names[row].as_py())
 
     def best_copies(self) -> list[str | None]:
         """The id of the better-scored sample that each is a near-copy of, or None; empty without findings."""
@@ -79,6 +81,11 @@ class Checked:
         """In how many samples each check found something."""
         found = Counter([] if self._names is None else self._names.flatten().to_pylist())
         return {name: found[name] for name in NAMES if found[name]}
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        """Where the names of each sample begin among all, and where those of the last one end: samples + 1."""
+        return self._names.offsets.to_numpy() - self._names.offsets[0].as_py()
 
     def _other(self, row: int, name: str) -> str:
         return str((self._duplicate_of if name == DUPLICATE else self._public_copy)[row].as_py())

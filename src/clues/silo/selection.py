@@ -83,9 +83,9 @@ class Selection:
 
     def weakest(self, row: int) -> tuple[str, float] | None:
         """The feature on which a sample is least like good ones, and its value; None if the score has no features."""
-        if self.features is None:
+        if self.features is None or self._lowest is None:
             return None
-        lowest = int(self.features[row].argmin())
+        lowest = int(self._lowest[row])
         return FEATURES[lowest], float(self.features[row, lowest])
 
     @cached_property
@@ -94,6 +94,11 @@ class Selection:
         if not set(FEATURES) <= set(self.table.names):
             return None
         return np.column_stack([self.table[name] for name in FEATURES])
+
+    @cached_property
+    def _lowest(self) -> np.ndarray | None:
+        """The place of each sample's lowest feature, if the default score made the table: samples."""
+        return None if self.features is None else self.features.argmin(1)
 
     @cached_property
     def _reached(self) -> np.ndarray:

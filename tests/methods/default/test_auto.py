@@ -88,6 +88,16 @@ def test_a_large_client_is_compared_batch_by_batch_with_the_same_result(base, mo
     assert torch.corrcoef(torch.stack([whole.signals["likeness"], by_batch.signals["likeness"]]))[0, 1] > 0.8
 
 
+@pytest.mark.parametrize("reference", [6, 512])
+def test_likeness_ending_and_relevance_are_of_the_last_response(base, monkeypatch, reference):
+    monkeypatch.setattr(measured, "REFERENCE", reference)
+    turns = [replace(each, earlier=((1, each.response_start),) if each.response_start > 1 else ()) for each in PARTS[0]]
+    one, several = auto(base), auto(base, (turns, *PARTS[1:]))
+    for name in measured.FEATURES[1:]:
+        assert torch.equal(one.signals[name], several.signals[name]), name
+    assert not torch.equal(one.signals["agreement"], several.signals["agreement"])
+
+
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_hidden_states_are_those_of_transformers_in_several_kinds_of_model(name):
     model, ids = family_base(name).model, torch.tensor([[5, 6, 7]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from clues.data.layouts.turns import (
@@ -40,8 +41,7 @@ class Dialect:
 
     def unused(self, record: Mapping[str, Any]) -> list[str]:
         """The fields with a value that prompt and response do not use, including those of messages."""
-        known = {*self.fields, *self.also}
-        unused = [name for name, value in record.items() if name not in known and not blank(value)]
+        unused = [name for name, value in record.items() if name not in self._known and not blank(value)]
         for field in self.fields:
             turns = record.get(field)
             for turn in turns if isinstance(turns, list) else []:
@@ -52,6 +52,10 @@ class Dialect:
                 names = ("reasoning_content", "thinking", "name")
                 unused += [f"{field}[-1].{name}" for name in names if not blank(last.get(name))]
         return list(dict.fromkeys(str(name) for name in unused))
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset([*self.fields, *self.also])
 
 
 def _used(name: Any, value: Any) -> bool:

@@ -92,7 +92,7 @@ def _row(line: str, *, file: Path, at: str) -> Row:
 
 
 def _parsed(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_object)
+    return _DECODER.decode(text)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -100,6 +100,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) < len(pairs):
         raise _Repeated("names one field of an object twice")
     return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)  # made once, as json.loads makes one for every call
 
 
 def _reason(error: Exception) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 _DEEPEST = 100  # levels of lists and objects in one record
+_NESTED = (Mapping, list, tuple)
 _NAME = re.compile(r"[\w.\-/:]{1,40}")
 
 
@@ -18,7 +19,7 @@ def missing(value: Any) -> bool:
 
 def blank(value: Any) -> bool:
     """Whether a value is missing, an empty list or object, or only white space."""
-    return missing(value) or (isinstance(value, str) and not value.strip()) or value in ([], {}, ())
+    return not value.strip() if isinstance(value, str) else missing(value) or value in ([], {}, ())
 
 
 def text_flaw(text: str) -> str:
@@ -51,7 +52,7 @@ def value_flaw(value: Any) -> str:
 
 def too_deep(value: Any, left: int = _DEEPEST) -> bool:
     """Whether lists and objects are nested too deeply to be handled safely."""
-    if not isinstance(value, Mapping | list | tuple):
+    if isinstance(value, str) or not isinstance(value, _NESTED):  # most are texts, and a Mapping is slow to tell
         return False
     inner: Iterable[Any] = value.values() if isinstance(value, Mapping) else value
     return left == 0 or any(too_deep(item, left - 1) for item in inner)

@@ -24,12 +24,13 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from clues.data.batches import Batch, pad
-from clues.data.tokens import Joined, Picked, Tokens
+from clues.data.batches import IGNORED, Batch
+from clues.data.tokens import Joined, Picked, TokenTable
 from clues.methods.ifd import without_prompts
 from clues.methods.interface import Job
 from clues.models.likelihood import sample_losses
@@ -158,18 +159,26 @@ def _inverse_of_variance(prompts: Tensor) -> Tensor:
     return torch.linalg.inv(torch.eye(len(covariance)) + covariance / mean)
 
 
-def _over(samples: Sequence[Tokens], passes: Passes, *, targets: Mapping[str, _Target], what: str) -> Columns:
-    """The states of `_summary`, or their cosines with `targets`, and the `loss` of each response."""
-    base = passes.base
+def _over(samples: TokenTable | Joined, passes: Passes, *, targets: Mapping[str, _Target], what: str) -> Columns:
+    """Hidden states, or their cosines with `targets`, and the `loss` of each last response.
+
+    `prompt` and `mean` are means over prompt and response, without the end token; `last` is the last token.
+    """
+    base, columns = passes.base, (samples.starts, samples.lengths, samples.ends)
     layer = round(DEPTH * len(decoder_layers(base.model))) - 1
 
     def compute(batch: Batch) -> Columns:
-        tokens = [replace(samples[row], earlier=()) for row in batch.rows]
-        on_device = pad(tokens, batch.rows).to(base.device)
+        starts, lengths, ends = (column[batch.rows] for column in columns)
+        on_device = _last_responses(batch, starts).to(base.device)
         with hidden_states(base.model, layer) as collected:
             losses = sample_losses(base.model, on_device.input_ids, on_device.attention_mask, on_device.labels)
-        summaries = [_summary(state, sample) for state, sample in zip(collected[0], tokens, strict=True)]
-        states = {name: torch.stack([one[name] for one in summaries]).float().cpu() for name in summaries[0]}
+        found = {
+            "mean": _span_means(collected[0], starts, lengths - (ends & (lengths - starts > 1))),
+            "last": collected[0][torch.arange(len(lengths)), torch.from_numpy(lengths - 1)],
+        }
+        if not targets:
+            found["prompt"] = _span_means(collected[0], np.zeros_like(starts), np.maximum(starts, 1))
+        states = {name: state.float().cpu() for name, state in found.items()}
         cosines = {name: target.cosines(states[_COMPARED[name]]) for name, target in targets.items()}
         return (cosines or states) | {"loss": losses}
 
@@ -177,8 +186,13 @@ def _over(samples: Sequence[Tokens], passes: Passes, *, targets: Mapping[str, _T
         return passes.over(samples, compute, inputs=["hidden states", layer, *targets.values()], what=what)
 
 
-def _summary(state: Tensor, sample: Tokens) -> Columns:
-    """Means over the prompt and the response, without its end token, and the last token. `state`: tokens × width."""
-    start, length = sample.response_start, len(sample.input_ids)
-    body = length - 1 if sample.ends and length - start > 1 else length
-    return {"prompt": state[: max(start, 1)].mean(0), "mean": state[start:body].mean(0), "last": state[length - 1]}
+def _last_responses(batch: Batch, starts: np.ndarray) -> Batch:
+    """The batch with the loss on the last responses only, which begin at `starts`."""
+    before = torch.arange(batch.labels.shape[1]) < torch.from_numpy(starts)[:, None]
+    return replace(batch, labels=batch.labels.masked_fill(before, IGNORED))
+
+
+def _span_means(states: Tensor, starts: np.ndarray, ends: np.ndarray) -> Tensor:
+    """The mean of each sample's states from `starts` to `ends`: batch × tokens × width → batch × width."""
+    spans = zip(states, starts.tolist(), ends.tolist(), strict=True)
+    return torch.stack([state[start:end].mean(0) for state, start, end in spans])
