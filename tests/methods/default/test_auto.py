@@ -89,11 +89,11 @@ def test_a_large_client_is_compared_batch_by_batch_with_the_same_result(base, mo
 
 
 @pytest.mark.parametrize("reference", [6, 512])
-def test_likeness_ending_and_relevance_are_of_the_last_response(base, monkeypatch, reference):
+def test_all_features_but_agreement_are_of_the_last_response(base, monkeypatch, reference):
     monkeypatch.setattr(measured, "REFERENCE", reference)
     turns = [replace(each, earlier=((1, each.response_start),) if each.response_start > 1 else ()) for each in PARTS[0]]
     one, several = auto(base), auto(base, (turns, *PARTS[1:]))
-    for name in measured.FEATURES[1:]:
+    for name in FEATURES[1:]:
         assert torch.equal(one.signals[name], several.signals[name]), name
     assert not torch.equal(one.signals["agreement"], several.signals["agreement"])
 
