@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from clues.collaboration.flower import submitting
+from clues.collaboration.flower.runtime import Unreachable
 from clues.collaboration.flower.submitting import FAILED, submit
 from clues.errors import ConfigError, ProtocolError
 from clues.io.events import Event
@@ -40,6 +41,8 @@ class Control:
             raise ProtocolError("not known")
         left = self.runs[run]
         status = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(status, Exception):
+            raise status
         if status is None:
             raise ProtocolError("nobody answers")
         if status == COMPLETED:
@@ -109,6 +112,19 @@ def test_one_whose_process_died_is_started_again(submitted):
         match=r"ended as failed \(No heartbeat\); run again to go on\. The log of the run: .*flower\.log$",
     ):
         submitted([FAILED_AT_ONCE], [FAILED_AT_ONCE], [COMPLETED])
+
+
+def test_one_that_was_begun_before_waits_for_the_superlink_to_come_back(submitted, capsys):
+    nobody = Unreachable("nobody there.")
+    assert submitted([nobody, nobody, RUNNING, COMPLETED], begun=0) == {"version": "1"}
+    assert submitted.control.asked == []  # the run goes on; no second one
+    assert capsys.readouterr().err.startswith("nobody there. The run was begun before, so this command waits for it.\n")
+
+
+def test_a_first_run_is_refused_at_once_where_no_superlink_answers(submitted, monkeypatch):
+    monkeypatch.setattr(Control, "start", lambda *_, **__: (_ for _ in ()).throw(Unreachable("nobody there.")))
+    with pytest.raises(ProtocolError, match="nobody there"):
+        submitted([COMPLETED])
 
 
 def test_one_that_was_stopped_is_not_started_again(submitted):

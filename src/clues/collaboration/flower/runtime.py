@@ -144,6 +144,10 @@ def _one_task(client: RuntimeHttpClient, answer: Answer) -> str:
             client.close()
 
 
+class Unreachable(ProtocolError):
+    """No SuperLink answers at an address."""
+
+
 class Control:
     """What a coordinator asks of its SuperLink: to register clients, to start, watch and stop runs.
 
@@ -215,7 +219,7 @@ class Control:
                 raise ProtocolError(
                     f"engine.root_certificates: did not sign the certificate that {self._address} shows."
                 ) from None
-            raise ProtocolError(
+            raise Unreachable(
                 f"engine.address: no SuperLink answers at {self._address} ({type(error).__name__}); start it by "
                 "`clues server start`, and name its certificate if it has one."
             ) from None

@@ -12,7 +12,7 @@ from typing import Any
 
 import tomli_w
 
-from clues.collaboration.flower.runtime import Control
+from clues.collaboration.flower.runtime import Control, Unreachable
 from clues.errors import ConfigError, ProtocolError
 from clues.io.events import Event
 from clues.io.files import read_json, write_json
@@ -61,9 +61,7 @@ def submit(settings: RunSettings, out: Path, *, control: Control, silos: Sequenc
     """
     log = out / "server" / _LOG
     for attempt in range(settings.engine.attempts):
-        run = _going_on(control, out)
-        if run is None:
-            run = _started(settings, out, control=control, silos=silos)
+        run = _begun(settings, out, control=control, silos=silos)
         try:
             status, details = _watch(run, control, log)
         except KeyboardInterrupt:
@@ -103,6 +101,27 @@ def _started(settings: RunSettings, out: Path, *, control: Control, silos: Seque
     return run
 
 
+def _begun(settings: RunSettings, out: Path, *, control: Control, silos: Sequence[Path]) -> int:
+    """The number of the run that goes on, or of a new one.
+
+    Where one was begun before, a SuperLink that does not answer is waited for: what ended a part of the run may have
+    ended the SuperLink as well, and a second run beside one that goes on would ask clients twice.
+    """
+    until = time.monotonic() + (settings.engine.wait if (out / "server" / _RUN).is_file() else 0)
+    told = False
+    while True:
+        try:
+            run = _going_on(control, out)
+            return _started(settings, out, control=control, silos=silos) if run is None else run
+        except Unreachable as error:
+            if time.monotonic() >= until:
+                raise
+            if not told:
+                say(f"{error} The run was begun before, so this command waits for it.")
+            told = True
+            time.sleep(_POLL)
+
+
 def _going_on(control: Control, out: Path) -> int | None:
     """A run of this folder that was started before, if it has not ended."""
     file = out / "server" / _RUN
@@ -111,6 +130,8 @@ def _going_on(control: Control, out: Path) -> int | None:
     run = int(read_json(file)["run"])
     try:
         ended = control.status(run)[0].startswith("finished")
+    except Unreachable:
+        raise
     except ProtocolError:  # it is not known there
         return None
     return None if ended else run
