@@ -8,6 +8,7 @@ import torch
 from bundles import score
 from clues.data.batches import pad
 from clues.data.prompts import tokenize
+from clues.data.rendering import Renderer
 from clues.data.samples import Sample
 from clues.models.adapters import adapter_state, attached
 from clues.models.base import load_base
@@ -35,6 +36,16 @@ def rows(base, answers):
     question = [{"role": "user", "content": "Tell me something true."}]
     samples = [Sample(str(n), question, text, "d", {}, "here") for n, text in enumerate(answers)]
     return tokenize(samples, base, DataSettings(max_tokens=200))
+
+
+def test_texts_of_its_template_are_those_of_transformers(smollm2):
+    renderer = Renderer(smollm2.tokenizer, None, every_turn=False)
+    system, question = ({"role": role, "content": "Be true: <|im_end|>"} for role in ("system", "user"))
+    answers = [{"role": "assistant", "content": text} for text in ANSWERS]
+    for messages in ([question], [question, answers[0]], [system, question, answers[1], question, answers[2]]):
+        for prompt in (False, True):
+            wanted = smollm2.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
+            assert renderer(messages, None, prompt=prompt) == wanted
 
 
 def test_it_prefers_a_sentence_to_its_shuffled_words(smollm2):
