@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from clues.data.sample import Sample
-from clues.report.owner import owner_rows
+from clues.report.owner import OwnerRows
 from clues.selection.threshold import Threshold
 from clues.silo.checked import CHECKED, DUPLICATE_OF, PUBLIC_COPY
 from clues.silo.selection import Selection
@@ -36,7 +36,7 @@ def selection(tmp_path):
 
 
 def test_each_row_says_what_was_decided_by_whom_and_what_is_wrong(selection):
-    rows = list(owner_rows([sample(name) for name in "abcd"], selection))
+    rows = list(OwnerRows([sample(name) for name in "abcd"], selection))
     assert [(row.decision, row.decided_by) for row in rows] == [
         ("kept", "threshold"),
         ("dropped", "check"),
@@ -57,7 +57,7 @@ def test_each_row_says_what_was_decided_by_whom_and_what_is_wrong(selection):
 
 def test_some_rows_come_in_the_order_that_is_asked_for_and_with_their_earlier_turns(selection):
     samples = [sample(name, ("system", "be brief")) for name in "abcd"]
-    rows = list(owner_rows(samples, selection, rows=[2, 0]))
+    rows = list(OwnerRows(samples, selection, rows=[2, 0]))
     assert [row.id for row in rows] == ["c", "a"]
     assert rows[0].earlier == (("system", "be brief"),)
 
@@ -65,5 +65,5 @@ def test_some_rows_come_in_the_order_that_is_asked_for_and_with_their_earlier_tu
 def test_without_features_and_findings_a_low_score_is_all_that_is_wrong(tmp_path):
     write_table(tmp_path / "scores.parquet", iter("ab"), {"score": torch.tensor([1.0, -1.0])})
     plain = Selection(ScoreTable(tmp_path / "scores.parquet"), Threshold("score", 0.0), "me")
-    rows = list(owner_rows([sample("a"), sample("b")], plain))
+    rows = list(OwnerRows([sample("a"), sample("b")], plain))
     assert [(row.causes, row.features, row.group) for row in rows] == [((), {}, ""), (("low score",), {}, "")]

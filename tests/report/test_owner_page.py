@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from clues.collaboration.ledger import Ledger
-from clues.report.neighbours import nearest
+from clues.report.neighbours import Neighbours
 from clues.report.owner_page import write_owner_page
 from clues.report.packing import packed
 from clues.report.run_page import write_run_page
@@ -59,8 +59,8 @@ def test_the_same_rows_give_the_same_bytes_even_with_a_lone_surrogate():
 def test_a_sample_without_a_shared_word_has_no_neighbour():
     clean = [sample("a", "what is a bone", "hard"), sample("b", "what is a bond", "a debt")]
     pairs = [("what is a bond", "debt"), ("ça", "va")]
-    assert [place for place, _ in nearest(pairs, clean)] == [1, -1]
-    assert nearest(pairs, [sample("empty", "", "")]) == [(-1, 0.0), (-1, 0.0)]
+    assert [place for place, _ in Neighbours(clean)(pairs)] == [1, -1]
+    assert Neighbours([sample("empty", "", "")])(pairs) == [(-1, 0.0), (-1, 0.0)]
 
 
 def test_the_ledger_is_told_in_words(tmp_path):

@@ -48,11 +48,11 @@ def test_findings_inform_and_drop_nothing_by_default(select):
     selection = select()
     assert selection.kept == [True, False, True, True, True]
     assert list(selection.reasons) == [
-        "score ≥ 0 (score); near-copy of copy",
-        "score < 0 (score); refuses",
-        "score ≥ 0 (score)",
-        "score ≥ 0 (score); near-copy of test sample tested",
-        "score ≥ 0 (score); near-copy of validation sample known",
+        "score ≥ 0; near-copy of copy",
+        "score < 0; refuses",
+        "score ≥ 0",
+        "score ≥ 0; near-copy of test sample tested",
+        "score ≥ 0; near-copy of validation sample known",
     ]
     assert selection.checked.counts() == {"refusal": 1, "public": 1, "test": 1, "duplicate": 1}
 
@@ -60,7 +60,7 @@ def test_findings_inform_and_drop_nothing_by_default(select):
 def test_findings_drop_where_the_settings_say_so(select):
     selection = select("duplicate", "refusal", "test")
     assert selection.kept == [False, False, True, False, True]
-    assert selection.reason(0) == "near-copy of copy; dropped by selection.drop; score ≥ 0 (score)"
+    assert selection.reason(0) == "near-copy of copy; dropped by selection.drop; score ≥ 0"
 
 
 def test_scores_without_findings_have_none_and_refuse_to_drop_by_them(tmp_path):

@@ -47,7 +47,7 @@ def test_decisions_overrule_the_score_and_move_the_others(selection):
     found = reviewed(selection, {0: True, 11: False, 10: False, 9: False, 8: False})
     assert (found.kept[0], found.kept[11]) == (True, False)
     assert found.reason(0) == "kept by the owner"
-    assert "(reviewed)" in found.reason(5)
+    assert "(with your decisions)" in found.reason(5)
     assert counts(found)["reviewed"] == 5
     assert counts(found)["note"] == "a note"
 

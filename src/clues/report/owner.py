@@ -8,6 +8,7 @@ from typing import Any
 
 from clues.checks.registry import CHECKS, DUPLICATE, PUBLIC, TEST
 from clues.data.sample import Sample
+from clues.io.indexed import Indexed
 from clues.methods.default.columns import FEATURES
 from clues.silo.selection import Selection
 
@@ -51,34 +52,40 @@ class OwnerRow:
     earlier: tuple[tuple[str, str], ...] = ()
 
 
-def owner_rows(
-    samples: Sequence[Sample], selection: Selection, *, rows: Sequence[int] | None = None
-) -> Iterator[OwnerRow]:
-    """Every sample of a selection, in the order of the file.
+class OwnerRows(Indexed[OwnerRow]):
+    """The samples of a selection, in the order of the file, each made when it is read.
 
     Args:
         rows: only these rows, in their order.
     """
-    kept, scores, table = selection.kept, selection.scores, selection.table
-    columns = {name: table[name] for name in feature_names(table.names)}
-    best = selection.checked.best_copies()
-    groups = [identity or "" for identity in best] if best else [""] * len(kept)
-    leaders = set(groups)
-    for row in range(len(kept)) if rows is None else rows:
-        sample = samples[row]
+
+    def __init__(self, samples: Sequence[Sample], selection: Selection, *, rows: Sequence[int] | None = None) -> None:
+        self._samples, self._selection = samples, selection
+        self._rows = range(len(selection.kept)) if rows is None else rows
+        names = feature_names(selection.table.names)
+        self.features = {name: selection.table[name][self._rows] for name in names}
+        self._best = selection.checked.best_copies()
+        self._leaders = set(self._best)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def _item(self, place: int) -> OwnerRow:
+        selection, row = self._selection, self._rows[place]
+        sample = self._samples[row]
         *earlier, last = sample.context
-        yield OwnerRow(
+        return OwnerRow(
             id=sample.id,
             prompt=_text(last["content"]),
             response=sample.response,
-            score=float(scores[row]),
-            decision="kept" if kept[row] else "dropped",
+            score=float(selection.scores[row]),
+            decision="kept" if selection.kept[row] else "dropped",
             decided_by=selection.decided_by(row),
             reason=selection.reason(row),
             causes=tuple(_causes(selection, row)),
             domain=sample.domain,
-            features={name: float(values[row]) for name, values in columns.items()},
-            group=groups[row] or (sample.id if sample.id in leaders else ""),
+            features={name: float(values[place]) for name, values in self.features.items()},
+            group=(self._best[row] if self._best else "") or (sample.id if sample.id in self._leaders else ""),
             earlier=tuple((str(turn["role"]), _text(turn["content"])) for turn in earlier),
         )
 

@@ -15,9 +15,9 @@ from markupsafe import Markup
 
 from clues.data.samples import Private, PublicSamples
 from clues.report.drawing import histogram, scatter
-from clues.report.neighbours import nearest
-from clues.report.owner import LOW_FEATURES, LOW_SCORE, OwnerRow, owner_rows
-from clues.report.packing import bands, columns, packed, texts
+from clues.report.neighbours import Neighbours
+from clues.report.owner import LOW_FEATURES, LOW_SCORE, OwnerRow, OwnerRows
+from clues.report.packing import bands, packed, packed_rows
 from clues.report.pages import rule_in_words, source, write_page
 from clues.report.sent import read_sent, size
 from clues.silo.selection import Selection
@@ -56,9 +56,9 @@ def write_owner_page(folder: Path, data: OwnerData) -> Path:
     selection = data.selection
     scores, kept = selection.scores, np.array(selection.kept)
     lowest = np.argsort(scores, kind="stable")[:SHOWN]
-    rows = list(owner_rows(data.private.samples, selection, rows=lowest.tolist()))
+    rows = OwnerRows(data.private.samples, selection, rows=lowest.tolist())
     clean = [*data.public.validation, *data.public.anchors]
-    table = columns(rows, nearest(((row.prompt, row.response) for row in rows), clean))
+    table, texts = packed_rows(rows, Neighbours(clean))
     measured = table["features"]
     table["bands"] = bands(measured, {name: data.anchors[name].tolist() for name in measured})
     limit = None if selection.updated is not None else selection.threshold.limit(selection.client)
@@ -71,9 +71,9 @@ def write_owner_page(folder: Path, data: OwnerData) -> Path:
             scores, kept, _placed_anchors(data), limit if limit is not None else _lowest(scores, kept)
         ),
         "anchors": len(_placed_anchors(data)),
-        "mend": _mend(rows),
+        "mend": _mend(rows, table),
         "hidden": (len(rows), len(kept)) if len(rows) < len(kept) else None,
-        "charts": list(_charts(rows, selection, lowest)),
+        "charts": list(_charts(table, selection, lowest)),
         "drawn": f"{_DOTS:,} of {len(rows):,} samples are drawn." if len(rows) > _DOTS else "",
         "unusable": [
             {"id": each.id, "place": Path(each.place).name, "reason": each.reason} for each in data.private.unusable
@@ -83,7 +83,7 @@ def write_owner_page(folder: Path, data: OwnerData) -> Path:
         "sent_size": size(sum(message.bytes for message in sent)),
         "columns": packed(table),
         "clean": packed([[s.id, str(s.context[-1]["content"]), s.response] for s in clean]),
-        "texts": texts(rows),
+        "texts": texts,
         "script": Markup(script),
         "script_source": f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'",
     }
@@ -133,11 +133,11 @@ def _lowest(scores: np.ndarray, kept: np.ndarray) -> float | None:
     return float(scores[kept].min()) if kept.any() else None
 
 
-def _mend(rows: Sequence[OwnerRow]) -> list[dict[str, Any]]:
+def _mend(rows: Sequence[OwnerRow], table: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The commonest causes among dropped samples, each with advice and the lowest-scoring examples."""
     found: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        for cause in row.causes if row.decision == "dropped" else ():
+    for place, (number, kept) in enumerate(zip(table["cause"], table["kept"], strict=True)):
+        for cause in () if kept else table["causes"][number]:
             found.setdefault(cause, []).append(place)
     ordered = sorted(found.items(), key=lambda item: -len(item[1]))[:_MENDED]
     return [
@@ -155,19 +155,20 @@ def _excerpt(row: OwnerRow) -> str:
     return " ".join((row.prompt or row.response or row.id).split())[:160] or row.id
 
 
-def _charts(rows: Sequence[OwnerRow], selection: Selection, lowest: np.ndarray) -> Iterator[Mapping[str, Any]]:
+def _charts(table: Mapping[str, Any], selection: Selection, lowest: np.ndarray) -> Iterator[Mapping[str, Any]]:
     """The score against the length of the response and, where the file of scores has it, against the loss."""
-    if len(rows) < 2:
+    count, scores = len(lowest), selection.scores[lowest].tolist()
+    if count < 2:
         return
-    sides: dict[str, list[float]] = {"length": [max(len(row.response), 1) for row in rows]}
+    sides: dict[str, list[float]] = {"length": [max(length, 1) for length in table["length"]]}
     if "loss" in selection.table.names:
         sides["loss"] = selection.table["loss"][lowest].tolist()
-    step = -(-len(rows) // _DOTS)
+    step = -(-count // _DOTS)
     for name, values in sides.items():
         points: dict[str, list[tuple[float, float]]] = {"dropped": [], "kept": []}
-        for place in range(0, len(rows), step):
-            points[rows[place].decision].append((values[place], rows[place].score))
-        words = _related(name, values, [row.score for row in rows])
+        for place in range(0, count, step):
+            points["kept" if table["kept"][place] else "dropped"].append((values[place], scores[place]))
+        words = _related(name, values, scores)
         label = "characters of the response" if name == "length" else "loss (nats a token)"
         yield {"name": name, "words": words, "picture": scatter(words, points, name=label, log=name == "length")}
 

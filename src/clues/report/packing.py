@@ -8,9 +8,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clues.report.owner import OwnerRow
+from clues.report.neighbours import Neighbours
+from clues.report.owner import OwnerRows
 
 AT_ONCE = 1000  # rows whose texts are in one part
+_COLUMNS = ("id", "score", "kept", "by", "cause", "domain", "group", "length", "nearest", "likeness")
 
 
 def packed(value: Any) -> str:
@@ -19,32 +21,29 @@ def packed(value: Any) -> str:
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)).decode("ascii")
 
 
-def columns(rows: Sequence[OwnerRow], nearest: Sequence[tuple[int, float]]) -> dict[str, Any]:
-    """All but the texts, by column; what many rows share is in a list, and a row has its number."""
-    causes, domains = Numbered(), Numbered()
-    places = {row.id: place for place, row in enumerate(rows)}
-    names = list(rows[0].features) if rows else []
-    return {
-        "id": [row.id for row in rows],
-        "score": [_short(row.score) for row in rows],
-        "kept": [int(row.decision == "kept") for row in rows],
-        "by": [row.decided_by for row in rows],
-        "cause": [causes[row.causes] for row in rows],
-        "domain": [domains[row.domain] for row in rows],
-        "group": [places.get(row.group, -1) for row in rows],
-        "length": [len(row.response) for row in rows],
-        "nearest": [place for place, _ in nearest],
-        "likeness": [round(value, 2) for _, value in nearest],
-        "features": {name: [_short(row.features[name]) for row in rows] for name in names},
-        "causes": list(causes),
-        "domains": list(domains),
-    }
+def packed_rows(rows: OwnerRows, nearest: Neighbours) -> tuple[dict[str, Any], list[str]]:
+    """What a page holds of its rows. The texts of no more than `AT_ONCE` rows are in memory.
 
-
-def texts(rows: Sequence[OwnerRow]) -> list[str]:
-    """Packed parts of `AT_ONCE` rows: prompt, response, reason, earlier turns."""
-    content = [[row.prompt, row.response, row.reason, row.earlier] for row in rows]
-    return [packed(content[start : start + AT_ONCE]) for start in range(0, len(content), AT_ONCE)]
+    Returns:
+        All but the texts, by column; what many rows share is in a list, and a row has its number. And packed parts of
+        `AT_ONCE` rows: prompt, response, reason, earlier turns.
+    """
+    causes, domains, texts = Numbered(), Numbered(), list[str]()
+    table: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    features: dict[str, list[float]] = {name: [] for name in rows.features}
+    for start in range(0, len(rows), AT_ONCE):
+        part = rows[start : start + AT_ONCE]
+        for row, (clean, likeness) in zip(part, nearest((row.prompt, row.response) for row in part), strict=True):
+            of_sample = (row.id, _short(row.score), int(row.decision == "kept"), row.decided_by, causes[row.causes])
+            of_text = (domains[row.domain], row.group, len(row.response), clean, round(likeness, 2))
+            for name, value in zip(_COLUMNS, of_sample + of_text, strict=True):
+                table[name].append(value)
+            for name, values in features.items():
+                values.append(_short(row.features[name]))
+        texts.append(packed([[row.prompt, row.response, row.reason, row.earlier] for row in part]))
+    places = {identity: place for place, identity in enumerate(table["id"])}
+    table["group"] = [places.get(identity, -1) for identity in table["group"]]
+    return {**table, "features": features, "causes": list(causes), "domains": list(domains)}, texts
 
 
 class Numbered(dict[Any, int]):

@@ -62,11 +62,12 @@ class Selection:
         """Rule and findings and, of a sample below the threshold, the feature on which it is least like good ones."""
         if row in self.decisions:
             return f"{'kept' if self.decisions[row] else 'dropped'} by the owner"
-        limit, reached, rule = self.threshold.limit(self.client), self.reached(row), self.threshold.rule
+        limit, reached = self.threshold.limit(self.client), self.reached(row)
         if limit is None:
-            score = f"{'among' if reached else 'not among'} the best share ({rule})"
+            score = f"{'among' if reached else 'not among'} the best {self.threshold.share[self.client]:.0%} by score"
         else:
-            score = f"score {'≥' if reached else '<'} {limit:.6g} ({rule})"
+            score = f"score {'≥' if reached else '<'} {limit:.6g}"
+        score += "" if self.updated is None else " (with your decisions)"
         found = self.checked.words(row)
         parts = [*found, f"dropped by selection.drop; {score}"] if self._refused[row] else [score, *found]
         if not reached and (weakest := self.weakest(row)):
