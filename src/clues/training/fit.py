@@ -26,7 +26,7 @@ from clues.models.likelihood import sample_losses
 from clues.settings import LoraSettings, TrainingSettings
 from clues.training.callbacks import ShowProgress
 from clues.training.recorder import RecordTrajectory
-from clues.training.reporting import check_reporting, logs_in
+from clues.training.reporting import check_reporting, reported
 
 Watch = Callable[[Trainer], TrainerCallback]
 
@@ -96,7 +96,7 @@ def fit(
         attached(base, training.lora, training.initial, training.seed) as model,
         tempfile.TemporaryDirectory() as scratch,
         ShowProgress(training.what) as progress,
-        logs_in(training.logs / training.slug) if training.logs and training.reports else nullcontext(),
+        reported(training.reports, training.logs / training.slug) if training.logs else nullcontext(),
     ):
         set_seed(training.seed)
         _trainable_adapter(model)
