@@ -26,8 +26,9 @@ class Axis:
     @classmethod
     def over(cls, values: Iterable[float], *, log: bool = False, trim: float = 0.0) -> Axis:
         """From the lowest to the highest value. `trim`: the share at each end that lies outside."""
-        known = np.array([value for value in values if math.isfinite(value)] or [0.0])
-        low, high = (float(each) for each in np.quantile(known, [trim, 1 - trim]))
+        known = np.fromiter(values, dtype=np.float64)
+        known = known[np.isfinite(known)]
+        low, high = (float(each) for each in np.quantile(known if len(known) else [0.0], [trim, 1 - trim]))
         if low == high:
             low, high = (low / 2 or 0.5, low * 2 or 1.0) if log else (low - 0.5, high + 0.5)
         return cls(low, high, log)
@@ -118,7 +119,7 @@ class Plot:
 
 def histogram(scores: np.ndarray, kept: np.ndarray, anchors: np.ndarray, limit: float | None) -> Markup:
     """The distribution of scores, kept ones and dropped ones, with the anchors below and the threshold."""
-    axis = Axis.over(scores.tolist(), trim=0.002 if len(scores) > 1000 else 0).with_values(*anchors.tolist())
+    axis = Axis.over(scores, trim=0.002 if len(scores) > 1000 else 0).with_values(*anchors.tolist())
     axis = axis if limit is None else axis.with_values(limit)
     bins = min(60, max(12, round(2 * len(scores) ** (1 / 3)) * 2))
     width = (axis.high - axis.low) / bins

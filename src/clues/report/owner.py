@@ -62,16 +62,17 @@ class OwnerRows(Indexed[OwnerRow]):
     def __init__(self, samples: Sequence[Sample], selection: Selection, *, rows: Sequence[int] | None = None) -> None:
         self._samples, self._selection = samples, selection
         self._rows = range(len(selection.kept)) if rows is None else rows
-        names = feature_names(selection.table.names)
-        self.features = {name: selection.table[name][self._rows] for name in names}
+        names, known = feature_names(selection.table.names), selection.features
+        columns = known.T if known is not None else (selection.table[name] for name in names)
+        self.features = dict(zip(names, columns, strict=True))
         self._best = selection.checked.best_copies()
         self._leaders = set(self._best)
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def _item(self, place: int) -> OwnerRow:
-        selection, row = self._selection, self._rows[place]
+    def _item(self, row: int) -> OwnerRow:
+        selection, row = self._selection, self._rows[row]
         sample = self._samples[row]
         *earlier, last = sample.context
         return OwnerRow(
@@ -84,7 +85,7 @@ class OwnerRows(Indexed[OwnerRow]):
             reason=selection.reason(row),
             causes=tuple(_causes(selection, row)),
             domain=sample.domain,
-            features={name: float(values[place]) for name, values in self.features.items()},
+            features={name: float(values[row]) for name, values in self.features.items()},
             group=(self._best[row] if self._best else "") or (sample.id if sample.id in self._leaders else ""),
             earlier=tuple((str(turn["role"]), _text(turn["content"])) for turn in earlier),
         )

@@ -84,9 +84,9 @@ class Selection:
 
     def weakest(self, row: int) -> tuple[str, float] | None:
         """The feature on which a sample is least like good ones, and its value; None if the score has no features."""
-        if self.features is None or self._lowest is None:
+        if self.features is None:
             return None
-        lowest = int(self._lowest[row])
+        lowest = int(self.features[row].argmin())
         return FEATURES[lowest], float(self.features[row, lowest])
 
     @cached_property
@@ -94,12 +94,10 @@ class Selection:
         """samples × `FEATURES`, if the default score made the table."""
         if not set(FEATURES) <= set(self.table.names):
             return None
-        return np.column_stack([self.table[name] for name in FEATURES])
-
-    @cached_property
-    def _lowest(self) -> np.ndarray | None:
-        """The place of each sample's lowest feature, if the default score made the table: samples."""
-        return None if self.features is None else self.features.argmin(1)
+        features = np.empty((len(self.table), len(FEATURES)))
+        for place, name in enumerate(FEATURES):
+            features[:, place] = self.table[name]
+        return features
 
     @cached_property
     def _reached(self) -> np.ndarray:
