@@ -12,7 +12,7 @@ test: $(VENV)/.ready
 	$(VENV)/bin/ruff check --no-cache .
 	$(VENV)/bin/ruff format --no-cache --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m pytest -q --durations=10
+	$(VENV)/bin/python -m pytest -q --durations=10 -n 2 --dist loadfile
 
 # $(call step,what it does,command): says so, and every 20 seconds that it goes on.
 define step

