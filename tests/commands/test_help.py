@@ -22,3 +22,23 @@ def test_the_help_lists_every_corruption_type(command):
 def test_the_documentation_lists_every_corruption_type():
     rows = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     assert rows == [f"| `{name}` | {kind.title} |" for name, kind in KINDS.items()]
+
+
+def test_help_shows_examples(clues):
+    for command in (
+        "demo",
+        "run",
+        "score",
+        "select",
+        "report",
+        "train",
+        "merge",
+        "evaluate",
+        "corrupt",
+        "validate",
+        "compare",
+        "partition",
+        "suggest",
+        "review",
+    ):
+        assert "Example: clues " + command in clues(command, "--help").output
