@@ -170,13 +170,36 @@ def test_clients_that_fail_twice_are_left_out_where_a_quorum_remains(run, write_
     faulty = {f"{n}-{kind}-{fault.__name__}": (kind, fault, why) for n, (kind, fault, why) in enumerate(FAULTS)}
     clients = [{"id": name, "data": str(write_samples(f"{name}.jsonl", 8))} for name in (*faulty, "good", "other")]
     faults = {(name, kind): [fault, fault] for name, (kind, fault, _) in faulty.items()}
-    metrics, _, _ = run(clients=clients, faults=faults, engine={"quorum": 2})
+    metrics, _, _ = run(clients=clients, faults=faults, engine={"quorum": 2}, evaluation={"arms": ["mixed"]})
     assert {name: absent["phase"] for name, absent in metrics["absent"].items()} == {
         name: kind for name, (kind, *_) in faulty.items()
     }
     for name, (*_, reason) in faulty.items():
         assert re.search(reason, metrics["absent"][name]["reason"]), name
     assert set(metrics["merge_weights"]["selected"]) == {"good", "other"}
+
+
+def uninvited(answer: Content) -> Content:
+    return Content(answer.facts, {"base_model.lora_A.weight": torch.zeros(2, 2)})
+
+
+def test_an_adapter_of_all_samples_leaves_a_client_only_where_it_is_used(run):
+    for name, changes, sent in (
+        ("none", {"collaboration": {"train": False}}, set()),
+        ("selected", {}, {"train"}),
+        ("mixed", {"evaluation": {"arms": ["mixed"]}}, {"select", "train"}),
+        ("recompute", {"defences": {"recompute": True}}, {"select", "train"}),
+    ):
+        _, network, _ = run(name, **changes)
+        assert {kind for _, kind, answer in network.crossed if answer.arrays} == sent, name
+    with pytest.raises(ProtocolError, match="a: its answer is refused: it sends what was not asked for"):
+        run("uninvited", faults={("a", "select"): [uninvited, uninvited]})
+
+
+def test_a_method_without_a_trajectory_trains_none(run):
+    _, _, out = run(scoring={"method": "length"}, collaboration={"train": False})
+    assert (out / "clients/a/kept.jsonl").is_file()
+    assert not list(out.rglob("adapter_model.safetensors"))
 
 
 def test_a_run_that_ended_goes_on_and_a_client_that_fails_once_changes_nothing(run):

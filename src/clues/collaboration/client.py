@@ -137,7 +137,7 @@ class Client:
         silo, terms = work.silo(self.store, checked=True), work.terms
         rate = terms.training.learning_rate
         points = [Checkpoint(TENSORS.read(self._received(digest)), rate) for digest in question.rounds]
-        trained = Trained(terms.lora, points) if points else silo.trajectory()
+        trained = Trained(terms.lora, points) if points else silo.trajectory() if question.adapter else None
         scored = silo.score(trained)
         anchors, names = scored.anchors, protocol.AnchorColumn.__args__  # type: ignore[attr-defined]
         answer = protocol.SelectAnswer.model_validate(
@@ -150,7 +150,7 @@ class Client:
                 "weight": self._weight(range(len(work.private.samples)), terms),
             }
         )
-        if points or terms.privacy.masks:  # there is no adapter of its own, or none that may be seen alone
+        if trained is None or points or terms.privacy.masks:  # not asked for, not its own, or not to be seen alone
             return Content(plain(answer), {})
         state = self._guard(terms).adapter(trained.state, work.initial, message=f"{question.job} mixed 0")
         return Content(plain(answer), protocol.to_wire(state, terms))

@@ -29,7 +29,7 @@ from clues.models.adapters import AdapterState
 from clues.selection.threshold import Threshold
 from clues.settings import CheckName, ClientId, Terms
 
-VERSION = 2
+VERSION = 3
 Arm = Literal["mixed", "selected", "oracle", "ratio"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # of a job or an adapter
 AnchorColumn = Literal["score", "paper", "dot", "cosine"]  # what a client sends for each anchor
@@ -83,10 +83,14 @@ class Prepare(_Facts):
 
 
 class Select(_Facts):
-    """`rounds`: the digests of the global adapters that are the trajectory; none where a client trains its own."""
+    """`rounds`: the digests of the global adapters that are the trajectory; none where a client trains its own.
+
+    `adapter`: whether the client's adapter, which it has trained on all its samples, is wanted.
+    """
 
     job: Digest
     rounds: list[Digest] = []
+    adapter: bool = False
 
 
 class Entry(_Facts):

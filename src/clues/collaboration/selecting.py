@@ -17,6 +17,7 @@ from clues.io.digests import value_digest
 from clues.methods.registry import method
 from clues.models.adapters import AdapterState
 from clues.selection.threshold import Threshold
+from clues.settings import RunSettings
 
 SHOWN_RULES = ("anchor-mean", "anchor-quantile", "anchor-deviation", "anchor-normalised", "ratio")
 
@@ -30,7 +31,8 @@ def select(run: Run, rounds: Sequence[AdapterState]) -> None:
     """
     # By the digest of what arrives, which float16 rounds.
     places = {value_digest(protocol.from_wire(protocol.to_wire(s, run.terms)))[:16]: n for n, s in enumerate(rounds)}
-    question = protocol.Select(job=run.job, rounds=list(places))
+    wanted = not rounds and not run.terms.privacy.masks and _uses_adapters(run.settings)
+    question = protocol.Select(job=run.job, rounds=list(places), adapter=wanted)
     last = list(places)[-1:]
 
     def content(digests: Sequence[str]) -> Content:
@@ -47,8 +49,9 @@ def select(run: Run, rounds: Sequence[AdapterState]) -> None:
         hidden = run.terms.privacy.anchors.release == "none"
         if not hidden and (lengths != {len(run.public.anchors)} or "score" not in answer.facts.anchors):
             return f"it scored {sorted(lengths)} anchors, not {len(run.public.anchors)}"
-        alone = rounds or run.terms.privacy.masks  # then a client sends no adapter of its own
-        return None if alone else protocol.like(run.initial)(dict(answer.arrays))
+        if not wanted:
+            return "it sends what was not asked for" if answer.arrays else None
+        return protocol.like(run.initial)(dict(answer.arrays))
 
     answers = run.clients.ask_each(
         "select", dict.fromkeys(run.clients.present, content(last)), SelectAnswer, check=wrong
@@ -63,6 +66,11 @@ def select(run: Run, rounds: Sequence[AdapterState]) -> None:
     if run.settings.defences.recompute:
         recompute_anchors(run, list(rounds))
     report_anchors(run)
+
+
+def _uses_adapters(settings: RunSettings) -> bool:
+    """Whether adapters that clients have trained on all their samples are of any use to the coordinator."""
+    return "mixed" in settings.evaluation.arms or settings.defences.recompute
 
 
 def judge(run: Run, threshold: Threshold) -> tuple[dict[str, Any], dict[str, Any]]:
