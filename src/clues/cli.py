@@ -195,11 +195,11 @@ def select(
     }
     settings = validated(SelectSettings, values, set_ or [])
     from clues.commands.select import select as recipe
-    from clues.commands.tables import facts_table, flat, pages, show
+    from clues.commands.tables import facts_table, flat, next_steps, pages, show
 
     result = recipe(folder, settings.selection, labels=settings.labels, decisions=settings.reviewed)
     show(facts_table(f"Selection in {folder}", flat(result)))
-    print(*pages(folder), sep="\n")
+    print(*pages(folder), *next_steps(folder, result, settings.selection), sep="\n")
 
 
 @app.command(epilog="Example: clues report runs/demo")

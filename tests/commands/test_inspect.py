@@ -73,7 +73,7 @@ def test_explain_says_why_a_sample_is_kept_or_dropped(tmp_path, tiny_model, writ
     assert "near-copies again" in words(call("explain", folder, "own.jsonl-0"))
     assert "cannot be used" in words(call("explain", folder, "bad"))
     assert "did you mean again?" in call("explain", folder, "agian", code=2).stderr
-    assert "is the id of no sample" in call("explain", folder, "§", code=2).stderr
+    assert "has the id" in call("explain", folder, "§", code=2).stderr
 
 
 def test_features_are_told_in_standard_deviations_of_the_anchors(tmp_path, tiny_model, write_samples):

@@ -50,7 +50,7 @@ def test_findings_are_counted_and_drop_where_asked(clues, tiny_model, files, wri
     assert (table["checks"][2], table["checks"][3]) == (["refusal"], ["test"])
     assert {table["duplicate_of"][1], table["duplicate_of"][4]} & {rows[1]["id"], rows[4]["id"]}
     select = ("select", files / "run", "--threshold", "score", "--set", "selection.score=-1")
-    clues(*select)
+    assert f"clues select {files / 'run'} --drop " in clues(*select).stdout
     assert not (files / "run" / "dropped.jsonl").read_text()
     clues(*select, "--drop", "duplicate,refusal")
     dropped = [json.loads(line)["clues"]["reason"] for line in (files / "run/dropped.jsonl").read_text().splitlines()]
@@ -76,4 +76,4 @@ def test_reviewed_samples_overrule_the_score(clues, tiny_model, files):
     again = [json.loads(line)["id"] for line in (out / "to-review.jsonl").read_text().splitlines()]
     assert not {first, second} & set(again)
     (out / "decisions.jsonl").write_text('{"id": "nobody", "quality": "good"}\n')
-    assert "'nobody' is the id of no sample here" in clues("select", out, code=2).stderr
+    assert "no sample here has the id 'nobody'" in clues("select", out, code=2).stderr

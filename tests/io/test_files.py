@@ -38,7 +38,7 @@ def test_a_claimed_folder_takes_the_same_run_only(tmp_path):
 
 def test_a_folder_of_something_else_is_refused_and_the_check_writes_nothing(tmp_path):
     (tmp_path / "photo.png").write_text("x")
-    with pytest.raises(OutputError, match="is not a run of ours"):
+    with pytest.raises(OutputError, match="is not a CLUES run"):
         claim_folder(tmp_path, {})
     refuse_other_run(tmp_path / "new", {"a": 1})
     assert not (tmp_path / "new").exists()

@@ -37,7 +37,7 @@ def test_all_faults_of_a_file_of_decisions_come_at_once(tmp_path):
     file = write(tmp_path / "d.jsonl", '{"id": "other", "quality": "good"}', '{"id": "s1", "quality": "bad"}', "{")
     with pytest.raises(DataError) as raised:
         read_decisions(file, IDS)
-    assert "'other' is the id of no sample here" in str(raised.value)
+    assert "no sample here has the id 'other'" in str(raised.value)
     assert "quality is 'bad'; write good, low or unsure" in str(raised.value)
     assert "line 3" in str(raised.value)
 

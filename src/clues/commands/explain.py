@@ -21,7 +21,7 @@ from clues.silo.tables import ScoreTable
 
 # By feature of the default score: what it says of a sample that is low in it.
 _LOW = {
-    "agreement": "its gradient points elsewhere than those of the validation set",
+    "agreement": "training on it would do little for the validation set",
     "likeness": "its response reads unlike good answers",
     "ending": "it ends unlike good answers; it may break off",
     "relevance": "its prompt hardly helps to predict the response; it may answer something else",
@@ -44,7 +44,7 @@ def explain(folder: Path, identity: str) -> dict[str, Any]:
     if judged is None:
         similar = difflib.get_close_matches(identity, table.ids, n=3)
         hint = f"did you mean {' or '.join(similar)}?" if similar else "kept.jsonl and dropped.jsonl have all ids."
-        raise DataError(f"'{identity}' is the id of no sample in {folder}; {hint}")
+        raise DataError(f"no sample in {folder} has the id '{identity}'; {hint}")
     kept, record = judged
     verdict = record["clues"]
     facts: dict[str, Any] = {"decision": "kept" if kept else "dropped", "why": verdict["reason"]}

@@ -15,6 +15,7 @@ from clues.evaluation.figures import measure, measured_in
 from clues.io.progress import reports_json
 from clues.methods.registry import Method
 from clues.report.pages import compared
+from clues.settings import SelectionSettings
 
 
 def show(*tables: Table) -> None:
@@ -28,6 +29,17 @@ def show(*tables: Table) -> None:
 def pages(folder: Path) -> list[str]:
     """A line for each page of a run or of a selection. An owner's page is in the owner's folder."""
     return [f"Page: {page}" for page in (folder / "report.html", *sorted(folder.glob("clients/*/report.html")))]
+
+
+def next_steps(folder: Path, result: Mapping[str, Any], settings: SelectionSettings) -> list[str]:
+    """What an owner may want to do after a selection: drop what checks found, and decide where scores do not."""
+    found, steps = [name for name in result["checks"] if name not in settings.drop], list[str]()
+    if found:
+        steps.append(f"To drop what checks found, whatever its score: clues select {folder} --drop {','.join(found)}")
+    if "note" in result:
+        steps.append(f"To cut at the anchors' scores instead: clues select {folder} --threshold anchor-quantile")
+        steps.append(f"To mark some samples yourself: clues review {folder}")
+    return steps
 
 
 def present(result: Any, *shown: Table | str) -> None:

@@ -54,7 +54,7 @@ def refuse_other_run(folder: Path, config: Mapping[str, Any]) -> None:
             )
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{folder}: exists and is not a run of ours; choose another --out.")
+        raise OutputError(f"{folder}: exists and is not a CLUES run; choose another --out.")
 
 
 def _lock(folder: Path) -> None:

@@ -39,7 +39,7 @@ def read_marks(path: Path, ids: Sequence[str]) -> dict[int, Mark]:
         identity = identity if identity in known else from_cell(str(identity))
         quality, remark = _answer(record, "quality").lower(), from_cell(_answer(record, "remark"))
         if identity not in known:
-            return f"'{identity}' is the id of no sample here; correct or remove the line"
+            return f"no sample here has the id '{identity}'; correct or remove the line"
         if quality not in QUALITIES:
             return f"quality is '{quality}'; write good, low or unsure, or leave it empty"
         marks[known[identity]] = Mark(identity, quality, remark)

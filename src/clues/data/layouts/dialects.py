@@ -173,15 +173,21 @@ def unknown_layout(record: Mapping[str, Any]) -> str:
 
 def _closest(record: Mapping[str, Any]) -> str:
     plain = {str(name).strip().lower(): str(name) for name in record}
-    for dialect in DIALECTS.values():  # names that differ only in blanks and capitals
+    for dialect in DIALECTS.values():
         if all(field in plain for field in dialect.fields):
-            renamed = [f"{shown_names([plain[f]])} to {f}" for f in dialect.fields if plain[f] != f]
-            return f"{dialect.name}: rename {', '.join(renamed)}"
+            return f"{dialect.name}: {_renamed(dialect, plain)}"
     for names, advice in _ADVICE.items():
         if all(name in plain for name in names):
             return advice
     close = [d for d in DIALECTS.values() if len(d.fields) > 1 and any(field in plain for field in d.fields)]
     if not close:
         return ""
-    lacking = [field for field in close[0].fields if field not in plain]
-    return f"{close[0].name} without the field {lacking[0]}: give it that name"
+    lacking = next(field for field in close[0].fields if field not in plain)
+    advice = "; ".join(part for part in (_renamed(close[0], plain), f"give it that name, or add {lacking}") if part)
+    return f"{close[0].name} without the field {lacking}: {advice}"
+
+
+def _renamed(dialect: Dialect, plain: Mapping[str, str]) -> str:
+    """What to rename where names differ from a dialect's in blanks and capitals only. `plain`: names by plain ones."""
+    wrong = [field for field in dialect.fields if plain.get(field, field) != field]
+    return f"rename {', '.join(f'{shown_names([plain[field]])} to {field}' for field in wrong)}" if wrong else ""

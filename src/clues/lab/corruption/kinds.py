@@ -21,11 +21,11 @@ class Kind:
 _SYNTHETIC = {
     "cut": Kind("keep the first part of the response", words.cut, "a response of several words"),
     "delete": Kind("remove random words", words.delete, "a response of several words"),
-    "noise": Kind("replace random words by letters", words.noise),
-    "foreign": Kind("replace random words by words of other languages", words.foreign),
+    "noise": Kind("replace random words with letters", words.noise),
+    "foreign": Kind("replace random words with words of other languages", words.foreign),
     "exchange": Kind("take the response of another sample", answers.exchange, "another sample with another response"),
     "wrong-choice": Kind(
-        "replace the right choice by a wrong one",
+        "replace the right choice with a wrong one",
         answers.wrong_choice,
         "the fields 'choices', with a wrong choice, and 'answer'",
     ),

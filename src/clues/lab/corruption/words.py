@@ -31,12 +31,12 @@ def delete(sample: Sample, context: Context, rng: random.Random) -> str:
 
 
 def noise(sample: Sample, context: Context, rng: random.Random) -> str:
-    """Replace random words by letters."""
+    """Replace random words with letters."""
     return _replace(sample, context, rng, lambda word: "".join(rng.choices(string.ascii_lowercase, k=len(word))))
 
 
 def foreign(sample: Sample, context: Context, rng: random.Random) -> str:
-    """Replace random words by words of other languages."""
+    """Replace random words with words of other languages."""
     return _replace(sample, context, rng, lambda word: rng.choice(_FOREIGN_WORDS.split()))
 
 
