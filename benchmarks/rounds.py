@@ -21,7 +21,6 @@ from pathlib import Path
 from statistics import median
 
 import psutil
-import tomli_w
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -41,7 +40,7 @@ class Plain(Deployment):
         silo = self.silo(client)
         node = _node(read_silo(silo / "silo.toml"), free_port(), silo / "unused")
         kept = node.command[: node.command.index("--isolation")]
-        settings = ["--node-config", tomli_w.dumps({"silo": str(silo / "silo.toml")}).strip()]
+        settings = ["--node-config", f'silo="{silo / "silo.toml"}"']
         child = Child("the node", [*kept, *settings], silo / "log", node.environment)
         child.start()
         assert child.process is not None
