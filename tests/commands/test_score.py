@@ -95,4 +95,4 @@ def test_wrong_input_is_one_sentence_and_exit_code_2(clues, tiny_model, files, m
 def test_overlap_with_public_data_is_listed(clues, tiny_model, files):
     (files / "val.jsonl").write_text((files / "mixed.jsonl").read_text().splitlines()[0].replace("clean", "v"))
     result = score(clues, tiny_model, files, files / "run", "--method", "random")
-    assert "1 samples are also in the validation or anchor set: clean.jsonl-0" in result.stderr
+    assert "1 sample is also in the validation or anchor set: clean.jsonl-0" in result.stderr

@@ -43,7 +43,7 @@ def test_findings_are_counted_and_drop_where_asked(clues, tiny_model, files, wri
     (files / "mixed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (files / "tests.jsonl").write_text(json.dumps({**rows[3], "id": "test-1"}) + "\n")
     shown = score(clues, tiny_model, files, files / "run", "--method", "random", "--tests", files / "tests.jsonl")
-    assert "1 samples are also in the tests" in shown.stderr
+    assert "1 sample is also in the tests" in shown.stderr
     assert re.search(r"check: duplicate +│ +1 ", shown.stdout)
     table = pyarrow.parquet.read_table(files / "run" / "scores.parquet").to_pydict()
     assert [row["id"] for row in rows] == table["id"]

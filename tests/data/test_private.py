@@ -125,7 +125,7 @@ def test_anchors_that_stand_in_the_validation_set_are_told(write, said):
     read_public(validation=[a], anchors=[b])
     assert [line.split(";")[0] for line in said] == [
         f"Warning: 2 of 2 anchors are also in the validation set ({a} is given for both)",
-        f"Warning: 1 of 2 anchors are also in the validation set ({validation[1].id})",
+        f"Warning: 1 of 2 anchors is also in the validation set ({validation[1].id})",
     ]
 
 

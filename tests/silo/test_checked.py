@@ -74,9 +74,9 @@ def test_scores_without_findings_have_none_and_refuse_to_drop_by_them(tmp_path):
 def test_samples_of_the_tests_are_told_loudly(findings, capsys):
     tell_findings(findings, read("own", *TEXTS), "client a")
     said = " ".join(capsys.readouterr().err.split())
-    assert "Warning: client a: 1 samples are also in the tests" in said
+    assert "Warning: client a: 1 sample is also in the tests" in said
     assert "set selection.drop to ['test']: tested" in said
-    assert "Warning: client a: 1 samples are also in the validation or anchor set: known" in said
+    assert "Warning: client a: 1 sample is also in the validation or anchor set: known" in said
 
 
 def test_another_text_is_another_finding(findings):

@@ -70,9 +70,10 @@ def tell_repeats(ids: Sequence[str], anchors: int, *sources: Sequence[str]) -> N
         return
     shared = sorted(set(sources[0]) & set(sources[1]))
     place = f"{shared[0]} is given for both" if shared else _cut(ids)
+    verb = "is" if len(ids) == 1 else "are"
     say_once(
-        f"Warning: {len(ids)} of {anchors} anchors are also in the validation set ({place}); the threshold is "
-        "then fitted on samples that the scores were optimised for. Give other samples as anchors."
+        f"Warning: {len(ids)} of {anchors} anchors {verb} also in the validation set ({place}); the threshold is then "
+        "fitted on samples that the scores were optimised for. Give other samples as anchors."
     )
 
 
@@ -96,16 +97,20 @@ def tell_domains(source: str, domains: Iterable[tuple[str, Any]]) -> None:
 def tell_overlap(ids: Sequence[str], who: str) -> None:
     """Warn of private samples that are also public: they would score themselves."""
     if ids:
-        say(f"Warning: {who}: {len(ids)} samples are also in the validation or anchor set: {_shown(ids)}")
+        say(f"Warning: {who}: {_samples_are(ids)} also in the validation or anchor set: {_shown(ids)}")
 
 
 def tell_leaks(ids: Sequence[str], who: str) -> None:
     """Warn of private samples that are also in the tests: a model trained on them is not tested by them."""
     if ids:
         say(
-            f"Warning: {who}: {len(ids)} samples are also in the tests, which then say nothing about a model trained "
-            f"on them; remove these samples, or set selection.drop to ['test']: {_shown(ids)}"
+            f"Warning: {who}: {_samples_are(ids)} also in the tests, which then say nothing about a model trained on "
+            f"them; remove these samples, or set selection.drop to ['test']: {_shown(ids)}"
         )
+
+
+def _samples_are(ids: Sequence[str]) -> str:
+    return "1 sample is" if len(ids) == 1 else f"{len(ids)} samples are"
 
 
 def _shown(ids: Sequence[str]) -> str:
