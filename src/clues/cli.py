@@ -18,6 +18,7 @@ from clues.cli_inspect import app as inspect_app
 from clues.cli_silo import client as client_app
 from clues.cli_silo import ledger as ledger_app
 from clues.cli_silo import server as server_app
+from clues.commands.guard import check_files
 from clues.commands.guard import command as _command
 from clues.commands.options import Anchors, Json, Labels, Model, Owner, Quiet, Seed, Set, Validation, given, names
 from clues.errors import ConfigError
@@ -80,6 +81,7 @@ def run(
 ) -> None:
     """Run a collaboration: score, select, train together, evaluate."""
     settings = _run_settings(config, out, engine, set_)
+    check_files(*settings.validation, *settings.anchors, *(client.data for client in settings.clients if client.data))
     from clues.commands.run import run as recipe
     from clues.commands.tables import comparison_tables, evaluation_tables, pages, present, selection_table
 
@@ -135,7 +137,6 @@ def score(
     method: Annotated[str | None, typer.Option(help="Scoring method; clues methods lists all.")] = None,
     trajectory: Annotated[str | None, typer.Option(help="Score along this existing trajectory.")] = None,
     adapter: Annotated[str | None, typer.Option(help="Score at this adapter only.")] = None,
-    train: Annotated[bool, typer.Option("--train", help="Train a trajectory first (default).")] = False,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Maximum samples per batch; affects speed only.")
     ] = None,
@@ -147,8 +148,6 @@ def score(
     """Score samples; trains a trajectory on them first, unless one is given."""
     from clues.settings import ScoreSettings, validated
 
-    if train and (trajectory or adapter):
-        raise ConfigError("--train: cannot be combined with --trajectory or --adapter; give one of the three.")
     values = {
         "seed": seed,
         "samples": samples,
@@ -161,6 +160,7 @@ def score(
         **_model(model),
     }
     settings = validated(ScoreSettings, values, set_ or [])
+    check_files(settings.samples, *settings.validation, *settings.anchors, *settings.tests)
     from clues.commands.score import score as recipe
     from clues.commands.tables import facts_table, flat, present
 

@@ -1,4 +1,4 @@
-"""Commands that need no model start at once, as they import nothing of it."""
+"""Commands that need no model, and those that will fail for want of a file, import nothing of it."""
 
 from __future__ import annotations
 
@@ -44,6 +44,9 @@ def test_what_needs_no_model_imports_none(folder, tmp_path):
     Ledger(ledger).write("select", {"facts.checks": ([1], b"{}")})
     light = [["--help"], ["run", "--help"], ["corrupt", "--help"], ["methods"], ["status", folder]]
     light += [["ledger", "verify", str(ledger)], ["suggest", folder]]
+    light += [
+        ["score", "no.jsonl", "--validation", "no.jsonl", "--anchors", "no.jsonl", "--out", str(tmp_path / "out")]
+    ]
     assert imported(light) == {" ".join(line): set() for line in light}
     # Scikit-learn compares samples for the page, and imports pandas.
     page = [["select", folder], ["report", folder]]
