@@ -55,8 +55,9 @@ def test_a_field_may_be_of_any_length(table):
 def test_a_quote_that_is_not_closed_names_its_line_and_swallows_nothing(table, body, line):
     with pytest.raises(DataError, match=f"a.csv, line {line}: ") as caught:
         list(csv_rows(table("id,prompt,response\n" + body)))
-    assert "quote" in str(caught.value)
-    assert "open" not in str(caught.value).replace("a quote that opens", "")
+    _, _, reason = str(caught.value).partition("a.csv")
+    assert "quote" in reason
+    assert "open" not in reason.replace("a quote that opens", "")
 
 
 def test_numbered_lines_in_a_quoted_text_are_a_text(table):
