@@ -30,7 +30,8 @@ from clues.settings import read_silo
 from conftest import make_tiny_model
 from deployment import IDS, PARTS, Deployment, free_port
 
-FEDERATED = {"collaboration": {"mode": "federated", "rounds": 2}}
+# The texts are random words, of which a real model may keep none.
+FEDERATED = {"collaboration": {"mode": "federated", "rounds": 2}, "selection": {"threshold": "ratio"}}
 
 
 class Plain(Deployment):
