@@ -81,7 +81,6 @@ def run(
 ) -> None:
     """Run a collaboration: score, select, train together, evaluate."""
     settings = _run_settings(config, out, engine, set_)
-    check_files(*settings.validation, *settings.anchors, *(client.data for client in settings.clients if client.data))
     from clues.commands.run import run as recipe
     from clues.commands.tables import comparison_tables, evaluation_tables, pages, present, selection_table
 
