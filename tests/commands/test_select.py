@@ -52,6 +52,8 @@ def test_findings_are_counted_and_drop_where_asked(clues, tiny_model, files, wri
     select = ("select", files / "run", "--threshold", "score", "--set", "selection.score=-1")
     assert f"clues select {files / 'run'} --drop " in clues(*select).stdout
     assert not (files / "run" / "dropped.jsonl").read_text()
+    shown = clues(*select, "--drop", "refusal").stdout
+    assert re.search(r"--drop refusal,\S*duplicate", shown)  # what was asked for stays
     clues(*select, "--drop", "duplicate,refusal")
     dropped = [json.loads(line)["clues"]["reason"] for line in (files / "run/dropped.jsonl").read_text().splitlines()]
     assert sorted(reason.split(" ")[0] for reason in dropped) == ["near-copy", "refuses;"]

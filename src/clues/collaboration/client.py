@@ -137,8 +137,9 @@ class Client:
         silo, terms = work.silo(self.store, checked=True), work.terms
         rate = terms.training.learning_rate
         points = [Checkpoint(TENSORS.read(self._received(digest)), rate) for digest in question.rounds]
-        trained = Trained(terms.lora, points) if points else silo.trajectory() if question.adapter else None
-        scored = silo.score(trained)
+        sends = question.adapter and not points and not terms.privacy.masks  # masked ones are not seen alone
+        own = silo.trajectory() if sends else None
+        scored = silo.score(Trained(terms.lora, points) if points else own)
         anchors, names = scored.anchors, protocol.AnchorColumn.__args__  # type: ignore[attr-defined]
         answer = protocol.SelectAnswer.model_validate(
             {
@@ -150,9 +151,9 @@ class Client:
                 "weight": self._weight(range(len(work.private.samples)), terms),
             }
         )
-        if trained is None or points or terms.privacy.masks:  # not asked for, not its own, or not to be seen alone
+        if own is None:
             return Content(plain(answer), {})
-        state = self._guard(terms).adapter(trained.state, work.initial, message=f"{question.job} mixed 0")
+        state = self._guard(terms).adapter(own.state, work.initial, message=f"{question.job} mixed 0")
         return Content(plain(answer), protocol.to_wire(state, terms))
 
     def _judge(self, question: protocol.Judge, arrays: Mapping[str, Tensor]) -> Content:

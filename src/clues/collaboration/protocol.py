@@ -2,7 +2,7 @@
 
 hello      → id, versions
 prepare    terms, public samples → counts of samples [, key]; a client says at once whether it can and may take part
-select     [the global adapter of every round] → anchor scores, counts of findings [, adapter]
+select     [the global adapter of every round] → anchor scores, counts of findings [, adapter, if it is wanted]
 judge      thresholds, the chosen one first → counts of kept samples [, metrics given labels]
 weigh      arm, threshold → number of samples
 train      arm, threshold [, adapter] [, masks] → adapter, number of samples

@@ -35,8 +35,9 @@ def next_steps(folder: Path, result: Mapping[str, Any], settings: SelectionSetti
     """What an owner may want to do after a selection: drop what checks found, and decide where scores do not."""
     found, steps = [name for name in result["checks"] if name not in settings.drop], list[str]()
     if found:
-        steps.append(f"To drop what checks found, whatever its score: clues select {folder} --drop {','.join(found)}")
-    if "note" in result:
+        drop = ",".join([*settings.drop, *found])
+        steps.append(f"To drop what checks found, whatever its score: clues select {folder} --drop {drop}")
+    if "note" in result and result["rule"] == "posterior":
         steps.append(f"To cut at the anchors' scores instead: clues select {folder} --threshold anchor-quantile")
         steps.append(f"To mark some samples yourself: clues review {folder}")
     return steps

@@ -59,7 +59,7 @@ class Selection:
         return (self.reason(row) for row in range(len(self.kept)))
 
     def reason(self, row: int) -> str:
-        """Rule and findings and, of a sample below the threshold, the feature on which it is least like good ones."""
+        """Score, findings and, of a sample below the threshold, the feature on which it is least like good ones."""
         if row in self.decisions:
             return f"{'kept' if self.decisions[row] else 'dropped'} by the owner"
         limit, reached = self.threshold.limit(self.client), self.reached(row)

@@ -20,7 +20,7 @@ from clues.passes.agreement import agreement
 from clues.passes.directions import by_domain
 from clues.passes.passes import Passes
 
-UNSEPARATED = "these scores show no clear cut between good and low-quality samples; only extreme ones are dropped"
+UNSEPARATED = "these scores show no clear cut between good and low-quality samples"
 
 
 def score(job: Job, trained: Trained, passes: Passes) -> Scores:
