@@ -1,4 +1,7 @@
-"""Pages of the site that are made from something else: the README, the settings, the public API."""
+"""Pages that are made from something else: the README and the public API for the site, and docs/settings.md.
+
+After a change of settings, `python docs/hooks.py` writes docs/settings.md anew.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ SETTINGS = """\
 A settings file is TOML. A dotted heading is a table of it: `scoring.method` is the key `method` of the table
 `[scoring]`. On the command line, `--set scoring.method=paper` changes any setting, and can be repeated. Commands take
 the tables that they use, so `clues score` knows `[scoring]` but not `[merging]`. Unknown keys and wrong values are all
-reported at once, before anything is computed. The [overview](../index.md#settings) explains those that matter most.
+reported at once, before anything is computed. The [overview](../README.md#settings) explains those that matter most.
 """
 
 API = """\
@@ -60,7 +63,7 @@ def on_files(files: Any, config: Any) -> Any:
     from mkdocs.structure.files import File
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    made = {"index.md": readme, "reference/settings.md": settings_page(), "reference/api.md": api_page()}
+    made = {"index.md": readme, "api.md": api_page()}
     for name, text in made.items():
         files.append(File.generated(config, name, content=text))
     return files
@@ -186,3 +189,7 @@ def _comments(kind: type[Settings]) -> dict[str, str]:
             texts = [comments[line] for line in range(first, (node.end_lineno or first) + 1) if line in comments]
             found[node.target.id] = " ".join(texts).replace("|", r"\|")
     return found
+
+
+if __name__ == "__main__":
+    (DOCS / "settings.md").write_text(settings_page(), encoding="utf-8")

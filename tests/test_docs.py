@@ -84,6 +84,10 @@ def sections(settings_page: str) -> dict[str, list[str]]:
     return {name: re.findall(r"^\| `(\w+)`", text, re.M) for name, text in zip(names, parts[1::2], strict=True)}
 
 
+def test_the_settings_page_in_the_docs_is_that_of_the_settings(settings_page):
+    assert (ROOT / "docs/settings.md").read_text(encoding="utf-8") == settings_page, "run python docs/hooks.py"
+
+
 def test_the_settings_page_has_every_table_with_defaults_and_comments(settings_page):
     found = sections(settings_page)
     for name, field in RunSettings.model_fields.items():

@@ -18,7 +18,6 @@ from clues.cli_inspect import app as inspect_app
 from clues.cli_silo import client as client_app
 from clues.cli_silo import ledger as ledger_app
 from clues.cli_silo import server as server_app
-from clues.commands.guard import check_files
 from clues.commands.guard import command as _command
 from clues.commands.options import Anchors, Json, Labels, Model, Owner, Quiet, Seed, Set, Validation, given, names
 from clues.errors import ConfigError
@@ -145,6 +144,7 @@ def score(
     set_: Set = None,
 ) -> None:
     """Score samples; trains a trajectory on them first, unless one is given."""
+    from clues.data.records.sources import check_sources
     from clues.settings import ScoreSettings, validated
 
     values = {
@@ -159,7 +159,7 @@ def score(
         **_model(model),
     }
     settings = validated(ScoreSettings, values, set_ or [])
-    check_files(settings.samples, *settings.validation, *settings.anchors, *settings.tests)
+    check_sources(settings.samples, *settings.validation, *settings.anchors, *settings.tests)
     from clues.commands.score import score as recipe
     from clues.commands.tables import facts_table, flat, present
 

@@ -176,7 +176,7 @@ def test_fields_that_play_no_part_are_named():
         ({"prompt": "p", "chosen": "r", "rejected": "x"}, "pairs of preferences: rename 'chosen'"),
         ({"text": "t"}, "whole texts"),
         ({"question": "p", "answers": {}}, "answers to choose from"),
-        ({"instruction": "p", "result": "r"}, "alpaca without the field output"),
+        ({"instruction": "p", "result": "r"}, "alpaca without the field output: give it that name, or add output"),
         ({"conversation": []}, "rename that field to messages"),
     ],
 )

@@ -14,22 +14,11 @@ from typing import Any
 
 import typer
 
-from clues.errors import CluesError, ConfigError, all_of
+from clues.errors import CluesError, ConfigError
 from clues.io.processes import process_count
 from clues.io.progress import Mode, heartbeat, reporting, say, task
 
 _SERVING = ("client start", "server start")  # they say what happens, not that time passes
-
-
-def check_files(*sources: str) -> None:
-    """Whether the files are there, before anything heavy is imported.
-
-    Raises:
-        DataError: names all that are not.
-    """
-    from clues.data.records.sources import files
-
-    all_of(*(functools.partial(files, source) for source in sources))
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

@@ -41,8 +41,7 @@ def tell_unused(source: str | Path, names: Iterable[str]) -> None:
     unused = sorted({name for name in names if name not in _EXPECTED})
     if unused:
         what = "field" if len(unused) == 1 else "fields"
-        verb = "is" if len(unused) == 1 else "are"
-        say_once(f"{source}: {what} {shown_names(unused)} {verb} not used in prompt or response.")
+        say_once(f"{source}: {what} {shown_names(unused)} {_are(unused)} not used in prompt or response.")
 
 
 def tell_unusable(source: str | Path, problems: Sequence[tuple[str, str]], *, total: int, most: int = 10) -> None:
@@ -54,9 +53,9 @@ def tell_unusable(source: str | Path, problems: Sequence[tuple[str, str]], *, to
         places[reason].append(place.removeprefix(f"{source}, "))
     shown = [f"{_cut(where, most)}: {reason}" for reason, where in list(places.items())[:most]]
     more = f"; and {len(places) - most} more reasons" if len(places) > most else ""
-    verb = "is" if len(problems) == 1 else "are"
     say_once(
-        f"{source}: {len(problems)} of {total} records cannot be used and {verb} dropped: {'; '.join(shown)}{more}."
+        f"{source}: {len(problems)} of {total} records cannot be used and {_are(problems)} dropped: "
+        f"{'; '.join(shown)}{more}."
     )
 
 
@@ -70,10 +69,9 @@ def tell_repeats(ids: Sequence[str], anchors: int, *sources: Sequence[str]) -> N
         return
     shared = sorted(set(sources[0]) & set(sources[1]))
     place = f"{shared[0]} is given for both" if shared else _cut(ids)
-    verb = "is" if len(ids) == 1 else "are"
     say_once(
-        f"Warning: {len(ids)} of {anchors} anchors {verb} also in the validation set ({place}); the threshold is then "
-        "fitted on samples that the scores were optimised for. Give other samples as anchors."
+        f"Warning: {len(ids)} of {anchors} anchors {_are(ids)} also in the validation set ({place}); the threshold is "
+        "then fitted on samples that the scores were optimised for. Give other samples as anchors."
     )
 
 
@@ -110,7 +108,11 @@ def tell_leaks(ids: Sequence[str], who: str) -> None:
 
 
 def _samples_are(ids: Sequence[str]) -> str:
-    return "1 sample is" if len(ids) == 1 else f"{len(ids)} samples are"
+    return f"{len(ids)} {'sample' if len(ids) == 1 else 'samples'} {_are(ids)}"
+
+
+def _are(things: Sequence[object]) -> str:
+    return "is" if len(things) == 1 else "are"
 
 
 def _shown(ids: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import re
 import zlib
@@ -13,7 +14,7 @@ from clues.data.records.csv_rows import csv_rows
 from clues.data.records.json_rows import json_lines, json_list
 from clues.data.records.rows import Row, numbered
 from clues.data.records.text import COMPRESSED, check_pointer, kind
-from clues.errors import DataError
+from clues.errors import DataError, all_of
 
 _TEXTS: dict[str, Callable[[Path], Iterable[Row]]] = {
     ".jsonl": json_lines,
@@ -38,6 +39,15 @@ def rows(source: str | Path) -> Iterator[Row]:
     """
     for file, read in files(source):
         yield from _guarded(file, read)
+
+
+def check_sources(*sources: str) -> None:
+    """Whether the files of all sources are there. Their records are not read.
+
+    Raises:
+        DataError: names all sources that cannot be read.
+    """
+    all_of(*(functools.partial(files, source) for source in sources))
 
 
 def files(source: str | Path) -> list[tuple[Path, Callable[[Path], Iterable[Row]]]]:
