@@ -118,15 +118,16 @@ def kill(folder: Path, count: int) -> str:
 
     What the killed run had done of the shard under way is lost, and is not counted here.
     """
-    store = folder / str(count) / "out" / "store"
+    out = folder / str(count) / "out"
+    shutil.rmtree(out, ignore_errors=True)  # of the run that was measured
     whole = run(folder, count)
-    shutil.rmtree(folder / str(count) / "out")
+    shutil.rmtree(out)
     process = start(folder, count)
-    while len(list(store.glob("passes/*.safetensors"))) < 3 and process.poll() is None:
+    while len(list(out.glob("store/passes/*.safetensors"))) < 3 and process.poll() is None:
         time.sleep(0.02)
     process.kill()
     process.communicate()
-    left = len(list(store.glob("passes/*.safetensors")))
+    left = len(list(out.glob("store/passes/*.safetensors")))
     resumed = run(folder, count)
     read = whole["passed"] - resumed["passed"]
     return (

@@ -17,10 +17,10 @@ def test_a_batch_takes_at_most_half_of_the_free_memory(free, factor):
 
 
 def test_settings_count_on_a_processor_and_where_they_are_chosen(base, monkeypatch):
-    assert sizing.batch_limits(base, ScoringSettings()) == (16, 4096)
+    assert sizing.batch_limits(base, ScoringSettings()) == (16, 1024)
     card = type("Card", (), {"device": "cuda", "config": base.model.config, "dtype": torch.float32})()
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (80 << 30, 80 << 30))
     chosen = ScoringSettings(batch_size=3)
-    assert sizing.batch_limits(replace(base, model=card), chosen) == (3, 4096)
+    assert sizing.batch_limits(replace(base, model=card), chosen) == (3, 1024)
     size, tokens = sizing.batch_limits(replace(base, model=card), ScoringSettings())
-    assert size / 16 == tokens / 4096 > 1
+    assert size / 16 == tokens / 1024 > 1

@@ -177,7 +177,7 @@ def _weights(run: Run, adapters: Sequence[Adapter], *, sizes: Sequence[Weight]) 
     if by == "equal" or len(adapters) == 1:
         return [1.0] * len(adapters)
     tokens = tokenize([*run.public.anchors, *run.public.validation], run.base, settings.data)
-    limit = settings.evaluation.batch_tokens
+    limit = settings.scoring.batch_tokens
     return learn_weights(run.base, adapters, tokens=tokens, settings=settings.merging, batch_tokens=limit)
 
 

@@ -34,8 +34,7 @@ def score(settings: ScoreSettings, out: Path) -> dict[str, Any]:
     Raises:
         CluesError: settings or data are wrong, or the model's loss is no number.
     """
-    # The batch size changes the speed of scoring and not its result, so it does not distinguish runs.
-    config = settings.model_dump(mode="json", exclude={"scoring": {"batch_size", "batch_tokens"}})
+    config = settings.model_dump(mode="json")
     mute_others()
     once(lambda: refuse_other_run(out, config))
     _refuse_contradictions(settings)

@@ -16,10 +16,14 @@ from clues.io.files import without_none, write_json, write_toml
 from clues.io.progress import claimed, say
 from clues.version import __version__
 
-# Settings that change no result: a run continues with others.
+# Settings that change no result but by rounding: a run continues with others.
 _INCIDENTAL = {
-    f"evaluation.judge.{key}"
-    for key in ("key_env", "timeout", "retries", "concurrency", "input_price", "output_price", "budget")
+    "scoring.batch_size",
+    "scoring.batch_tokens",
+    *(
+        f"evaluation.judge.{key}"
+        for key in ("key_env", "timeout", "retries", "concurrency", "input_price", "output_price", "budget")
+    ),
 }
 _LOCKS: dict[Path, FileLock] = {}  # until this process ends
 

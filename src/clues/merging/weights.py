@@ -33,7 +33,7 @@ def learn_weights(
     *,
     tokens: Sequence[Tokens],
     settings: MergingSettings,
-    batch_tokens: int = 4096,
+    batch_tokens: int = 1024,
 ) -> list[float]:
     """Learn the adapters' weights, which sum to 1, with Adam from equal weights; return those of the lowest loss.
 
