@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 import typer
 
 from clues.cli import app
+from clues.data.layouts.dialects import DIALECTS, detect
+from clues.data.samples import read_records
 from clues.settings import CompareSettings, EngineSettings, RunSettings, SiloFile, validated
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +74,17 @@ def test_the_settings_files_of_the_tutorials_are_valid():
     assert validated(SiloFile, silo).allow.modes == ["merging"]
     (experiment,) = blocks("researcher.md")
     assert len(validated(CompareSettings, experiment["compare"]).variants) == 2
+
+
+def test_every_layout_has_an_example_which_is_read_as_that_layout():
+    page = (ROOT / "docs/data-formats.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```json\n(.+?)```", page, re.S)
+    records = [json.loads(line) for line in block.splitlines()]
+    assert {detect(record).name for record in records} == set(DIALECTS)
+    for record in records:
+        (sample,) = read_records([record], "example")
+        assert sample.context[-1]["content"].endswith("What is a fever?")
+        assert sample.response == "A raised body temperature."
 
 
 def blocks(page: str) -> list[dict]:
