@@ -19,7 +19,8 @@ from clues.cli_silo import client as client_app
 from clues.cli_silo import ledger as ledger_app
 from clues.cli_silo import server as server_app
 from clues.commands.guard import command as _command
-from clues.commands.options import Anchors, Json, Labels, Model, Owner, Quiet, Seed, Set, Validation, given, names
+from clues.commands.options import Anchors, Json, Labels, Model, Owner, Quiet, Seed, Set, Validation, base, given, names
+from clues.data.records.sources import check_sources
 from clues.errors import ConfigError
 from clues.io.processes import is_main_process
 from clues.io.progress import watched
@@ -144,7 +145,6 @@ def score(
     set_: Set = None,
 ) -> None:
     """Score samples; trains a trajectory on them first, unless one is given."""
-    from clues.data.records.sources import check_sources
     from clues.settings import ScoreSettings, validated
 
     values = {
@@ -156,7 +156,7 @@ def score(
         "trajectory": trajectory,
         "adapter": adapter,
         "scoring": {name: value for name, value in (("method", method), ("batch_size", batch_size)) if value},
-        **_model(model),
+        **base(model),
     }
     settings = validated(ScoreSettings, values, set_ or [])
     check_sources(settings.samples, *settings.validation, *settings.anchors, *settings.tests)
@@ -264,7 +264,8 @@ def train(
     """Fine-tune a LoRA adapter on a file; transformers and PEFT load OUT/adapter as it is."""
     from clues.settings import TrainSettings, validated
 
-    settings = validated(TrainSettings, {"seed": seed, "samples": samples, **_model(model)}, set_ or [])
+    settings = validated(TrainSettings, {"seed": seed, "samples": samples, **base(model)}, set_ or [])
+    check_sources(settings.samples)
     from clues.commands.tables import present
     from clues.commands.train import train as recipe
 
@@ -295,9 +296,10 @@ def merge(
         "adapters": adapters,
         "public": data or [],
         "merging": {"method": method, "weights": weights},
-        **_model(model),
+        **base(model),
     }
     settings = validated(MergeSettings, values, set_ or [])
+    check_sources(*settings.public)
     from clues.commands.train import merge_folders
 
     print(f"Adapter: {merge_folders(settings, out)}")
@@ -343,9 +345,10 @@ def evaluate(
         "adapter": adapter,
         "compare": compare,
         "evaluation": evaluation,
-        **_model(model),
+        **base(model),
     }
     settings = validated(EvaluateSettings, values, set_ or [])
+    check_sources(*settings.tests, *settings.evaluation.choices)
     from clues.commands.tables import comparison_tables, evaluation_tables, facts_table, show
     from clues.commands.train import evaluate_file
 
@@ -364,10 +367,6 @@ def fetch() -> None:
     from clues.models.embedded import fetch as recipe
 
     print(recipe())
-
-
-def _model(model: str | None) -> dict[str, dict[str, str]]:
-    return {"model": {"id": model}} if model else {}
 
 
 def _run_settings(config: Path, out: Path | None, engine: str | None, set_: list[str] | None) -> Any:

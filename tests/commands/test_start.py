@@ -44,9 +44,10 @@ def test_what_needs_no_model_imports_none(folder, tmp_path):
     Ledger(ledger).write("select", {"facts.checks": ([1], b"{}")})
     light = [["--help"], ["run", "--help"], ["corrupt", "--help"], ["methods"], ["status", folder]]
     light += [["ledger", "verify", str(ledger)], ["suggest", folder]]
-    light += [
-        ["score", "no.jsonl", "--validation", "no.jsonl", "--anchors", "no.jsonl", "--out", str(tmp_path / "out")]
-    ]
+    out = ["--out", str(tmp_path / "out")]
+    light += [["score", "no.jsonl", "--validation", "no.jsonl", "--anchors", "no.jsonl", *out]]
+    light += [["train", "no.jsonl", *out], ["evaluate", "no.jsonl"]]
+    light += [["merge", "a", "b", "--weights", "learned", "--data", "no.jsonl", *out]]
     assert imported(light) == {" ".join(line): set() for line in light}
     # Scikit-learn compares samples for the page, and imports pandas.
     page = [["select", folder], ["report", folder]]

@@ -28,3 +28,8 @@ def names(names: str) -> list[str]:
 def given(**options: Any) -> dict[str, Any]:
     """The options that were given; lists of names and numbers are split. The others keep the settings' defaults."""
     return {key: names(v) if isinstance(v, str) else v for key, v in options.items() if v is not None}
+
+
+def base(model: str | None) -> dict[str, dict[str, str]]:
+    """The settings that --model gives."""
+    return {"model": {"id": model}} if model else {}
