@@ -1,3 +1,3 @@
 """The package's version; raised whenever scores change, so that cached work of another version is recomputed."""
 
-__version__ = "0.7.0"
+__version__ = "0.8.0"

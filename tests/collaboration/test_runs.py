@@ -232,6 +232,15 @@ def test_a_stopped_federation_goes_on_after_its_last_round(run, monkeypatch):
     assert not list((out / "server/store").glob("answers/train/*"))
 
 
+def test_a_federation_scores_at_as_many_rounds_as_there_are_checkpoints(run):
+    passes = []
+    for count in (1, 2, 9):
+        training = {"epochs": 2.0, "checkpoints": count}
+        _, _, out = run(str(count), collaboration={"mode": "federated", "rounds": 4}, training=training)
+        passes.append(json.loads((out / "clients/a/costs.json").read_text())["backward"])
+    assert [found / passes[0] for found in passes] == [1, 2, 4]
+
+
 def test_files_that_the_coordinators_disk_has_damaged_are_made_anew(run, monkeypatch):
     monkeypatch.setattr(local, "coordinate", functools.partial(local.coordinate, remember=True))
     _, whole, out = run(collaboration=FEDERATED)

@@ -26,8 +26,8 @@ def select(run: Run, rounds: Sequence[AdapterState]) -> None:
     """Let every client score; remember its anchor scores and its adapter.
 
     Args:
-        rounds: the global adapter of every round, which are the trajectory; none where each client trains its own. A
-            client has received all but the last one in earlier rounds, so that only this one is sent.
+        rounds: the global adapters that are the trajectory; none where each client trains its own. A client has
+            received all but the last one in earlier rounds, so that only this one is sent.
     """
     # By the digest of what arrives, which float16 rounds.
     places = {value_digest(protocol.from_wire(protocol.to_wire(s, run.terms)))[:16]: n for n, s in enumerate(rounds)}

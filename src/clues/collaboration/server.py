@@ -30,6 +30,7 @@ from clues.merging.merging import Adapter
 from clues.methods.registry import with_rule
 from clues.models.adapters import AdapterState, attached, save_adapter
 from clues.models.base import load_base
+from clues.models.trajectory import spaced
 from clues.settings import RunSettings, SelectionSettings, Terms
 from clues.version import __version__
 
@@ -64,10 +65,10 @@ def coordinate(
     rounds: Sequence[AdapterState] = []
     tests = _held_out(run)
     if settings.collaboration.mode == "federated":
-        say("Phase 1: rounds on all data; the global model of every round is a checkpoint of the trajectory.")
+        say("Phase 1: rounds on all data; the global models of some of them are the trajectory.")
         models["mixed"], rounds, _ = train_arm(run, "mixed", threshold=None)
         curves["mixed"] = _curve(run, tests, rounds, arm="mixed")
-    select(run, rounds)
+    select(run, [rounds[number - 1] for number in spaced(len(rounds), settings.training.checkpoints)])
     _write_anchors(run, server / "anchors.parquet")
     selecting = with_rule(settings.selection, settings.scoring)
     threshold = threshold_of(run, anchors_of(run, "score"), selecting, good_shares(run))

@@ -42,6 +42,15 @@ class Trained:
         return self.checkpoints[-1].state
 
 
+def spaced(total: int, count: int) -> list[int]:
+    """Which of `total` steps or rounds, counted from 1, are points of a trajectory: `count` evenly spaced ones.
+
+    The last is among them; if there are fewer, all are points.
+    """
+    count = min(count, total)
+    return [round(total * (index + 1) / count) for index in range(count)]
+
+
 def save_checkpoint(checkpoint: Checkpoint, lora: Lora, base: Base, folder: Path) -> None:
     """Write a checkpoint atomically."""
     from safetensors.torch import save_file

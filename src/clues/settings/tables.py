@@ -111,7 +111,9 @@ class TrainingSettings(Settings):
     warmup_share: Share = 0.0  # share of the steps in which the learning rate rises from 0
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0  # of AdamW
     max_grad_norm: Positive = 1.0  # gradients are clipped to this L2 norm
-    checkpoints: Count = 2  # recorded points of the trajectory, at equal distances; the last is the end
+    # points of the trajectory at which samples are scored, at equal distances of steps or of federated rounds; the last
+    # is the end
+    checkpoints: Count = 2
     report_to: list[Literal["tensorboard", "wandb", "mlflow"]] = []  # who gets losses, in OUT/logs
 
 

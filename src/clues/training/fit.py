@@ -23,6 +23,7 @@ from clues.errors import TrainingError
 from clues.models.adapters import AdapterState, adapter_state, attached
 from clues.models.base import Base
 from clues.models.likelihood import sample_losses
+from clues.models.trajectory import spaced
 from clues.settings import LoraSettings, TrainingSettings
 from clues.training.callbacks import ShowProgress
 from clues.training.recorder import RecordTrajectory
@@ -102,7 +103,7 @@ def fit(
         _trainable_adapter(model)
         callbacks: list[TrainerCallback] = [progress]
         if trajectory is not None:
-            steps = _snapshots(len(tokens), training.length)
+            steps = spaced(total_steps(len(tokens), training.length), training.length.checkpoints)
             callbacks.append(RecordTrajectory(model, trajectory, lora=training.lora, base=base, snapshots=steps))
         folder = trajectory / ".resume" if trajectory else Path(scratch)
         trainer = _LossPerSample(
@@ -174,13 +175,6 @@ def _collate(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
 def _trainable_adapter(model: Any) -> None:
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_" in name)
-
-
-def _snapshots(samples: int, settings: TrainingSettings) -> list[int]:
-    """The optimizer steps after which a checkpoint is recorded: T evenly spaced ones, including the last."""
-    steps = total_steps(samples, settings)
-    count = min(settings.checkpoints, steps)
-    return [round(steps * (index + 1) / count) for index in range(count)]
 
 
 def total_steps(samples: int, settings: TrainingSettings) -> int:
