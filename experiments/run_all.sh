@@ -45,8 +45,11 @@ for seed in 1 2 3; do
   part "runs/real/together-$seed-data" "$data/real/*.jsonl" --by domain --clients medquad_judged,fintruthqa_zh,llmbar \
     --shares 0.5 --judged --max-words 300 --validation 8 --anchors 6 --tests 0
 done
+seed=1
+part runs/kinds/models-1-data "$data/medquad.jsonl" --clients 4 --shares 0,0.2,0.5,0.8 --kinds $kinds --per-client 80 \
+  --max-words 40 --tests 100
 
-for name in real/equal real/natural real/together kinds/all; do
+for name in real/equal real/natural real/together kinds/all kinds/models; do
   $clues compare "experiments/$name.toml" --out "runs/$name" "$@" > /dev/null
 done
 $python experiments/results.py runs
