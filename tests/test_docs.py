@@ -125,7 +125,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    api = (tmp_path / "site/reference/api.html").read_text(encoding="utf-8")
+    api = (tmp_path / "site/api.html").read_text(encoding="utf-8")
     assert 'id="clues.select_records"' in api
     assert 'href="concepts.html"' in (tmp_path / "site/index.html").read_text(encoding="utf-8")
 
