@@ -29,7 +29,7 @@ from tables import comparison, growth
 from workers import measure
 
 SEVERAL = 6
-AXES = ("samples", "tokens", "rank", "directions")
+AXES = ("samples", "tokens", "rank", "directions", "batch_tokens")
 
 
 def compare(setting: Setting, names: list[str], repeats: int, folder: Path) -> None:
@@ -63,6 +63,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=96)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--directions", type=int, default=1, help="other libraries score against the first alone")
+    parser.add_argument("--batch-tokens", type=int, default=Setting.batch_tokens)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--epochs", type=float, default=2.0, help="of training; 0 leaves training out")
     parser.add_argument("--repeats", type=int, default=3)

@@ -26,6 +26,7 @@ class Setting:
     tokens: int = 96
     rank: int = 16
     directions: int = 1
+    batch_tokens: int = ScoringSettings().batch_tokens
     threads: int = 1
 
     @property
@@ -34,7 +35,7 @@ class Setting:
 
     @property
     def scoring(self) -> ScoringSettings:
-        return ScoringSettings(similarity="dot")
+        return ScoringSettings(similarity="dot", batch_tokens=self.batch_tokens)
 
     @property
     def batch_size(self) -> int:
