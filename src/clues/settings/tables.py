@@ -137,7 +137,7 @@ class ScoringSettings(Settings):
     domain_weights: dict[str, float] = {}  # by domain of the validation set; default: 1 each
     by: Literal["none", "layer", "module"] = "none"  # adds a column for the contribution of each to `dot`
     batch_size: Count = 16  # at most so many samples a batch; grows with the free memory of a graphics card
-    # at most so many tokens a batch, padding included; grows likewise. On a processor, more are no faster
+    # at most so many tokens a batch, padding included; grows likewise. Larger batches are no faster without a card
     batch_tokens: Count = 1024
     keep_passes: bool = False  # keep the results of passes for other methods that use the same gradients
 
