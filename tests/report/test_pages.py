@@ -35,7 +35,7 @@ def test_the_run_page_shows_each_figure_that_was_measured(tmp_path):
         table = text[text.index(f"<h3>{title}" if title[0].isupper() else title) :].split("</table>")[0]
         assert f'<tr><th scope="row">{domain}</th><td>{figure}</td>' in table
         assert table.count("<td>") == 1  # only domains with the figure have a line
-    for cell in ("selected − base", "+0.125", "-0.062 to +0.250", "no difference can be told"):
+    for cell in ("selected − base", "+0.125", "−0.062 to +0.250", "no difference can be told"):
         assert f">{cell}</td>" in text
 
 
@@ -51,7 +51,7 @@ def test_the_run_page_names_models_and_says_a_note_of_several_clients_once(tmp_p
 def test_differences_have_the_digits_that_tell_them_from_nothing():
     assert [signed(value) for value in (0.125, -0.0004, 2e-9, -1e-9, 0.0)] == [
         "+0.125",
-        "-0.0004",
+        "−0.0004",
         "+0.000",
         "+0.000",
         "+0.000",

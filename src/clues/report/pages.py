@@ -63,7 +63,7 @@ def compared(comparisons: Sequence[Mapping[str, Any]]) -> list[Table]:
 def signed(value: float) -> str:
     """A difference with its sign: three decimals, or up to six where these would be zeros."""
     digits = next((count for count in range(3, 7) if round(value, count)), 3)
-    return f"{round(value, digits) or 0.0:+.{digits}f}"
+    return f"{round(value, digits) or 0.0:+.{digits}f}".replace("-", "−")
 
 
 def write_compare_page(path: Path, tables: Sequence[Table]) -> None:
