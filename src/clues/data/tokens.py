@@ -8,7 +8,7 @@ import pickle
 import struct
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -46,6 +46,15 @@ class Tokens:
     @property
     def response(self) -> list[int]:
         return self.input_ids[self.response_start :]
+
+    @property
+    def full_prompt(self) -> list[int]:
+        return self.input_ids[: self.response_start] if self.prompt is None else self.prompt
+
+    def after(self, prompt: Sequence[int]) -> Tokens:
+        """The same with another prompt; the last response alone carries loss."""
+        ids = [*prompt, *self.response]
+        return replace(self, input_ids=ids, response_start=len(prompt), earlier=(), prompt=None)
 
 
 class TokenTable(Indexed[Tokens]):

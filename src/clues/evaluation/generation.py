@@ -73,7 +73,7 @@ def generate(model: Any, base: Base, tokens: Sequence[Tokens], *, settings: Eval
 
 
 def _prompt(test: Tokens, base: Base, *, max_new_tokens: int) -> list[int]:
-    prompt = test.prompt or test.input_ids[: test.response_start]
+    prompt = test.full_prompt
     room = min(test.limit or len(prompt), (base.positions or len(prompt) + max_new_tokens) - max_new_tokens)
     return cut_prompt(prompt, max(room, 1))
 

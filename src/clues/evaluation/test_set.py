@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from clues.data.cutting import cut_prompt
 from clues.data.prompts import tokenize
 from clues.data.questions import Question, by_question
 from clues.data.records.rows import listed
 from clues.data.samples import Sample
-from clues.data.tokens import Tokens, TokenTable
+from clues.data.tokens import TokenTable
 from clues.errors import DataError
 from clues.models.base import Base
 from clues.settings import DataSettings
@@ -47,7 +47,7 @@ def tokenize_options(questions: Sequence[Question], base: Base, data: DataSettin
     for question, options in by_question(questions, tokenize(answered, base, data, end=False)):
         limit, length = options[0].limit, min(option.response_start for option in options)
         if limit and any(option.truncated for option in options):
-            options = [_after(option, length) for option in options]
+            options = [option.after(cut_prompt(option.full_prompt, length)) for option in options]
             if length <= limit // 4:  # else only prompts were cut
                 problems.append(
                     f"{question.sample.place}: an option leaves at most a quarter of data.max_tokens = {limit} for the "
@@ -58,9 +58,3 @@ def tokenize_options(questions: Sequence[Question], base: Base, data: DataSettin
     if problems:
         raise DataError(listed(problems))
     return table
-
-
-def _after(option: Tokens, length: int) -> Tokens:
-    """The option after its prompt, cut to `length` tokens."""
-    prompt = cut_prompt(option.prompt or option.input_ids[: option.response_start], length)
-    return replace(option, input_ids=[*prompt, *option.response], response_start=len(prompt))

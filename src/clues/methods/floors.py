@@ -25,5 +25,4 @@ def overlap(job: Job, trained: Trained, passes: Passes) -> Scores:
 def _tokens(job: Job) -> Iterator[tuple[set[int], list[int]]]:
     """(prompt, response) of each scored sample, without the end token, which says nothing."""
     for sample in job.scored:
-        prompt = sample.input_ids[: sample.response_start] if sample.prompt is None else sample.prompt
-        yield set(prompt), sample.response[:-1] if sample.ends else sample.response
+        yield set(sample.full_prompt), sample.response[:-1] if sample.ends else sample.response

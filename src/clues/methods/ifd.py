@@ -28,4 +28,4 @@ def without_prompts(samples: Iterable[Tokens], base: Base) -> TokenTable:
     """The last responses alone, after the token that starts a text."""
     tokenizer = base.tokenizer
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    return TokenTable(replace(t, earlier=(), input_ids=[start, *t.response], response_start=1) for t in samples)
+    return TokenTable(t.after([start]) for t in samples)
