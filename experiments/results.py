@@ -29,8 +29,10 @@ MODELS = STORED / "models"
 VARIANTS = [STORED / name for name in ("study", "limits", "thresholds")]
 PAGES = [HERE.parent / "docs" / name for name in ("results.md", "results-0.5.md")]
 PAGE = PAGES[0]
-CORRUPTED = "kinds/all"
-BENCH = ("real/equal", "real/natural", "real/together", CORRUPTED)
+JUDGED = "real/equal"
+CORRUPTED = ("kinds/all", "kinds/untouched")
+BENCH = (JUDGED, "real/natural", "real/together", *CORRUPTED)
+NO_CHOICE = ("medec", "medquad_judged", "medqa_relabelled", "mmlu_redux", "gsm8k_solutions")  # was made on these
 FIGURES = ("precision", "recall", "f1", "accuracy")
 Row = dict[str, Any]
 
@@ -41,6 +43,7 @@ def main(runs: Path | None) -> None:
     rows = {path.stem: read(path) for path in sorted(STORED.glob("*.parquet"))}
     tables = {
         **bench_tables({name: sets_of(STORED / f"{name}.parquet") for name in BENCH}),
+        "draws": by_draw(of_draws(CORRUPTED[0]), of_draws(JUDGED)),
         "auroc": by_experiment(rows, "auroc"),
         "f1": by_experiment(rows, "f1"),
         "kept": by_experiment({name: rows[name] for name in rows if name == "clean"}, "recall"),
@@ -182,8 +185,34 @@ def bench_tables(bench: dict[str, dict[str, list[Row]]]) -> dict[str, str]:
     done = {name: sets for name, sets in bench.items() if sets}
     tables = dict.fromkeys([*bench, "selections"], "Not run yet.")
     for name, sets in done.items():
-        tables[name] = by_kind_and_method(sets) if name == CORRUPTED else by_experiment(sets, "auroc")
+        tables[name] = by_kind_and_method(sets) if name in CORRUPTED else by_experiment(sets, "auroc")
     return tables | ({"selections": by_method(done)} if done else {})
+
+
+def of_draws(name: str) -> list[Row]:
+    """The rows of an experiment, those of seeds with which only some methods were run among them; `set` is added."""
+    files = STORED / f"{name}.parquet", STORED / "draws" / f"{name.replace('/', '-')}.parquet"
+    return [row | {"set": name} for file in files for name, found in sets_of(file).items() for row in found]
+
+
+def by_draw(corrupted: list[Row], judged: list[Row]) -> str:
+    """One line per seed, and one of their means: the default, and the AUROC of the response's length."""
+    untouched = [row for row in judged if row["set"] in NO_CHOICE]
+    columns = [
+        *((f"corruption types: {figure}", own_rule(corrupted, "auto"), figure) for figure in ("auroc", *FIGURES[:3])),
+        *((f"nine judged sets: {figure}", own_rule(judged, "auto"), figure) for figure in ("auroc", "f1")),
+        ("length: auroc", own_rule(judged, "length"), "auroc"),
+        ("five of them: auroc", own_rule(untouched, "auto"), "auroc"),
+        ("length: auroc", own_rule(untouched, "length"), "auroc"),
+    ]
+    by_column = [
+        {seed: statistics.fmean(row[figure] for row in rows if row["seed"] == seed) for seed in sorted(seeds)}
+        for _, rows, figure in columns
+        if (seeds := {row["seed"] for row in rows})
+    ]
+    lines = [[str(seed), *[number((means[seed], None)) for means in by_column]] for seed in by_column[0]]
+    lines.append(["mean", *[number((statistics.fmean(means.values()), None)) for means in by_column]])
+    return grid(["seed", *[name.replace("auroc", "AUROC").replace("f1", "F1") for name, *_ in columns]], lines)
 
 
 def by_kind_and_method(sets: dict[str, list[Row]]) -> str:

@@ -12,7 +12,7 @@ from clues.settings import CompareSettings, RunSettings, read_toml, validated
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 FULL = FOLDER / "full-size.toml"
-NAMES = ("models", "models-exact", "federated", "federated-large", "measures", "merges")
+NAMES = ("models", "models-exact", "federated", "federated-large", "measures", "merges", "kinds/knowledge")
 OVERLAYS = [FOLDER / f"{name}.toml" for name in NAMES]
 EXPERIMENTS = sorted(path for path in FOLDER.rglob("*.toml") if path not in (FULL, *OVERLAYS))
 
