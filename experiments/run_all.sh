@@ -4,8 +4,8 @@
 #   experiments/run_all.sh DATA [--set compare.seeds=[1] …]
 #
 # DATA is a folder with medquad.jsonl, wdi.jsonl, icd10.jsonl, pubmedqa.jsonl, frenchmedmcqa.jsonl and real/*.jsonl; the
-# heads of real/equal.toml, kinds/all.toml and kinds/untouched.toml say what they are. Further arguments are those of `clues compare`. Stopped and started again, it goes
-# on: data that exists is kept, and a comparison runs what is missing.
+# heads of real/equal.toml, kinds/all.toml and kinds/untouched.toml say what they are. Further arguments are those of
+# `clues compare`. Stopped and started again, it goes on: data that exists is kept, and a comparison runs what is missing.
 set -euo pipefail
 
 data=$(realpath "${1:?usage: experiments/run_all.sh DATA [arguments of clues compare]}")
@@ -55,8 +55,10 @@ done
 seed=1
 part runs/kinds/models-1-data "$data/medquad.jsonl" --clients 4 --shares 0,0.2,0.5,0.8 --kinds $kinds --per-client 80 \
   --max-words 40 --tests 100
+part runs/kinds/models-untouched-1-data runs/untouched/gsm8k.jsonl --clients 4 --shares 0,0.2,0.5,0.8 --kinds $kinds \
+  --per-client 50 --max-words 100 --tests 60
 
-for name in real/equal real/natural real/together kinds/all kinds/untouched kinds/models; do
+for name in real/equal real/natural real/together kinds/all kinds/untouched kinds/models kinds/models-untouched; do
   $clues compare "experiments/$name.toml" --out "runs/$name" "$@" > /dev/null
 done
 $clues compare experiments/kinds/models.toml --also experiments/kinds/knowledge.toml --out runs/kinds/knowledge "$@" \
