@@ -58,6 +58,7 @@ def rewritten() -> dict[Path, str]:
         "kinds": by_kind(rows),
         "shares": by_share(rows),
         **{path.stem: by_arm(read(path)) for path in sorted(MODELS.glob("*.parquet"))},
+        "knowledge": by_domain(read(MODELS / "kinds-knowledge.parquet")),
     }
     for folder in VARIANTS:
         tables |= by_variant({path.stem: read(path) for path in sorted(folder.glob("*.parquet"))})
@@ -262,6 +263,16 @@ def by_arm(rows: list[Row]) -> str:
     """One line per arm of a method and variant: held-out likelihood, averaged over the domains."""
     table = model_table("", rows)
     return grid(table.columns, table.lines)
+
+
+def by_domain(rows: list[Row]) -> str:
+    """One line per set of questions and one column per arm: accuracy, and accuracy per character."""
+    rows = [row for row in rows if row["accuracy"] is not None]
+    figures = {(row["domain"], row["arm"]): (row["accuracy"], row["accuracy_norm"]) for row in rows}
+    arms = list(dict.fromkeys(arm for _, arm in figures))
+    cells = {pair: "; ".join(number((value, None)) for value in found) for pair, found in figures.items()}
+    lines = [[name, *[cells[name, arm] for arm in arms]] for name in dict.fromkeys(name for name, _ in figures)]
+    return grid(["questions", *arms], lines)
 
 
 def by_variant(rows: dict[str, list[Row]]) -> dict[str, str]:
