@@ -12,7 +12,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -24,6 +24,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from torch import Tensor
 
+from clues.lab.corruption import KINDS
 from clues.lab.tables import grid
 from clues.methods.default import groups
 from clues.methods.default.columns import FEATURES, HIGHEST, LOWEST
@@ -54,7 +55,8 @@ class Owner:
 
 def main(folders: Sequence[Path]) -> None:
     owners = [owner for folder in folders for owner in read(folder)]
-    tables = {"sensitivity": sensitivity(owners), "reviewed": reviewing(owners)}
+    corrupted = [owner for owner in owners if set(owner.kinds) & set(KINDS)]
+    tables = {"sensitivity": sensitivity(owners), "types": by_type(corrupted), "reviewed": reviewing(owners)}
     text = PAGE.read_text(encoding="utf-8")
     for name, table in tables.items():
         text = replaced(text, name, table)
@@ -153,12 +155,36 @@ def across(owners: Sequence[Owner]) -> str:
         return "–"
     found = []
     for owner in owners:
-        others = [other for other in owners if other is not owner]
-        features, good = (torch.cat([getattr(o, name) for o in others]) for name in ("features", "good"))
-        classifier = _CLASSIFIER.fit(features.clamp(LOWEST, HIGHEST).numpy(), good.numpy())
-        scores = classifier.decision_function(owner.features.clamp(LOWEST, HIGHEST).numpy())
-        found.append(roc_auc_score(owner.good.numpy(), scores))
+        found.append(ranked_by(owner, [other for other in owners if other is not owner]))
     return f"{statistics.fmean(found):.3f}"
+
+
+def ranked_by(owner: Owner, others: Sequence[Owner]) -> float:
+    """The AUROC of an owner's samples with weights learnt from the true labels of others."""
+    features, good = (torch.cat([getattr(o, name) for o in others]) for name in ("features", "good"))
+    classifier = _CLASSIFIER.fit(features.clamp(LOWEST, HIGHEST).numpy(), good.numpy())
+    scores = classifier.decision_function(owner.features.clamp(LOWEST, HIGHEST).numpy())
+    return float(roc_auc_score(owner.good.numpy(), scores))
+
+
+def by_type(owners: Sequence[Owner]) -> str:
+    """A line per corruption type: its samples, their AUROC by the sum, and by weights learnt for this type alone."""
+    lines = []
+    for kind in KINDS:
+        having = [part for owner in owners if kind in owner.kinds for part in [of_kind(owner, kind)]]
+        if not having:
+            continue
+        count = sum(part.kinds.count(kind) for part in having)
+        by_sum = [roc_auc_score(part.good.numpy(), summed()(part.features).numpy()) for part in having]
+        learnt = [ranked_by(part, [other for other in having if other is not part]) for part in having]
+        lines.append([kind, str(count), f"{statistics.fmean(by_sum):.3f}", f"{statistics.fmean(learnt):.3f}"])
+    return grid(["type", "samples", "AUROC", "AUROC with weights learnt for this type alone"], lines)
+
+
+def of_kind(owner: Owner, kind: str) -> Owner:
+    """The owner's good samples and those of one kind."""
+    rows = [row for row, of_row in enumerate(owner.kinds) if of_row in ("", kind)]
+    return replace(owner, features=owner.features[rows], kinds=[owner.kinds[row] for row in rows])
 
 
 def reviewing(owners: Sequence[Owner]) -> str:
