@@ -40,12 +40,6 @@ Row = dict[str, Any]
 def main(runs: Path | None) -> None:
     if runs:
         take_in(runs)
-    for page, text in rewritten().items():
-        page.write_text(text, encoding="utf-8")
-
-
-def rewritten() -> dict[Path, str]:
-    """The pages with their tables made anew from the stored rows."""
     rows = {path.stem: read(path) for path in sorted(STORED.glob("*.parquet"))}
     tables = {
         **bench_tables({name: sets_of(STORED / f"{name}.parquet") for name in BENCH}),
@@ -62,10 +56,11 @@ def rewritten() -> dict[Path, str]:
     }
     for folder in VARIANTS:
         tables |= by_variant({path.stem: read(path) for path in sorted(folder.glob("*.parquet"))})
-    pages = {page: page.read_text(encoding="utf-8") for page in PAGES}
-    for name, table in tables.items():
-        pages = {page: replaced(text, name, table) for page, text in pages.items()}
-    return pages
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name, table in tables.items():
+            text = replaced(text, name, table)
+        page.write_text(text, encoding="utf-8")
 
 
 def replaced(text: str, name: str, table: str) -> str:
