@@ -34,7 +34,8 @@ def main(data: Path, folder: Path) -> None:
 
 
 def read(file: Path) -> list[Record]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    with file.open(encoding="utf-8") as lines:  # str.splitlines would also split at U+2028 within a text
+        return [json.loads(line) for line in lines]
 
 
 def drawn(questions: list[Record]) -> list[Record]:
@@ -42,7 +43,7 @@ def drawn(questions: list[Record]) -> list[Record]:
 
 
 def as_question(record: Record) -> Record | None:
-    """The options are the last lines of the prompt: "A. …", "B. …". None if the right one is not exactly one."""
+    """The options are the last lines of the prompt: "A. …", "B. …". None unless exactly one is the response."""
     prompt, *lines = re.split(r"\n(?=[A-E]\. )", record["prompt"].strip())
     choices = [line[3:].strip() for line in lines]
     if choices.count(record["response"].strip()) != 1:

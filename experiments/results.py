@@ -32,7 +32,8 @@ PAGE = PAGES[0]
 JUDGED = "real/equal"
 CORRUPTED = ("kinds/all", "kinds/untouched")
 BENCH = (JUDGED, "real/natural", "real/together", *CORRUPTED)
-NO_CHOICE = ("medec", "medquad_judged", "medqa_relabelled", "mmlu_redux", "gsm8k_solutions")  # was made on these
+# The judged sets that no choice of features was made on.
+UNTOUCHED = ("medec", "medquad_judged", "medqa_relabelled", "mmlu_redux", "gsm8k_solutions")
 FIGURES = ("precision", "recall", "f1", "accuracy")
 Row = dict[str, Any]
 
@@ -198,7 +199,7 @@ def of_draws(name: str) -> list[Row]:
 
 def by_draw(corrupted: list[Row], judged: list[Row]) -> str:
     """One line per seed, and one of their means: the default, and the AUROC of the response's length."""
-    untouched = [row for row in judged if row["set"] in NO_CHOICE]
+    untouched = [row for row in judged if row["set"] in UNTOUCHED]
     columns = [
         *((f"corruption types: {figure}", own_rule(corrupted, "auto"), figure) for figure in ("auroc", *FIGURES[:3])),
         *((f"nine judged sets: {figure}", own_rule(judged, "auto"), figure) for figure in ("auroc", "f1")),
@@ -206,13 +207,12 @@ def by_draw(corrupted: list[Row], judged: list[Row]) -> str:
         ("five of them: auroc", own_rule(untouched, "auto"), "auroc"),
         ("length: auroc", own_rule(untouched, "length"), "auroc"),
     ]
-    by_column = [
-        {seed: statistics.fmean(row[figure] for row in rows if row["seed"] == seed) for seed in sorted(seeds)}
-        for _, rows, figure in columns
-        if (seeds := {row["seed"] for row in rows})
-    ]
-    lines = [[str(seed), *[number((means[seed], None)) for means in by_column]] for seed in by_column[0]]
-    lines.append(["mean", *[number((statistics.fmean(means.values()), None)) for means in by_column]])
+    means = {
+        str(seed): [statistics.fmean(row[name] for row in rows if row["seed"] == seed) for _, rows, name in columns]
+        for seed in sorted({row["seed"] for row in corrupted})
+    }
+    means["mean"] = [statistics.fmean(column) for column in zip(*means.values(), strict=True)]
+    lines = [[seed, *[number((mean, None)) for mean in of_seed]] for seed, of_seed in means.items()]
     return grid(["seed", *[name.replace("auroc", "AUROC").replace("f1", "F1") for name, *_ in columns]], lines)
 
 

@@ -41,9 +41,13 @@ Sum = Callable[[Tensor], Tensor]  # samples × features → samples
 
 @dataclass(frozen=True)
 class Owner:
-    """A data owner of a finished run: features of own and of clean samples, and each sample's kind, empty if good."""
+    """A data owner of a finished run: features of own and of clean samples, and each sample's kind, empty if good.
+
+    `name`: the same in every draw, whose samples come from the same file.
+    """
 
     experiment: str
+    name: str
     features: Tensor
     clean: Tensor
     kinds: list[str]
@@ -71,12 +75,13 @@ def read(folder: Path) -> Iterator[Owner]:
         for client in settings.clients:
             own = config.parent / "clients" / client.id
             if client.labels and (own / "scores.parquet").is_file():
+                name = f"{config.parent.parent.name} {client.id}"
                 table, anchors, shown = (ScoreTable(own / f"{name}.parquet") for name in _FILES)
                 labels = read_labels(client.labels, table.ids)
                 own, *clean = (
                     torch.tensor(np.stack([t[name] for name in FEATURES], axis=1)) for t in (table, anchors, shown)
                 )
-                yield Owner(folder.name, own, torch.cat(clean), [labels[identity] for identity in table.ids])
+                yield Owner(folder.name, name, own, torch.cat(clean), [labels[identity] for identity in table.ids])
 
 
 def sensitivity(owners: Sequence[Owner]) -> str:
@@ -150,17 +155,16 @@ def within(owners: Sequence[Owner]) -> str:
 
 
 def across(owners: Sequence[Owner]) -> str:
-    """Whether one set of weights suits all: weights learnt from all other owners' labels rank an owner's samples."""
-    if len(owners) == 1:
-        return "–"
-    found = []
-    for owner in owners:
-        found.append(ranked_by(owner, [other for other in owners if other is not owner]))
-    return f"{statistics.fmean(found):.3f}"
+    """The mean AUROC of each owner's samples, ranked by weights learnt from the true labels of all other owners.
+
+    Other draws of the same owner are left out, as they share samples with it.
+    """
+    pairs = [(owner, [other for other in owners if other.name != owner.name]) for owner in owners]
+    found = [ranked(owner, others) for owner, others in pairs if others]
+    return f"{statistics.fmean(found):.3f}" if found else "–"
 
 
-def ranked_by(owner: Owner, others: Sequence[Owner]) -> float:
-    """The AUROC of an owner's samples with weights learnt from the true labels of others."""
+def ranked(owner: Owner, others: Sequence[Owner]) -> float:
     features, good = (torch.cat([getattr(o, name) for o in others]) for name in ("features", "good"))
     classifier = _CLASSIFIER.fit(features.clamp(LOWEST, HIGHEST).numpy(), good.numpy())
     scores = classifier.decision_function(owner.features.clamp(LOWEST, HIGHEST).numpy())
@@ -171,13 +175,11 @@ def by_type(owners: Sequence[Owner]) -> str:
     """A line per corruption type: its samples, their AUROC by the sum, and by weights learnt for this type alone."""
     lines = []
     for kind in KINDS:
-        having = [part for owner in owners if kind in owner.kinds for part in [of_kind(owner, kind)]]
-        if not having:
-            continue
-        count = sum(part.kinds.count(kind) for part in having)
-        by_sum = [roc_auc_score(part.good.numpy(), summed()(part.features).numpy()) for part in having]
-        learnt = [ranked_by(part, [other for other in having if other is not part]) for part in having]
-        lines.append([kind, str(count), f"{statistics.fmean(by_sum):.3f}", f"{statistics.fmean(learnt):.3f}"])
+        having = [of_kind(owner, kind) for owner in owners if kind in owner.kinds]
+        if having:
+            count = sum(owner.kinds.count(kind) for owner in having)
+            by_sum = [roc_auc_score(owner.good.numpy(), summed()(owner.features).numpy()) for owner in having]
+            lines.append([kind, str(count), f"{statistics.fmean(by_sum):.3f}", across(having)])
     return grid(["type", "samples", "AUROC", "AUROC with weights learnt for this type alone"], lines)
 
 

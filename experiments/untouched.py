@@ -7,10 +7,10 @@ DATA is a folder with pubmedqa.jsonl (fields prompt, long_answer), and with real
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
+
+from questions import Record, read
 
 from clues.io.files import write_jsonl
 
@@ -25,11 +25,7 @@ def main(data: Path, folder: Path) -> None:
         write_jsonl(folder / f"{name}.jsonl", [pair(record) for record in good])
 
 
-def read(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-
-
-def pair(record: dict[str, Any]) -> dict[str, str]:
+def pair(record: Record) -> Record:
     return {name: record[name] for name in ("id", "prompt", "response")}
 
 

@@ -20,7 +20,7 @@ def owner(seed: int = 1) -> sensitivity.Owner:
     features = torch.randn(40, len(FEATURES), generator=generator, dtype=torch.float64)
     features[20:, 1] -= 4  # only likeness shows what is bad
     clean = torch.randn(12, len(FEATURES), generator=generator, dtype=torch.float64)
-    return sensitivity.Owner("made", features, clean, [""] * 20 + ["refusal"] * 20)
+    return sensitivity.Owner("made", f"owner-{seed}", features, clean, [""] * 20 + ["refusal"] * 20)
 
 
 def test_leaving_out_the_feature_that_matters_costs_auroc():
@@ -45,3 +45,17 @@ def test_weights_are_learnt_from_other_samples_than_they_rank():
     unlabelled = [replace(one, kinds=["", "refusal"] * 20) for one in owners]  # labels say nothing of the features
     assert float(sensitivity.within(unlabelled)) < 0.65
     assert sensitivity.across(owners[:1]) == "–"
+
+
+def test_other_draws_of_an_owner_teach_nothing_about_it():
+    draws = [replace(owner(seed), name="same") for seed in (1, 2)]
+    assert sensitivity.across(draws) == "–"
+    assert sensitivity.across([*draws, owner(3)]) != "–"
+
+
+def test_each_type_is_ranked_by_the_sum_and_by_weights_of_its_own():
+    owners = [owner(seed) for seed in (1, 2)]
+    head, _, *lines = [line.strip("| ").split(" | ") for line in sensitivity.by_type(owners).splitlines()]
+    assert [line[:2] for line in lines] == [["refusal", "40"]]
+    assert 0.8 < float(lines[0][2]) <= float(lines[0][3])
+    assert len(head) == 4

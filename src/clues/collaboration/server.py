@@ -65,7 +65,7 @@ def coordinate(
     rounds: Sequence[AdapterState] = []
     tests = _held_out(run)
     if settings.collaboration.mode == "federated":
-        say("Phase 1: rounds on all data; their global models, evenly spaced ones, are the trajectory.")
+        say("Phase 1: rounds on all data; the global models of evenly spaced rounds are the trajectory.")
         models["mixed"], rounds, _ = train_arm(run, "mixed", threshold=None)
         curves["mixed"] = _curve(run, tests, rounds, arm="mixed")
     select(run, [rounds[number - 1] for number in spaced(len(rounds), settings.training.checkpoints)])
